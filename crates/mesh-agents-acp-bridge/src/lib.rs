@@ -1,0 +1,1 @@
+//! A Runner that drives one ACP harness process under a guard.

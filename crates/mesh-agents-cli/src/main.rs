@@ -1,0 +1,3 @@
+//! The binary `agents`: flags, wiring, start, stop, error report.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Agent directories on disk, turned into a validated, immutable, hot-reloaded snapshot.

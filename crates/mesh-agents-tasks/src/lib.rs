@@ -1,0 +1,1 @@
+//! The task engine and its SQLite store: admit, run, persist, recover, expire.

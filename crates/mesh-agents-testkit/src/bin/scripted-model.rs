@@ -1,0 +1,2 @@
+//! Placeholder until its helper lands.
+fn main() {}
