@@ -1,1 +1,21 @@
 //! The words of the domain: ids, agents, principals, policy, tasks, transitions and the Runner port.
+//!
+//! This crate says what an agent, a task and a run *are* and which changes are legal. It has no
+//! runtime and no I/O: it never awaits, never opens a file, never reads the environment or the
+//! clock. Everything here can be decided from values, so everything here is tested from values.
+//!
+//! Reading order: [`ids`], [`agent`], [`task`], [`transition`], [`run`], [`policy`].
+
+pub mod agent;
+pub mod clock;
+pub mod event;
+pub mod ids;
+pub mod json;
+pub mod layout;
+pub mod limits;
+pub mod policy;
+pub mod principal;
+pub mod refusal;
+pub mod run;
+pub mod task;
+pub mod transition;

@@ -1,0 +1,30 @@
+//! The limits of the system in one place, each with the reason for its size (DESIGN §4).
+
+use std::time::Duration;
+
+/// Longest message a caller may send, in bytes of UTF-8. Long enough for any brief; inputs larger
+/// than this belong in a file of the workspace.
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Largest artifact kept from a run, in bytes. Larger results are not read back through a tool.
+pub const ARTIFACT_BYTES: u64 = 16 * 1024 * 1024;
+/// Most artifacts kept from one task; a run that leaves more is a mistake such as a build tree.
+pub const ARTIFACTS_PER_TASK: usize = 256;
+/// Most events in one task's log, after which the task fails with `too_much_output`.
+pub const EVENTS_PER_TASK: u64 = 100_000;
+/// Most bytes of event bodies in one task's log, after which the task fails with `too_much_output`.
+pub const EVENT_BYTES_PER_TASK: u64 = 64 * 1024 * 1024;
+/// Streamed text is stored when this much has gathered …
+pub const TEXT_EVENT_BYTES: usize = 4 * 1024;
+/// … or this long after its first piece, so that a reader sees it at once and the log stays small.
+pub const TEXT_EVENT_DELAY: Duration = Duration::from_millis(100);
+/// Largest encoded result of a tool call on any surface, in bytes: the host corrupts its plugin
+/// connection above 32 KiB (host-contract T1); 4 KiB are left for the envelope.
+pub const RESULT_BYTES: usize = 28 * 1024;
+/// Largest Agent Card, in bytes, so that it fits one result with room for what surrounds it.
+pub const CARD_BYTES: usize = 24 * 1024;
+/// Deepest chain of tasks that start tasks, counted from the caller's own (depth 0).
+pub const TASK_DEPTH: u8 = 3;
+/// Longest park of a call on our own servers: MCP sessions end at 300 s (host-contract T4).
+pub const WAIT_SECONDS: u64 = 240;
+/// Longest park of a call through the mesh-llm host, which kills the plugin at 30 s (host-contract T3).
+pub const WAIT_SECONDS_HOST: u64 = 25;

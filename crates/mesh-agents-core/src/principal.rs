@@ -1,0 +1,96 @@
+//! Who asks (DESIGN §4, principals).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{IdError, TaskId};
+
+/// On whose behalf a request is made. The surface it came through is audit data, never scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Principal {
+    /// The person at this machine: host MCP, stdio MCP, CLI, engine socket, unauthenticated loopback HTTP.
+    Local,
+    /// The holder of a named access token.
+    Token(String),
+    /// A mesh peer, named by its agent key (`did:key:…`).
+    Key(String),
+    /// The harness that runs this task.
+    Task(TaskId),
+}
+
+impl Principal {
+    /// Whether this principal may know that a task submitted by `owner` exists.
+    #[must_use]
+    pub fn sees(&self, owner: &Self) -> bool {
+        *self == Self::Local || self == owner
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Token(name) => write!(f, "token:{name}"),
+            Self::Key(did) => write!(f, "key:{did}"),
+            Self::Task(id) => write!(f, "task:{id}"),
+        }
+    }
+}
+
+impl FromStr for Principal {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let unknown = || IdError {
+            kind: "principal",
+            value: text.chars().take(80).collect(),
+            rule: "local, token:<name>, key:<did> or task:<task id>",
+        };
+        match text.split_once(':') {
+            None if text == "local" => Ok(Self::Local),
+            Some(("token", name)) if !name.is_empty() => Ok(Self::Token(name.to_owned())),
+            Some(("key", did)) if !did.is_empty() => Ok(Self::Key(did.to_owned())),
+            Some(("task", id)) => id.parse().map(Self::Task),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl TryFrom<String> for Principal {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<Principal> for String {
+    fn from(principal: Principal) -> Self {
+        principal.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ulid::Ulid;
+
+    #[test]
+    fn a_principal_reads_back_as_itself_and_sees_only_its_own() {
+        let all = [
+            Principal::Local,
+            Principal::Token("ci".into()),
+            Principal::Key("did:key:z6Mk".into()),
+            Principal::Task(TaskId::from_ulid(Ulid::from_parts(1, 1))),
+        ];
+        for a in &all {
+            assert_eq!(a.to_string().parse::<Principal>().as_ref(), Ok(a));
+            for b in &all {
+                assert_eq!(a.sees(b), *a == Principal::Local || a == b, "{a} sees {b}");
+            }
+        }
+        assert!("task:../x".parse::<Principal>().is_err());
+        assert!("root".parse::<Principal>().is_err());
+    }
+}
