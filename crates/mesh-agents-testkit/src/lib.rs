@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`bin()`] | path of `scripted-acp-agent` or `scripted-model` as cargo built it |
 //! | [`acp_agent`] | the language that drives the scripted ACP agent |
+//! | [`ScriptedModel`] | a model server in the test's process; [`model`] has the script |
 //! | [`AgentDir`] | writes an agent directory that loads |
 //!
 //! Nothing here is shipped; no other crate may depend on it outside `[dev-dependencies]`.
@@ -14,6 +15,8 @@
 pub mod acp_agent;
 mod agent_dir;
 mod bins;
+pub mod model;
 
 pub use agent_dir::AgentDir;
 pub use bins::bin;
+pub use model::ScriptedModel;
