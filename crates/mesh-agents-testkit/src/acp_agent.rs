@@ -74,7 +74,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 pub use environment::Environment;
@@ -125,6 +125,8 @@ async fn run(arguments: &[OsString], env: Environment) -> io::Result<ExitCode> {
 }
 
 async fn agent(exe: PathBuf, env: Environment) -> io::Result<ExitCode> {
+    // First, so that whoever has seen `started` may send signals.
+    let terms = signal(SignalKind::terminate())?;
     let mut tasks = JoinSet::new();
     let wire = Wire::start(&mut tasks);
     let journal = Journal::open(env.get("SCRIPTED_ACP_LOG"));
@@ -136,7 +138,7 @@ async fn agent(exe: PathBuf, env: Environment) -> io::Result<ExitCode> {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(io::Error::other(error)),
         },
-        terminated = sigterm(&state) => terminated.map(|()| ExitCode::from(EXIT_SIGTERM)),
+        () = sigterm(terms, &state) => Ok(ExitCode::from(EXIT_SIGTERM)),
     }
 }
 
@@ -161,13 +163,11 @@ async fn start_and_serve(state: Arc<State>) -> Result<(), String> {
 }
 
 /// Ends at the first SIGTERM that is not ignored.
-async fn sigterm(state: &State) -> io::Result<()> {
-    let mut signals = signal(SignalKind::terminate())?;
-    while signals.recv().await.is_some() {
+async fn sigterm(mut terms: Signal, state: &State) {
+    while terms.recv().await.is_some() {
         state.journal.event("sigterm");
         if !state.ignores.term() {
-            return Ok(());
+            return;
         }
     }
-    Ok(())
 }

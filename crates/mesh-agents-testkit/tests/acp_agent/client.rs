@@ -52,17 +52,19 @@ impl Agent {
 
     /// Prompts and returns everything seen since the prompt before.
     pub(crate) async fn prompt(&self, text: &str) -> Result<Answer, Error> {
-        *self.seen.lock().unwrap() = Seen::default();
         let params =
             json!({ "sessionId": self.session, "prompt": [{ "type": "text", "text": text }] });
-        let result: Value = self
-            .cx
-            .send_request(UntypedMessage::new("session/prompt", params)?)
-            .block_task()
-            .await?;
-        let mut answer = self.seen.lock().unwrap().clone();
-        answer.stop_reason = result["stopReason"].as_str().unwrap().to_owned();
+        let (result, mut answer) = self.call("session/prompt", params).await;
+        answer.stop_reason = result?["stopReason"].as_str().unwrap().to_owned();
         Ok(answer)
+    }
+
+    /// Sends any request; what was seen until its answer comes beside it.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> (Result<Value, Error>, Answer) {
+        *self.seen.lock().unwrap() = Seen::default();
+        let request = UntypedMessage::new(method, params).unwrap();
+        let result = self.cx.send_request(request).block_task().await;
+        (result, self.seen.lock().unwrap().clone())
     }
 
     /// The text of the running turn so far.
@@ -72,10 +74,14 @@ impl Agent {
 }
 
 pub(crate) fn spawn(command: &mut Command) -> Child {
+    spawn_as_is(command.stderr(Stdio::null()))
+}
+
+/// Spawns it with whatever stderr `command` has.
+pub(crate) fn spawn_as_is(command: &mut Command) -> Child {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .kill_on_drop(true);
     command.spawn().unwrap()
 }

@@ -7,6 +7,7 @@
 
 mod client;
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_client_protocol::v1::schema::CancelNotification;
@@ -287,6 +288,113 @@ async fn an_agent_told_to_exit_at_initialize_does() {
     let result = client::try_drive(&mut child, Path::new("/"), async |_| ()).await;
     assert!(result.is_err());
     assert_eq!(child.wait().await.unwrap().code(), Some(3));
+}
+
+#[tokio::test]
+async fn an_agent_ends_in_the_middle_of_a_turn_after_what_it_said() {
+    for (line, code, signal) in [("exit 7", Some(7), None), ("die", None, Some(9))] {
+        let mut child = client::spawn(&mut Agent::command());
+        let script = format!("script: text last words\nscript: {line}");
+        client::drive(&mut child, Path::new("/"), async |agent| {
+            agent.prompt(&script).await.unwrap_err();
+            assert_eq!(agent.text(), "last words");
+        })
+        .await;
+        let status = child.wait().await.unwrap();
+        assert_eq!((status.code(), status.signal()), (code, signal), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_agent_obeys_sigterm_wherever_it_hangs() {
+    for script in [
+        "hang_initialize",
+        "hang_new_session",
+        "start: hang",
+        "start: flood 64",
+    ] {
+        let mut command = Agent::command();
+        command.env("SCRIPTED_ACP", script);
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        command
+            .env("SCRIPTED_ACP_LOG", &journal)
+            .stderr(std::process::Stdio::piped());
+        let mut child = client::spawn_as_is(&mut command);
+        let pid = pid_of(child.id().unwrap());
+        let connected = client::try_drive(&mut child, Path::new("/"), async |_| ());
+        let wanted = match script {
+            "hang_initialize" => "initialize",
+            "hang_new_session" => "session/new",
+            _ => "started",
+        };
+        let term = async {
+            until(|| {
+                std::fs::read_to_string(&journal)
+                    .unwrap_or_default()
+                    .contains(wanted)
+            })
+            .await;
+            kill_process(pid, Signal::TERM).unwrap();
+        };
+        let (connected, ()) = tokio::join!(connected, term);
+        assert!(connected.is_err(), "{script}");
+        assert_eq!(child.wait().await.unwrap().code(), Some(143), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_an_earlier_process_is_loaded_with_its_history_and_resumed_without() {
+    let mut command = Agent::command();
+    command.env("SCRIPTED_ACP", "caps load resume\nload_session: usage 1 2");
+    client::run(command, async |agent| {
+        let old = "scripted-1-1";
+        let (loaded, answer) = agent
+            .call("session/load", json!({ "sessionId": old, "cwd": "/" }))
+            .await;
+        assert_eq!(
+            (loaded.unwrap(), answer.chunks.as_slice()),
+            (json!({}), ["an earlier answer".to_owned()].as_slice())
+        );
+        let (resumed, answer) = agent
+            .call("session/resume", json!({ "sessionId": old, "cwd": "/" }))
+            .await;
+        assert_eq!((resumed.unwrap(), answer.chunks.len()), (json!({}), 0));
+        let prompt = json!({ "sessionId": old, "prompt": [{ "type": "text", "text": "on" }] });
+        let (prompted, answer) = agent.call("session/prompt", prompt).await;
+        assert_eq!(
+            (
+                prompted.unwrap()["stopReason"].as_str(),
+                answer.text().as_str()
+            ),
+            (Some("end_turn"), "echo: on")
+        );
+        let (foreign, _) = agent
+            .call("session/load", json!({ "sessionId": "other", "cwd": "/" }))
+            .await;
+        assert_eq!(i32::from(foreign.unwrap_err().code), -32002);
+    })
+    .await;
+    let (refused, _) = client::run(Agent::command(), async |agent| {
+        agent
+            .call(
+                "session/load",
+                json!({ "sessionId": "scripted-1-1", "cwd": "/" }),
+            )
+            .await
+    })
+    .await;
+    assert_eq!(i32::from(refused.unwrap_err().code), -32601);
+}
+
+#[tokio::test]
+async fn a_version_nobody_asked_for_is_answered_when_scripted() {
+    let mut command = Agent::command();
+    command.env("SCRIPTED_ACP", "protocol 2");
+    let mut child = client::spawn(&mut command);
+    let result = client::try_drive(&mut child, Path::new("/"), async |_| ()).await;
+    assert_eq!(i32::from(result.unwrap_err().code), -32600);
+    assert!(child.wait().await.unwrap().success());
 }
 
 #[tokio::test]
