@@ -8,6 +8,7 @@
 use std::process::Stdio;
 
 use mesh_agents_testkit::ScriptedModel;
+use mesh_agents_testkit::model::LogEntry;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -134,15 +135,15 @@ async fn a_client_that_leaves_a_hanging_stream_is_noted_and_stop_ends_the_others
             .all(|entry| !entry.client_gone && !entry.finished)
     );
     drop(leaves);
-    let log = model
-        .wait_for(|log| log.iter().any(|entry| entry.client_gone))
-        .await;
-    assert_eq!(
-        log.iter()
-            .map(|entry| entry.client_gone)
-            .collect::<Vec<_>>(),
-        [false, true]
-    );
+    // One that was told nothing yet leaves too.
+    let unstreamed = json!({ "messages": [{ "role": "user", "content": "x" }] });
+    let leaves = send(&model, "/v1/chat/completions", &unstreamed).await;
+    model.wait_for(|log| log.len() == 3).await;
+    drop(leaves);
+    let left = |log: &[LogEntry]| log.iter().filter(|entry| entry.client_gone).count() == 2;
+    let log = model.wait_for(left).await;
+    let gone: Vec<bool> = log.iter().map(|entry| entry.client_gone).collect();
+    assert_eq!(gone, [false, true, true]);
     model.stop().await.unwrap();
     let mut rest = Vec::new();
     stays.read_to_end(&mut rest).await.unwrap();
