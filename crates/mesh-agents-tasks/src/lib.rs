@@ -1,1 +1,27 @@
-//! The task engine and its SQLite store: admit, run, persist, recover, expire.
+//! The task engine and its SQLite store: admit, run, persist, recover, expire (DESIGN §4).
+//!
+//! The unit of truth is an append-only event log. One transaction appends events and updates the
+//! task row; then waiters are woken and read on. What is legal is decided by
+//! [`mesh_agents_core::transition`]; what a run is, is hidden behind
+//! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
+//!
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `schedule` (who runs
+//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+
+mod admit;
+pub mod api;
+mod blobs;
+mod drive;
+pub mod engine;
+mod mint;
+mod recover;
+mod schedule;
+mod store;
+mod wake;
+
+pub use api::{
+    Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
+    TaskView, ToolsUrl,
+};
+pub use engine::TaskEngine;
+pub use store::StoreError;

@@ -1,0 +1,266 @@
+//! A message comes in: checked, matched against earlier ones, stored, queued (DESIGN §4, "Submit").
+
+use std::sync::Arc;
+
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
+use mesh_agents_core::limits::MESSAGE_BYTES;
+use mesh_agents_core::policy::{Caller, may_send};
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::task::{Message, Role, Task, TaskState};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::api::Submit;
+use crate::engine::{Inner, TaskEngine, storage};
+use crate::store::{self, Found, Key, StoreError};
+
+/// Characters of a message shown in lists.
+const SUMMARY_CHARS: usize = 200;
+
+impl TaskEngine {
+    /// Takes a message for an agent and returns its task; durable when this returns. A repeat of an
+    /// earlier submit returns the task of that one and starts nothing.
+    ///
+    /// # Errors
+    /// `message_too_large`, `agent_not_found`, `agent_disabled`, `agent_full`, `not_allowed`,
+    /// `message_conflict` (the key was used for another body), `task_busy`, `task_terminal`,
+    /// `storage`. Nothing is stored then.
+    pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<Task, Refusal> {
+        let inner = &self.inner;
+        check_text(&submit.text)?;
+        if inner.stopping() {
+            return Err(storage(&StoreError::Closed));
+        }
+        if let Some(task) = &submit.task_id {
+            return Err(self.why_not_continue(caller, &submit.agent_id, task).await);
+        }
+        let admitted = inner.admit(caller, &submit.agent_id);
+        let key = key_of(caller, &submit)?;
+        let (shared, now) = (Arc::clone(inner), inner.now());
+        let new = new_task(inner, caller, &submit);
+        let stored = inner.store.write(move |db| {
+            match store::find(db, now, &key)? {
+                Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
+                Found::Conflict(task) => return Ok(Outcome::Conflict(task)),
+                Found::Nothing => {}
+            }
+            // Only now: a repeat is answered even when its agent is full, disabled or gone.
+            let reserved = admitted.and_then(|agent| shared.slots.reserve(&agent).map(|()| agent));
+            let agent = match reserved {
+                Ok(agent) => agent,
+                Err(refusal) => return Ok(Outcome::Refused(refusal)),
+            };
+            let (task, message) = new;
+            match store::insert_task(db, now, task, message, &key) {
+                Ok(task) => Ok(Outcome::New(Box::new(task))),
+                Err(error) => {
+                    shared.slots.release(&agent.id);
+                    Err(error)
+                }
+            }
+        });
+        match stored.await {
+            Ok(Outcome::New(task)) => {
+                inner.slots.arrive(&task.agent_id, task.id.clone());
+                inner.pump(&task.agent_id);
+                inner.signal_load();
+                Ok(*task)
+            }
+            Ok(Outcome::Repeat(task)) => self.task(caller, &task).await,
+            Ok(Outcome::Conflict(task)) => Err(conflict(&submit, &task)),
+            Ok(Outcome::Refused(refusal)) => Err(refusal),
+            Err(error) => Err(storage(&error)),
+        }
+    }
+
+    /// Notes that the front-end which minted this submit's key has been answered.
+    pub async fn answered(&self, caller: &Caller, submit: &Submit) {
+        let Ok(key) = key_of(caller, submit) else {
+            return;
+        };
+        let now = self.inner.now();
+        if let Err(error) = self
+            .inner
+            .store
+            .write(move |db| store::answered(db, now, &key))
+            .await
+        {
+            tracing::debug!(%error, "the time of an answer was not kept");
+        }
+    }
+
+    /// A message to a task that exists: no run waits for one yet, so every state has its refusal.
+    async fn why_not_continue(&self, caller: &Caller, agent: &AgentId, id: &TaskId) -> Refusal {
+        let task = match self.task(caller, id).await {
+            Ok(task) => task,
+            Err(refusal) => return refusal,
+        };
+        if task.agent_id != *agent {
+            return Refusal::new(
+                Code::TaskNotFound,
+                format!(
+                    "task {id} is not a task of agent \"{agent}\" but of \"{}\"",
+                    task.agent_id
+                ),
+            )
+            .hint("Leave agent_id out, or name the agent the task was sent to.");
+        }
+        if task.state.is_terminal() {
+            return Refusal::new(
+                Code::TaskTerminal,
+                format!("task {id} has ended: {}", task.state),
+            )
+            .hint(format!(
+                "To go on in the same conversation, send without task_id and with context_id {}.",
+                task.context_id
+            ));
+        }
+        let doing = if task.state == TaskState::Submitted {
+            "waits for its turn"
+        } else {
+            "is at work"
+        };
+        Refusal::new(
+            Code::TaskBusy,
+            format!("task {id} {doing} and takes no message now"),
+        )
+        .hint("Wait for it with get_task and wait_seconds, or send without task_id for a new task.")
+    }
+}
+
+/// What the writer found and did.
+enum Outcome {
+    New(Box<Task>),
+    Repeat(TaskId),
+    Conflict(TaskId),
+    Refused(Refusal),
+}
+
+impl Inner {
+    fn admit(&self, caller: &Caller, agent: &AgentId) -> Result<Arc<AgentDefinition>, Refusal> {
+        let agents = self.agents();
+        let Some(definition) = agents.ready.get(agent) else {
+            if agents.broken.contains(agent) {
+                return Err(Refusal::new(
+                    Code::AgentUnavailable,
+                    format!("agent \"{agent}\" cannot be used: its files have errors"),
+                )
+                .hint(format!(
+                    "Run `mesh-llm agents validate {agent}`, or see problems in get_agents."
+                )));
+            }
+            return Err(Refusal::new(
+                Code::AgentNotFound,
+                format!("no agent \"{agent}\" on this node"),
+            )
+            .hint("get_agents lists the agents there are."));
+        };
+        may_send(caller, definition)?;
+        Ok(Arc::clone(definition))
+    }
+}
+
+fn check_text(text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new(Code::InvalidArgument, "message is empty")
+            .hint("Say what the agent should do."));
+    }
+    if text.len() > MESSAGE_BYTES {
+        return Err(Refusal::new(
+            Code::MessageTooLarge,
+            format!("message is {} bytes and may be {MESSAGE_BYTES}", text.len()),
+        )
+        .hint("Put long input into a file the agent can read and name it in the message."));
+    }
+    Ok(())
+}
+
+/// All that makes two submits the same wish.
+#[derive(Serialize)]
+struct Body<'a> {
+    text: &'a str,
+    metadata: Option<serde_json::Value>,
+    context_id: Option<&'a ContextId>,
+    task_id: Option<&'a TaskId>,
+}
+
+fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
+    let body = Body {
+        text: &submit.text,
+        metadata: submit.metadata.as_ref().and_then(|json| json.read().ok()),
+        context_id: submit.context_id.as_ref(),
+        task_id: submit.task_id.as_ref(),
+    };
+    let canonical = serde_json_canonicalizer::to_vec(&body).map_err(|error| {
+        Refusal::new(
+            Code::InvalidArgument,
+            format!("metadata has no canonical form: {error}"),
+        )
+    })?;
+    let digest = Sha256::digest(&canonical);
+    Ok(Key {
+        agent: submit.agent_id.clone(),
+        principal: caller.principal.clone(),
+        message_id: submit.message_id.clone(),
+        body_hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        instance: submit.minted.as_ref().map(|minted| minted.instance.clone()),
+        answered_at_once: submit
+            .minted
+            .as_ref()
+            .is_some_and(|minted| minted.answered_at_once),
+    })
+}
+
+fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
+    Refusal::new(
+        Code::MessageConflict,
+        format!("message_id \"{}\" was used before, for another message (task {task})", submit.message_id),
+    )
+    .hint("Nothing was stored. Use a new message_id for a new message; repeat one only with the same arguments.")
+}
+
+fn new_task(inner: &Inner, caller: &Caller, submit: &Submit) -> (Task, Message) {
+    let now = inner.now();
+    let context = submit.context_id.clone();
+    let parent = match &caller.principal {
+        Principal::Task(id) => Some(id.clone()),
+        Principal::Local | Principal::Token(_) | Principal::Key(_) => None,
+    };
+    let task = Task {
+        id: TaskId::from_ulid(inner.mint.next(now)),
+        context_id: context.unwrap_or_else(|| ContextId::from_ulid(inner.mint.next(now))),
+        agent_id: submit.agent_id.clone(),
+        principal: caller.principal.clone(),
+        state: TaskState::Submitted,
+        status_message: None,
+        failure: None,
+        cancel_requested: false,
+        parent,
+        depth: caller.depth.map_or(0, |depth| depth.saturating_add(1)),
+        attempt: 0,
+        summary: summary(&submit.text),
+        metadata: submit.metadata.clone(),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+        last_seq: 0,
+    };
+    let mut message = Message::text(submit.message_id.clone(), Role::User, submit.text.clone());
+    message.metadata.clone_from(&submit.metadata);
+    (task, message)
+}
+
+/// The first line with words in it, control characters as spaces.
+fn summary(text: &str) -> String {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    line.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SUMMARY_CHARS)
+        .collect()
+}

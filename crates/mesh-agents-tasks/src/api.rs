@@ -1,0 +1,156 @@
+//! What goes into the engine and what comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::{Clock, UnixMillis};
+use mesh_agents_core::event::TaskEvent;
+use mesh_agents_core::ids::{AgentId, ContextId, MessageId, TaskId};
+use mesh_agents_core::json::JsonText;
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::run::{MeshEndpoints, Runner};
+use mesh_agents_core::task::{ArtifactInfo, Message, Task, TaskState};
+
+use crate::store::StoreError;
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct EngineConfig {
+    /// Where it keeps its files. The caller holds the lock that makes it the only engine there.
+    pub layout: Layout,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// What runs tasks.
+    pub runner: Arc<dyn Runner>,
+    /// The agents known at start.
+    pub agents: Agents,
+    /// Where the mesh is, as known at start.
+    pub mesh: MeshEndpoints,
+}
+
+/// The agents the engine may run.
+#[derive(Debug, Clone, Default)]
+pub struct Agents {
+    /// Those with a valid definition.
+    pub ready: Arc<BTreeMap<AgentId, Arc<AgentDefinition>>>,
+    /// Those whose directory exists and cannot be used now: their queued tasks wait.
+    pub broken: Arc<BTreeSet<AgentId>>,
+}
+
+/// Our own MCP endpoint, handed to harnesses with a token per run.
+pub type ToolsUrl = Option<String>;
+
+/// Why an engine could not open its data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error("cannot open the task database {path}")]
+    Store {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// A directory below the data directory.
+    #[error(
+        "cannot create {path}; check that the data directory is writable, or choose another with --data-dir"
+    )]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A message for an agent.
+#[derive(Debug, Clone)]
+pub struct Submit {
+    /// The agent as the caller wrote it.
+    pub agent_id: AgentId,
+    /// The message.
+    pub text: String,
+    /// The caller's own data.
+    pub metadata: Option<JsonText>,
+    /// The conversation it belongs to; a new one when absent.
+    pub context_id: Option<ContextId>,
+    /// The task it continues or answers; a new one when absent.
+    pub task_id: Option<TaskId>,
+    /// The key: a repeat of it is the same task.
+    pub message_id: MessageId,
+    /// Set when the key is not the caller's own but was minted by the front-end of a host that may
+    /// re-send the bare call to a later instance of that front-end (host-contract T2).
+    pub minted: Option<Minted>,
+}
+
+/// Where a key that is not the caller's own comes from.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// The front-end process: a ULID, so that earlier instances sort before later ones.
+    pub instance: String,
+    /// Whether the caller is answered as soon as the task is stored (it did not ask to wait).
+    pub answered_at_once: bool,
+}
+
+/// What an agent has to do at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Tasks that hold a slot.
+    pub running: u32,
+    /// Tasks that wait for one.
+    pub queued: u32,
+}
+
+/// Which tasks to list; all given filters must match.
+#[derive(Debug, Clone, Default)]
+pub struct ListTasks {
+    /// Only this agent's.
+    pub agent_id: Option<AgentId>,
+    /// Only this conversation's.
+    pub context_id: Option<ContextId>,
+    /// Only those in this state.
+    pub state: Option<TaskState>,
+    /// At most this many (1 to 100).
+    pub limit: u32,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// One page of a list, newest change first.
+#[derive(Debug, Clone)]
+pub struct TaskPage {
+    /// The tasks, with their artifacts.
+    pub tasks: Vec<(Task, Vec<ArtifactInfo>)>,
+    /// Where the next page starts; `None` on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A task with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// The task.
+    pub task: Task,
+    /// Its messages, oldest first.
+    pub history: Vec<Message>,
+    /// Its artifacts.
+    pub artifacts: Vec<ArtifactInfo>,
+    /// The text streamed so far, while the task is at work.
+    pub response: Option<String>,
+    /// When something last happened in it.
+    pub last_activity: Option<UnixMillis>,
+}
+
+/// An event in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the task's log, from 1.
+    pub seq: u64,
+    /// When it was stored.
+    pub at: UnixMillis,
+    /// The event.
+    pub event: TaskEvent,
+}

@@ -1,0 +1,579 @@
+//! The handle to the task engine: the few things anybody can ask of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::{Clock, UnixMillis};
+use mesh_agents_core::ids::{AgentId, ArtifactId, MessageId, TaskId};
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::limits::ARTIFACT_BYTES;
+use mesh_agents_core::policy::Caller;
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::run::{MeshEndpoints, Runner};
+use mesh_agents_core::task::{ArtifactInfo, Task, TaskState};
+use mesh_agents_core::transition::{Effect, Happening, StopCause};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{
+    Agents, EngineConfig, ListTasks, Load, OpenError, StoredEvent, TaskPage, TaskView, ToolsUrl,
+};
+use crate::blobs::Blobs;
+use crate::drive;
+use crate::mint::Mint;
+use crate::recover;
+use crate::schedule::Slots;
+use crate::store::{self, Change, Store, StoreError};
+use crate::wake::Wakes;
+
+/// How long a cancel waits for the run to be gone before it answers with the task as it stands.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The task engine. Cheap to clone; all clones are one engine.
+#[derive(Debug, Clone)]
+pub struct TaskEngine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) layout: Layout,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) mint: Mint,
+    pub(crate) slots: Slots,
+    pub(crate) wakes: Wakes,
+    agents: Mutex<Agents>,
+    mesh: Mutex<MeshEndpoints>,
+    tools_url: Mutex<ToolsUrl>,
+    live: Mutex<HashMap<TaskId, Arc<Live>>>,
+    stop: watch::Sender<bool>,
+    load: watch::Sender<Load>,
+    tracker: TaskTracker,
+}
+
+/// A run under way, as seen from outside its driver.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Cancelled when the run is to end.
+    pub(crate) end: CancellationToken,
+    /// Bearer token of its harness on our own MCP endpoint.
+    pub(crate) token: String,
+    /// How deep its task is.
+    pub(crate) depth: u8,
+}
+
+impl TaskEngine {
+    /// Opens the data directory, takes up what an earlier engine left, and starts what can start.
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written or the database cannot be used.
+    pub async fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        for path in [config.layout.root().to_owned(), config.layout.blobs()] {
+            std::fs::create_dir_all(&path)
+                .map_err(|source| OpenError::Directory { path, source })?;
+        }
+        let path = config.layout.database();
+        let store = Store::open(path.clone()).map_err(|source| OpenError::Store {
+            path: path.clone(),
+            source,
+        })?;
+        let inner = Arc::new(Inner {
+            store,
+            blobs: Blobs::new(config.layout.blobs()),
+            layout: config.layout,
+            clock: config.clock,
+            runner: config.runner,
+            mint: Mint::new(),
+            slots: Slots::default(),
+            wakes: Wakes::default(),
+            agents: Mutex::new(config.agents),
+            mesh: Mutex::new(config.mesh),
+            tools_url: Mutex::default(),
+            live: Mutex::default(),
+            stop: watch::Sender::new(false),
+            load: watch::Sender::default(),
+            tracker: TaskTracker::new(),
+        });
+        recover::take_up(&inner)
+            .await
+            .map_err(|source| OpenError::Store { path, source })?;
+        inner.pump_all();
+        Ok(Self { inner })
+    }
+
+    /// Replaces the known agents: starts what waits for one of them, fails what waits for one that is gone.
+    pub async fn set_agents(&self, agents: Agents) {
+        *self.inner.agents() = agents;
+        for (agent, tasks) in self.inner.slots.waiting() {
+            if self.inner.agents().knows(&agent) {
+                continue;
+            }
+            for task in tasks {
+                let happened = self
+                    .inner
+                    .happen(&task, None, Happening::AgentRemoved)
+                    .await;
+                if let Err(error) = happened {
+                    tracing::warn!(task = %task, %error, "a task of a removed agent could not be ended");
+                }
+            }
+        }
+        self.inner.pump_all();
+    }
+
+    /// The agents as they are known now.
+    #[must_use]
+    pub fn agents(&self) -> Arc<BTreeMap<AgentId, Arc<AgentDefinition>>> {
+        Arc::clone(&self.inner.agents().ready)
+    }
+
+    /// Replaces what is known of the mesh; runs that start later see it.
+    pub fn set_mesh(&self, mesh: MeshEndpoints) {
+        *self
+            .inner
+            .mesh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = mesh;
+    }
+
+    /// What is known of the mesh.
+    #[must_use]
+    pub fn mesh(&self) -> MeshEndpoints {
+        self.inner.mesh()
+    }
+
+    /// Sets where harnesses find our own tools; without it they get none.
+    pub fn set_tools_url(&self, url: ToolsUrl) {
+        *self
+            .inner
+            .tools_url
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = url;
+    }
+
+    /// What an agent has to do at the moment.
+    #[must_use]
+    pub fn load(&self, agent: &AgentId) -> Load {
+        self.inner.slots.load(agent)
+    }
+
+    /// What all agents have to do; changes are signalled.
+    #[must_use]
+    pub fn total_load(&self) -> watch::Receiver<Load> {
+        self.inner.load.subscribe()
+    }
+
+    /// What stands in the way of running an agent here and now.
+    #[must_use]
+    pub fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        self.inner.runner.unavailable(agent)
+    }
+
+    /// Who holds this per-run token.
+    #[must_use]
+    pub fn caller_of_token(&self, token: &str) -> Option<Caller> {
+        let live = self.inner.live();
+        let (task, run) = live.iter().find(|(_, run)| run.token == token)?;
+        Some(Caller {
+            principal: Principal::Task(task.clone()),
+            depth: Some(run.depth),
+        })
+    }
+
+    /// A task the caller may see.
+    ///
+    /// # Errors
+    /// `task_not_found`, also for another's task; `storage`.
+    pub async fn task(&self, caller: &Caller, id: &TaskId) -> Result<Task, Refusal> {
+        let (id, principal) = (id.clone(), caller.principal.clone());
+        let row = self.inner.store.read({
+            let id = id.clone();
+            move |db| store::task(db, &id, &principal)
+        });
+        row.await
+            .map(|row| row.task)
+            .map_err(|error| refusal(&error, &id))
+    }
+
+    /// Waits until the task is interrupted or terminal, or `limit` is over, and returns it as it stands.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn wait(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        limit: Duration,
+    ) -> Result<Task, Refusal> {
+        let task = self.task(caller, id).await?;
+        let settled = |state: TaskState| state.is_terminal() || state.is_interrupted();
+        if settled(task.state) || limit.is_zero() {
+            return Ok(task);
+        }
+        let mut wakes = self.inner.wakes.subscribe(id);
+        let task = self.task(caller, id).await?;
+        if settled(task.state) {
+            return Ok(task);
+        }
+        let mut stop = self.inner.stop.subscribe();
+        let settle = async {
+            tokio::select! {
+                () = async { while !settled(wakes.changed().await.state) {} } => {}
+                // An engine that stops answers its waiters with what is so far.
+                _ = stop.wait_for(|stopping| *stopping) => {}
+            }
+        };
+        // Time running out is a normal answer: the task as it stands.
+        let _in_time = tokio::time::timeout(limit, settle).await;
+        self.task(caller, id).await
+    }
+
+    /// A task with its history and artifacts.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn view(&self, caller: &Caller, id: &TaskId) -> Result<TaskView, Refusal> {
+        let (task_id, principal) = (id.clone(), caller.principal.clone());
+        let view = self.inner.store.read(move |db| {
+            let task = store::task(db, &task_id, &principal)?.task;
+            let at_work = !task.state.is_terminal();
+            let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
+            Ok(TaskView {
+                history: store::history(db, &task_id)?,
+                artifacts: store::artifacts(db, &task_id)?,
+                response: at_work
+                    .then(|| store::response(db, &task_id, limit))
+                    .transpose()?,
+                last_activity: store::last_activity(db, &task_id)?,
+                task,
+            })
+        });
+        view.await.map_err(|error| refusal(&error, id))
+    }
+
+    /// A page of the caller's tasks, newest change first.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a cursor that is not ours; `storage`.
+    pub async fn list(&self, caller: &Caller, query: ListTasks) -> Result<TaskPage, Refusal> {
+        let after = query.cursor.as_deref().map(cursor_read).transpose()?;
+        let principal = caller.principal.clone();
+        let page = self.inner.store.read(move |db| {
+            let (rows, more) = store::list(db, &principal, &query, after.as_ref())?;
+            let last = rows.last().filter(|_| more);
+            let next_cursor = last.map(|row| format!("{}.{}", row.task.updated_at, row.task.id));
+            let tasks = rows.into_iter().map(|row| {
+                let artifacts = store::artifacts(db, &row.task.id)?;
+                Ok((row.task, artifacts))
+            });
+            Ok(TaskPage {
+                tasks: tasks.collect::<Result<_, StoreError>>()?,
+                next_cursor,
+            })
+        });
+        page.await.map_err(|error| storage(&error))
+    }
+
+    /// Ends a task: a queued one at once, a running one with its whole process tree. Answers when
+    /// nothing of it is left, or after five seconds with the task as it stands.
+    ///
+    /// # Errors
+    /// `task_not_found`; `task_terminal` when it had ended otherwise; `not_allowed`; `storage`.
+    pub async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, Refusal> {
+        let task = self.task(caller, id).await?;
+        if task.state == TaskState::Canceled {
+            return Ok(task);
+        }
+        match self
+            .inner
+            .happen(id, None, Happening::Stop(StopCause::Canceled))
+            .await
+        {
+            Ok(_) => self.wait_terminal(caller, id).await,
+            Err(StoreError::Illegal(illegal)) if illegal.state == TaskState::Canceled => {
+                self.task(caller, id).await
+            }
+            Err(error) => Err(refusal(&error, id)),
+        }
+    }
+
+    async fn wait_terminal(&self, caller: &Caller, id: &TaskId) -> Result<Task, Refusal> {
+        let mut wakes = self.inner.wakes.subscribe(id);
+        let task = self.task(caller, id).await?;
+        if task.state.is_terminal() {
+            return Ok(task);
+        }
+        let ended = async { while !wakes.changed().await.state.is_terminal() {} };
+        let _in_time = tokio::time::timeout(CANCEL_PATIENCE, ended).await;
+        self.task(caller, id).await
+    }
+
+    /// An artifact's entry and content. `response` can be read while the task runs.
+    ///
+    /// # Errors
+    /// `task_not_found`, `artifact_not_found` with the ids there are, `storage`.
+    pub async fn artifact(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        artifact: &ArtifactId,
+    ) -> Result<(ArtifactInfo, Vec<u8>), Refusal> {
+        let (task_id, artifact_id) = (id.clone(), artifact.clone());
+        let principal = caller.principal.clone();
+        let found = self.inner.store.read(move |db| {
+            let task = store::task(db, &task_id, &principal)?.task;
+            let found = store::artifact(db, &task_id, &artifact_id)?;
+            let streaming = found.is_none()
+                && !task.state.is_terminal()
+                && artifact_id == ArtifactId::response();
+            let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
+            let text = streaming
+                .then(|| store::response(db, &task_id, limit))
+                .transpose()?;
+            Ok((
+                found,
+                text.filter(|text| !text.is_empty()),
+                store::artifacts(db, &task_id)?,
+                task.state,
+            ))
+        });
+        let (found, text, all, state) = found.await.map_err(|error| refusal(&error, id))?;
+        match (found, text) {
+            (Some(info), _) => {
+                let content = self.inner.blobs.get(&info.sha256).await.map_err(|error| {
+                    Refusal::new(
+                        Code::Storage,
+                        format!("artifact \"{artifact}\" of {id} cannot be read: {error}"),
+                    )
+                })?;
+                Ok((info, content))
+            }
+            (None, Some(text)) => Ok((drive::response_info(&text), text.into_bytes())),
+            (None, None) => Err(no_artifact(id, artifact, &all, state)),
+        }
+    }
+
+    /// Events of a task's log after `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn events(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Refusal> {
+        let (task_id, principal) = (id.clone(), caller.principal.clone());
+        let events = self.inner.store.read(move |db| {
+            store::task(db, &task_id, &principal)?;
+            store::events(db, &task_id, after, limit)
+        });
+        events.await.map_err(|error| refusal(&error, id))
+    }
+
+    /// Stops the engine: no new work, no new starts. Lets what runs end, or with `now` ends it;
+    /// what is queued stays queued for the next engine. Returns when all is on disk.
+    pub async fn shutdown(&self, now: bool) {
+        self.inner.stop.send_replace(true);
+        if now {
+            let running: Vec<TaskId> = self.inner.live().keys().cloned().collect();
+            for task in running {
+                if let Err(error) = self
+                    .inner
+                    .happen(&task, None, Happening::Stop(StopCause::Shutdown))
+                    .await
+                {
+                    tracing::debug!(task = %task, %error, "had ended already");
+                }
+            }
+        }
+        self.inner.tracker.close();
+        self.inner.tracker.wait().await;
+        self.inner.store.close().await;
+    }
+}
+
+impl Agents {
+    /// Whether the agent's directory exists.
+    fn knows(&self, agent: &AgentId) -> bool {
+        self.ready.contains_key(agent) || self.broken.contains(agent)
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    pub(crate) fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mesh(&self) -> MeshEndpoints {
+        self.mesh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn tools_url(&self) -> ToolsUrl {
+        self.tools_url
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    pub(crate) fn stop_signal(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    pub(crate) fn mint_message(&self) -> MessageId {
+        MessageId::from_ulid(self.mint.next(self.now()))
+    }
+
+    /// Stores what happened to a task, then does what follows from it.
+    pub(crate) async fn happen(
+        &self,
+        id: &TaskId,
+        attempt: Option<u32>,
+        happening: Happening,
+    ) -> Result<Task, StoreError> {
+        let (now, minted, task_id) = (self.now(), self.mint_message(), id.clone());
+        let change = self
+            .store
+            .write(move |db| store::apply(db, now, &task_id, attempt, &happening, &minted))
+            .await?;
+        Ok(self.follow(change))
+    }
+
+    /// Performs the effects of a stored change.
+    pub(crate) fn follow(&self, change: Change) -> Task {
+        let task = change.task;
+        for effect in change.effects {
+            match effect {
+                Effect::StopRun => {
+                    if let Some(run) = self.live().get(&task.id) {
+                        run.end.cancel();
+                    }
+                }
+                Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
+                // The driver does these itself: it starts the run, owns the idle clock and the
+                // questions, and frees the slot when it is done with the run's directory.
+                Effect::StartRun
+                | Effect::FreeSlot
+                | Effect::PauseIdle
+                | Effect::ResumeIdle
+                | Effect::VoidQuestions => {}
+            }
+        }
+        self.wakes.tell(&task);
+        self.signal_load();
+        task
+    }
+
+    /// Starts a piece of background work the engine waits for before it ends.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(work);
+    }
+
+    /// Tells those who watch how much there is to do.
+    pub(crate) fn signal_load(&self) {
+        let total = self.slots.total();
+        self.load
+            .send_if_modified(|load| std::mem::replace(load, total) != total);
+    }
+
+    /// Starts what can start, for every agent somebody waits for.
+    pub(crate) fn pump_all(self: &Arc<Self>) {
+        for (agent, _) in self.slots.waiting() {
+            self.pump(&agent);
+        }
+        self.signal_load();
+    }
+
+    /// Starts what can start for one agent.
+    pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
+        while !self.stopping() {
+            let definition = self.agents().ready.get(agent).cloned();
+            let Some(definition) = definition.filter(|definition| definition.enabled) else {
+                return;
+            };
+            let limit = definition.runtime.max_concurrent_tasks.get();
+            let Some(task) = self.slots.take(agent, limit) else {
+                return;
+            };
+            self.tracker
+                .spawn(drive::run_task(Arc::clone(self), task, definition));
+        }
+    }
+}
+
+/// The refusal a caller gets for a store error about one task.
+pub(crate) fn refusal(error: &StoreError, id: &TaskId) -> Refusal {
+    match error {
+        StoreError::NoTask => Refusal::new(Code::TaskNotFound, format!("no task {id}")).hint(
+            "Use a task_id as send_message returned it; list_tasks shows the ones there are.",
+        ),
+        StoreError::Illegal(illegal) if illegal.state.is_terminal() => Refusal::new(
+            Code::TaskTerminal,
+            format!("task {id} has already ended: {}", illegal.state),
+        )
+        .hint("Read it with get_task; to go on, send a new message with its context_id."),
+        other => storage(other),
+    }
+}
+
+/// The refusal for a store error that is nobody's argument.
+pub(crate) fn storage(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Closed => Refusal::new(Code::EngineUnavailable, "the engine is stopping")
+            .hint("Send the call again; the next engine starts on demand."),
+        other => Refusal::new(Code::Storage, other.to_string()),
+    }
+}
+
+fn cursor_read(cursor: &str) -> Result<(i64, TaskId), Refusal> {
+    let parts = cursor
+        .split_once('.')
+        .and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+    parts.ok_or_else(|| {
+        Refusal::new(Code::InvalidArgument, format!("cursor {cursor:?} is not one list_tasks returned"))
+            .hint("Pass next_cursor of the page before unchanged, or leave cursor out for the first page.")
+    })
+}
+
+fn no_artifact(
+    id: &TaskId,
+    artifact: &ArtifactId,
+    all: &[ArtifactInfo],
+    state: TaskState,
+) -> Refusal {
+    let message = format!("task {id} has no artifact \"{artifact}\"");
+    let hint = if !all.is_empty() {
+        let ids: Vec<&str> = all.iter().map(|info| info.id.as_str()).take(20).collect();
+        format!("It has: {}.", ids.join(", "))
+    } else if state.is_terminal() {
+        format!("It ended {state} without artifacts; get_task shows its status message.")
+    } else {
+        format!("It is {state}; artifacts are there when it ends: call get_task with wait_seconds.")
+    };
+    Refusal::new(Code::ArtifactNotFound, message).hint(hint)
+}

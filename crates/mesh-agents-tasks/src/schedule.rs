@@ -1,0 +1,204 @@
+//! Who runs and who waits, per agent. Pure bookkeeping under one lock; the engine acts on it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mesh_agents_core::agent::{AgentDefinition, QueueMode};
+use mesh_agents_core::ids::{AgentId, TaskId};
+use mesh_agents_core::refusal::{Code, Refusal};
+
+use crate::api::Load;
+
+/// Slots and queues of all agents.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    lanes: Mutex<HashMap<AgentId, Lane>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    running: HashSet<TaskId>,
+    /// Task ids grow as they are minted, so their order is the order of arrival.
+    queued: BTreeSet<TaskId>,
+    /// Places promised to tasks that are being stored.
+    reserved: u32,
+}
+
+impl Lane {
+    fn load(&self) -> Load {
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Load {
+            running: count(self.running.len()),
+            queued: count(self.queued.len()) + self.reserved,
+        }
+    }
+}
+
+impl Slots {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<AgentId, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Promises a place to a task about to be stored; [`Self::arrive`] or [`Self::release`] follows.
+    pub(crate) fn reserve(&self, agent: &AgentDefinition) -> Result<(), Refusal> {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(agent.id.clone()).or_default();
+        let load = lane.load();
+        let limit = agent.runtime.max_concurrent_tasks.get();
+        let room = match agent.runtime.queue {
+            QueueMode::Queue => limit.saturating_add(agent.runtime.max_pending_tasks),
+            QueueMode::Reject => limit,
+        };
+        if load.running.saturating_add(load.queued) >= room {
+            let id = &agent.id;
+            return Err(Refusal::new(
+                Code::AgentFull,
+                format!("agent \"{id}\" has {} running and {} waiting, and takes no more", load.running, load.queued),
+            )
+            .hint("Nothing was stored. Wait for one of its tasks to end (list_tasks, get_task with wait_seconds) and send again."));
+        }
+        lane.reserved += 1;
+        Ok(())
+    }
+
+    /// Gives a promised place back.
+    pub(crate) fn release(&self, agent: &AgentId) {
+        if let Some(lane) = self.lanes().get_mut(agent) {
+            lane.reserved = lane.reserved.saturating_sub(1);
+        }
+    }
+
+    /// A stored task takes its promised place in the queue.
+    pub(crate) fn arrive(&self, agent: &AgentId, task: TaskId) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(agent.clone()).or_default();
+        lane.reserved = lane.reserved.saturating_sub(1);
+        lane.queued.insert(task);
+    }
+
+    /// A task from before a restart takes its place, whatever the limits are now.
+    pub(crate) fn restore(&self, agent: &AgentId, task: TaskId) {
+        self.lanes()
+            .entry(agent.clone())
+            .or_default()
+            .queued
+            .insert(task);
+    }
+
+    /// Moves the task that came first into a free slot.
+    pub(crate) fn take(&self, agent: &AgentId, limit: u32) -> Option<TaskId> {
+        let mut lanes = self.lanes();
+        let lane = lanes.get_mut(agent)?;
+        if lane.load().running >= limit {
+            return None;
+        }
+        let task = lane.queued.pop_first()?;
+        lane.running.insert(task.clone());
+        Some(task)
+    }
+
+    /// Takes a task out of the queue or its slot.
+    pub(crate) fn leave(&self, agent: &AgentId, task: &TaskId) {
+        if let Some(lane) = self.lanes().get_mut(agent) {
+            lane.queued.remove(task);
+            lane.running.remove(task);
+        }
+    }
+
+    /// Gives back the slot of a run that is over. A task that was put back into the queue stays there.
+    pub(crate) fn end(&self, agent: &AgentId, task: &TaskId) {
+        if let Some(lane) = self.lanes().get_mut(agent) {
+            lane.running.remove(task);
+        }
+    }
+
+    /// What one agent has to do.
+    pub(crate) fn load(&self, agent: &AgentId) -> Load {
+        self.lanes().get(agent).map(Lane::load).unwrap_or_default()
+    }
+
+    /// What all agents have to do.
+    pub(crate) fn total(&self) -> Load {
+        self.lanes()
+            .values()
+            .map(Lane::load)
+            .fold(Load::default(), |sum, load| Load {
+                running: sum.running + load.running,
+                queued: sum.queued + load.queued,
+            })
+    }
+
+    /// Agents somebody waits for.
+    pub(crate) fn waiting(&self) -> Vec<(AgentId, Vec<TaskId>)> {
+        let lanes = self.lanes();
+        let waiting = lanes.iter().filter(|(_, lane)| !lane.queued.is_empty());
+        waiting
+            .map(|(agent, lane)| (agent.clone(), lane.queued.iter().cloned().collect()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use mesh_agents_core::agent::testing::definition;
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn task(n: u128) -> TaskId {
+        TaskId::from_ulid(Ulid(n))
+    }
+
+    #[test]
+    fn limits_hold_while_tasks_are_being_stored_and_first_come_is_first_served() {
+        let slots = Slots::default();
+        let mut agent = definition("a");
+        agent.runtime.max_concurrent_tasks = NonZeroU32::new(2).unwrap();
+        agent.runtime.max_pending_tasks = 1;
+        for _ in 0..3 {
+            slots.reserve(&agent).unwrap();
+        }
+        assert_eq!(slots.reserve(&agent).unwrap_err().code, Code::AgentFull);
+        for n in [3, 1, 2] {
+            slots.arrive(&agent.id, task(n));
+        }
+        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, 2), Some(task(2)));
+        assert_eq!(slots.take(&agent.id, 2), None);
+        slots.leave(&agent.id, &task(1));
+        slots.reserve(&agent).unwrap();
+        assert_eq!(slots.take(&agent.id, 2), Some(task(3)));
+    }
+
+    #[test]
+    fn a_lowered_limit_stops_starts_and_kills_nothing() {
+        let slots = Slots::default();
+        let agent = definition("a");
+        for n in 0..3 {
+            slots.restore(&agent.id, task(n));
+        }
+        assert!(slots.take(&agent.id, 3).is_some());
+        assert!(slots.take(&agent.id, 3).is_some());
+        assert_eq!(slots.take(&agent.id, 1), None);
+        assert_eq!(
+            slots.load(&agent.id),
+            Load {
+                running: 2,
+                queued: 1
+            }
+        );
+    }
+
+    #[test]
+    fn reject_mode_has_no_queue() {
+        let slots = Slots::default();
+        let mut agent = definition("a");
+        agent.runtime.queue = QueueMode::Reject;
+        slots.reserve(&agent).unwrap();
+        assert_eq!(slots.reserve(&agent).unwrap_err().code, Code::AgentFull);
+        slots.release(&agent.id);
+        slots.reserve(&agent).unwrap();
+    }
+}

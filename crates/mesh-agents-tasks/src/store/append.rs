@@ -1,0 +1,251 @@
+//! Appending to a task's log: the only way a task changes.
+
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::event::TaskEvent;
+use mesh_agents_core::ids::{MessageId, RunId, TaskId};
+use mesh_agents_core::limits::{EVENT_BYTES_PER_TASK, EVENTS_PER_TASK};
+use mesh_agents_core::run::{Outcome, ProcessRef};
+use mesh_agents_core::task::{ArtifactInfo, Message, Role, Task};
+use mesh_agents_core::transition::{Effect, Happening, Standing, next};
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+use super::rows::{Row, cause_name, state_number, to_json};
+
+/// Room kept in a full log for the events that end the task.
+const CLOSING_EVENTS: u64 = 16;
+
+/// A change that was stored.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// The task after it.
+    pub(crate) task: Task,
+    /// What is to be done now.
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Appends events that change no state. `attempt` is the fencing epoch: a writer of an attempt that
+/// is over is refused with [`StoreError::Stale`].
+pub(crate) fn append(
+    db: &Connection,
+    now: UnixMillis,
+    id: &TaskId,
+    attempt: u32,
+    events: &[TaskEvent],
+) -> Result<Task, StoreError> {
+    let mut row = live_row(db, id, Some(attempt))?;
+    let full = row.task.last_seq + events.len() as u64 + CLOSING_EVENTS > EVENTS_PER_TASK;
+    for event in events {
+        log(db, now, &mut row, event)?;
+    }
+    if full || row.event_bytes > EVENT_BYTES_PER_TASK {
+        return Err(StoreError::LogFull);
+    }
+    save(db, &mut row)?;
+    Ok(row.task)
+}
+
+/// Applies what happened by [`next`], with the messages that go with it.
+pub(crate) fn apply(
+    db: &Connection,
+    now: UnixMillis,
+    id: &TaskId,
+    attempt: Option<u32>,
+    happening: &Happening,
+    minted: &MessageId,
+) -> Result<Change, StoreError> {
+    let mut row = live_row(db, id, attempt)?;
+    let change = next(row.standing(), happening)?;
+    if let Happening::Ended(Outcome::Completed { answer }) = happening
+        && change.standing.state.is_terminal()
+        && !answer.is_empty()
+    {
+        // The answer is in artifacts too; a history without it reads as a question nobody answered.
+        let message = Message::text(minted.clone(), Role::Agent, answer.clone());
+        log(db, now, &mut row, &TaskEvent::Message { message })?;
+    }
+    if change.standing.state != row.task.state {
+        let message = change
+            .failure
+            .as_ref()
+            .map(|failure| Message::text(minted.clone(), Role::Agent, failure.message.clone()));
+        let event = TaskEvent::State {
+            state: change.standing.state,
+            message: message.clone(),
+            failure: change.failure.clone(),
+        };
+        log(db, now, &mut row, &event)?;
+        row.task.state = change.standing.state;
+        row.task.status_message = message;
+        row.task.failure = change.failure;
+        row.task.updated_at = UnixMillis(row.last_event.0.max(row.task.updated_at.0 + 1));
+        row.last_event = row.task.updated_at;
+    } else if change.standing.stopping != row.stopping {
+        log(db, now, &mut row, &TaskEvent::CancelRequested)?;
+    }
+    set_stopping(&mut row, change.standing);
+    save(db, &mut row)?;
+    if row.task.state.is_terminal() {
+        db.prepare_cached(
+            "UPDATE attempts SET ended_ms = ?2 WHERE task_id = ?1 AND ended_ms IS NULL",
+        )?
+        .execute(params![id.as_str(), row.last_event.0])?;
+    }
+    Ok(Change {
+        task: row.task,
+        effects: change.effects,
+    })
+}
+
+/// Stores that a run is about to be started: committed before anything is spawned.
+pub(crate) fn attempt_started(
+    db: &Connection,
+    now: UnixMillis,
+    id: &TaskId,
+    run_id: &RunId,
+    definition: &str,
+    minted: &MessageId,
+) -> Result<Change, StoreError> {
+    let mut row = live_row(db, id, None)?;
+    next(row.standing(), &Happening::Start)?;
+    row.task.attempt += 1;
+    let attempt = row.task.attempt;
+    log(
+        db,
+        now,
+        &mut row,
+        &TaskEvent::Attempt {
+            attempt,
+            run_id: run_id.clone(),
+        },
+    )?;
+    save(db, &mut row)?;
+    db.prepare_cached(
+        "INSERT INTO attempts (task_id, attempt, run_id, definition, started_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![id.as_str(), attempt, run_id.as_str(), definition, now.0])?;
+    apply(db, now, id, Some(attempt), &Happening::Start, minted)
+}
+
+/// Remembers the guard of a run, so that a later engine can see whether it still lives.
+pub(crate) fn run_process(
+    db: &Connection,
+    id: &TaskId,
+    attempt: u32,
+    process: ProcessRef,
+) -> Result<(), StoreError> {
+    // SQLite has no unsigned 64-bit; clock ticks since boot fit.
+    let birth = i64::try_from(process.birth).unwrap_or(i64::MAX);
+    db.prepare_cached(
+        "UPDATE attempts SET pid = ?3, birth = ?4 WHERE task_id = ?1 AND attempt = ?2",
+    )?
+    .execute(params![id.as_str(), attempt, process.pid, birth])?;
+    Ok(())
+}
+
+/// Puts an artifact into the index, replacing an earlier one of that id.
+pub(crate) fn store_artifact(
+    db: &Connection,
+    now: UnixMillis,
+    id: &TaskId,
+    attempt: u32,
+    artifact: &ArtifactInfo,
+) -> Result<Task, StoreError> {
+    let mut row = live_row(db, id, Some(attempt))?;
+    log(
+        db,
+        now,
+        &mut row,
+        &TaskEvent::Artifact {
+            artifact: artifact.clone(),
+        },
+    )?;
+    save(db, &mut row)?;
+    db.prepare_cached(
+        "INSERT INTO artifacts (task_id, artifact_id, media_type, bytes, sha256, partial) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT DO UPDATE SET media_type = ?3, bytes = ?4, sha256 = ?5, partial = ?6",
+    )?
+    .execute(params![
+        id.as_str(),
+        artifact.id.as_str(),
+        artifact.media_type,
+        artifact.bytes,
+        artifact.sha256,
+        artifact.partial
+    ])?;
+    Ok(row.task)
+}
+
+/// Writes one event and advances the row in memory; [`save`] stores the row.
+pub(super) fn log(
+    db: &Connection,
+    now: UnixMillis,
+    row: &mut Row,
+    event: &TaskEvent,
+) -> Result<(), StoreError> {
+    let body = to_json(event)?;
+    row.task.last_seq += 1;
+    row.last_event = row.last_event.max(now);
+    row.event_bytes += body.len() as u64;
+    db.prepare_cached(
+        "INSERT INTO events (task_id, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        row.task.id.as_str(),
+        row.task.last_seq,
+        row.last_event.0,
+        event.kind(),
+        body
+    ])?;
+    Ok(())
+}
+
+/// Stores the row if nobody changed it since it was read.
+fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
+    let task = &row.task;
+    let changed = db
+        .prepare_cached(
+            "UPDATE tasks SET state = ?3, stopping = ?4, status_message = ?5, failure = ?6, attempt = ?7, \
+             updated_ms = ?8, last_seq = ?9, last_event_ms = ?10, event_bytes = ?11, version = version + 1 \
+             WHERE id = ?1 AND version = ?2",
+        )?
+        .execute(params![
+            task.id.as_str(),
+            task.version,
+            state_number(task.state),
+            row.stopping.map(cause_name),
+            task.status_message.as_ref().map(to_json).transpose()?,
+            task.failure.as_ref().map(to_json).transpose()?,
+            task.attempt,
+            task.updated_at.0,
+            task.last_seq,
+            row.last_event.0,
+            row.event_bytes,
+        ])?;
+    if changed != 1 {
+        return Err(StoreError::Stale);
+    }
+    row.task.version += 1;
+    Ok(())
+}
+
+fn live_row(db: &Connection, id: &TaskId, attempt: Option<u32>) -> Result<Row, StoreError> {
+    let row = Row::load(db, id.as_str())?.ok_or(StoreError::NoTask)?;
+    if attempt.is_some_and(|attempt| attempt != row.task.attempt) {
+        return Err(StoreError::Stale);
+    }
+    if row.task.state.is_terminal() {
+        let state = row.task.state;
+        return Err(StoreError::Illegal(mesh_agents_core::transition::Illegal {
+            state,
+        }));
+    }
+    Ok(row)
+}
+
+fn set_stopping(row: &mut Row, standing: Standing) {
+    row.stopping = standing.stopping;
+    row.task.cancel_requested =
+        standing.stopping == Some(mesh_agents_core::transition::StopCause::Canceled);
+}

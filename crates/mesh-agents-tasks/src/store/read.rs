@@ -1,0 +1,289 @@
+//! Reading: a small pool of connections, and the queries.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::event::TaskEvent;
+use mesh_agents_core::ids::{ArtifactId, TaskId};
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::run::ProcessRef;
+use mesh_agents_core::task::{ArtifactInfo, Message};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use tokio::sync::Semaphore;
+
+use super::StoreError;
+use super::open::open_reader;
+use super::rows::{COLUMNS, Row, parsed, state_number, unreadable};
+use crate::api::{ListTasks, StoredEvent};
+
+/// Reading connections: enough to keep two cores busy while one waits for the disk.
+const READERS: usize = 4;
+
+/// The pool.
+#[derive(Clone)]
+pub(super) struct Readers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    free: Mutex<Vec<Connection>>,
+    places: Semaphore,
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").finish_non_exhaustive()
+    }
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let shared = Shared {
+            path,
+            free: Mutex::default(),
+            places: Semaphore::new(READERS),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _place = self
+            .shared
+            .places
+            .acquire()
+            .await
+            .map_err(|_closed| StoreError::Closed)?;
+        let shared = Arc::clone(&self.shared);
+        let work = tokio::task::spawn_blocking(move || {
+            let free = shared
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
+            let connection = match free {
+                Some(connection) => connection,
+                None => open_reader(&shared.path)?,
+            };
+            let result = op(&connection);
+            shared
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+            result
+        });
+        work.await.map_err(|_panicked| StoreError::Closed)?
+    }
+}
+
+/// A task, if `principal` may see it.
+pub(crate) fn task(db: &Connection, id: &TaskId, principal: &Principal) -> Result<Row, StoreError> {
+    let row = Row::load(db, id.as_str())?.ok_or(StoreError::NoTask)?;
+    if principal.sees(&row.task.principal) {
+        Ok(row)
+    } else {
+        Err(StoreError::NoTask)
+    }
+}
+
+/// All messages of a task, oldest first.
+pub(crate) fn history(db: &Connection, id: &TaskId) -> Result<Vec<Message>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'message' ORDER BY seq",
+    )?;
+    let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
+    let mut messages = Vec::new();
+    for body in bodies {
+        if let TaskEvent::Message { message } = event_of(&body?)? {
+            messages.push(message);
+        }
+    }
+    Ok(messages)
+}
+
+/// The text streamed so far, at most `limit` bytes of it.
+pub(crate) fn response(db: &Connection, id: &TaskId, limit: usize) -> Result<String, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'text' ORDER BY seq",
+    )?;
+    let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
+    let mut all = String::new();
+    for body in bodies {
+        if let TaskEvent::Text { text } = event_of(&body?)? {
+            all.push_str(&text);
+        }
+        if all.len() > limit {
+            all.truncate(all.floor_char_boundary(limit));
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// When something last happened in a task.
+pub(crate) fn last_activity(
+    db: &Connection,
+    id: &TaskId,
+) -> Result<Option<UnixMillis>, StoreError> {
+    let at = db
+        .prepare_cached("SELECT at_ms FROM events WHERE task_id = ?1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(at.map(UnixMillis))
+}
+
+/// Events after `after`, at most `limit`.
+pub(crate) fn events(
+    db: &Connection,
+    id: &TaskId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, at_ms, body FROM events WHERE task_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![id.as_str(), after, limit], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+    })?;
+    let mut events = Vec::new();
+    for row in rows {
+        let (seq, at, body) = row?;
+        events.push(StoredEvent {
+            seq,
+            at: UnixMillis(at),
+            event: event_of(&body)?,
+        });
+    }
+    Ok(events)
+}
+
+/// The artifacts of a task, by id.
+pub(crate) fn artifacts(db: &Connection, id: &TaskId) -> Result<Vec<ArtifactInfo>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT artifact_id, media_type, bytes, sha256, partial FROM artifacts WHERE task_id = ?1 ORDER BY artifact_id",
+    )?;
+    let rows = statement.query_map([id.as_str()], |row| Ok(artifact_row(row)))?;
+    rows.map(|row| row?).collect()
+}
+
+/// One artifact of a task.
+pub(crate) fn artifact(
+    db: &Connection,
+    id: &TaskId,
+    artifact: &ArtifactId,
+) -> Result<Option<ArtifactInfo>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT artifact_id, media_type, bytes, sha256, partial FROM artifacts WHERE task_id = ?1 AND artifact_id = ?2",
+    )?;
+    let row = statement
+        .query_row([id.as_str(), artifact.as_str()], |row| {
+            Ok(artifact_row(row))
+        })
+        .optional()?;
+    row.transpose()
+}
+
+/// A list's page: tasks with their artifacts, and whether there are more.
+pub(crate) fn list(
+    db: &Connection,
+    principal: &Principal,
+    query: &ListTasks,
+    after: Option<&(i64, TaskId)>,
+) -> Result<(Vec<Row>, bool), StoreError> {
+    let mut wheres = vec!["1"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut filter = |sql: &'static str, value: Box<dyn ToSql>| {
+        wheres.push(sql);
+        values.push(value);
+    };
+    if *principal != Principal::Local {
+        filter(
+            "principal = ? AND principal <> 'local'",
+            Box::new(principal.to_string()),
+        );
+    }
+    if let Some(agent) = &query.agent_id {
+        filter("agent_id = ?", Box::new(agent.to_string()));
+    }
+    if let Some(context) = &query.context_id {
+        filter("context_id = ?", Box::new(context.to_string()));
+    }
+    if let Some(state) = query.state {
+        filter("state = ?", Box::new(state_number(state)));
+    }
+    if let Some((updated, id)) = after {
+        wheres.push("(updated_ms, id) < (?, ?)");
+        values.push(Box::new(*updated));
+        values.push(Box::new(id.to_string()));
+    }
+    values.push(Box::new(i64::from(query.limit) + 1));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
+        wheres.join(" AND ")
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let found = statement.query_map(
+        rusqlite::params_from_iter(values.iter().map(|value| &**value)),
+        |row| Ok(Row::read(row)),
+    )?;
+    let mut rows = Vec::new();
+    for row in found {
+        rows.push(row??);
+    }
+    let more = rows.len() > query.limit as usize;
+    rows.truncate(query.limit as usize);
+    Ok((rows, more))
+}
+
+/// Every task that has not ended, with the guard of its newest attempt.
+pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<(Row, Option<ProcessRef>)>, StoreError> {
+    let columns = COLUMNS
+        .split(", ")
+        .map(|column| format!("t.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mut statement = db.prepare(&format!(
+        "SELECT {columns}, a.pid, a.birth FROM tasks t \
+         LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt \
+         WHERE t.state IN (1, 2, 6, 8) ORDER BY t.id"
+    ))?;
+    let found = statement.query_map([], |row| {
+        let pid: Option<u32> = row.get(19)?;
+        let birth: Option<i64> = row.get(20)?;
+        let process = pid.map(|pid| ProcessRef {
+            pid,
+            birth: birth
+                .and_then(|birth| u64::try_from(birth).ok())
+                .unwrap_or(0),
+        });
+        Ok((Row::read(row), process))
+    })?;
+    let mut open = Vec::new();
+    for row in found {
+        let (row, process) = row?;
+        open.push((row?, process));
+    }
+    Ok(open)
+}
+
+fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {
+    Ok(ArtifactInfo {
+        id: parsed(&row.get::<_, String>(0)?)?,
+        media_type: row.get(1)?,
+        bytes: row.get(2)?,
+        sha256: row.get(3)?,
+        partial: row.get(4)?,
+    })
+}
+
+fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
+    serde_json::from_str(body).map_err(|error| unreadable("event", &error))
+}
