@@ -1,0 +1,348 @@
+//! Domain values as A2A 1.0 ProtoJSON (spec §4, §5.5–5.7).
+//!
+//! A task is put together from pieces that are encoded one by one ([`message`], [`artifact`]), so
+//! that a caller with a size limit can weigh each piece before it decides what goes in.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::ids::MessageId;
+use mesh_agents_core::json::JsonText;
+use mesh_agents_core::task::{
+    ArtifactInfo, Content, Failure, Message, Part, Role, Task, TaskState,
+};
+use serde::Serialize;
+
+use crate::json::compact;
+
+/// A domain value that has no ProtoJSON form.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {what} of task {task} as A2A JSON: {source}")]
+pub struct ConvertError {
+    /// What was being written.
+    pub what: &'static str,
+    /// The task it belongs to.
+    pub task: String,
+    /// The cause.
+    pub source: serde_json::Error,
+}
+
+/// The content of an artifact as it goes out.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// Nothing of it; a text part with this note stands in, for an artifact has at least one part.
+    LeftOut(&'a str),
+}
+
+/// A task and its encoded pieces.
+#[derive(Debug)]
+pub struct TaskDocument<'a> {
+    /// The row.
+    pub task: &'a Task,
+    /// The message of the status ([`status_message`]), encoded.
+    pub status_message: Option<JsonText>,
+    /// Messages, oldest first, encoded.
+    pub history: &'a [JsonText],
+    /// Artifacts, encoded.
+    pub artifacts: &'a [JsonText],
+    /// The caller's data; must be an object.
+    pub metadata: Option<&'a JsonText>,
+}
+
+impl TaskDocument<'_> {
+    /// The A2A Task. Empty lists are left out.
+    ///
+    /// # Errors
+    /// When a piece is no JSON; not for pieces made here.
+    pub fn encode(&self) -> Result<JsonText, ConvertError> {
+        let wire = WireTask {
+            id: self.task.id.as_str(),
+            context_id: self.task.context_id.as_str(),
+            status: WireStatus {
+                state: state(self.task.state),
+                message: self.status_message.as_ref(),
+                timestamp: timestamp(self.task.updated_at),
+            },
+            artifacts: self.artifacts,
+            history: self.history,
+            metadata: self.metadata,
+        };
+        JsonText::of(&wire).map_err(|source| failed("the task", self.task, source))
+    }
+}
+
+/// A whole task in one step: everything it has, nothing left out.
+///
+/// # Errors
+/// When a value has no JSON form.
+pub fn task(
+    task: &Task,
+    history: &[Message],
+    artifacts: &[(ArtifactInfo, Body<'_>)],
+) -> Result<JsonText, ConvertError> {
+    let history: Vec<JsonText> = history
+        .iter()
+        .map(|one| message(task, one))
+        .collect::<Result<_, _>>()?;
+    let artifacts: Vec<JsonText> = artifacts
+        .iter()
+        .map(|(info, body)| artifact(task, info, *body))
+        .collect::<Result<_, _>>()?;
+    let document = TaskDocument {
+        task,
+        status_message: status_message(task)
+            .map(|one| message(task, &one))
+            .transpose()?,
+        history: &history,
+        artifacts: &artifacts,
+        metadata: task.metadata.as_ref(),
+    };
+    document.encode()
+}
+
+/// What the task's status says: the message of its last state change, or its failure in words.
+/// A failure's code travels as `metadata.failure_code` of that message.
+#[must_use]
+pub fn status_message(task: &Task) -> Option<Message> {
+    let Some(failure) = &task.failure else {
+        return task.status_message.clone();
+    };
+    let mut message = task.status_message.clone().or_else(|| {
+        let id: MessageId = format!("{}:status", task.id).parse().ok()?;
+        Some(Message::text(id, Role::Agent, failure_text(failure)))
+    })?;
+    if message.metadata.is_none() {
+        message.metadata = JsonText::of(&FailureMetadata {
+            failure_code: &failure.code,
+        })
+        .ok();
+    }
+    Some(message)
+}
+
+/// A message of this task.
+///
+/// # Errors
+/// When a part has no JSON form.
+pub fn message(task: &Task, message: &Message) -> Result<JsonText, ConvertError> {
+    let wire = WireMessage {
+        message_id: message.message_id.as_str(),
+        context_id: task.context_id.as_str(),
+        task_id: task.id.as_str(),
+        role: match message.role {
+            Role::User => a2a::Role::User,
+            Role::Agent => a2a::Role::Agent,
+        },
+        parts: message.parts.iter().map(wire_part).collect(),
+        metadata: message.metadata.as_ref(),
+    };
+    JsonText::of(&wire).map_err(|source| failed("a message", task, source))
+}
+
+/// An artifact of this task: JSON becomes a data part, other UTF-8 a text part, the rest `raw`.
+///
+/// # Errors
+/// When the pieces have no JSON form.
+pub fn artifact(
+    task: &Task,
+    info: &ArtifactInfo,
+    body: Body<'_>,
+) -> Result<JsonText, ConvertError> {
+    let part = match body {
+        Body::LeftOut(note) => WirePart {
+            text: Some(note),
+            ..WirePart::default()
+        },
+        Body::Whole(bytes) => WirePart {
+            media_type: Some(&info.media_type),
+            ..content(info, bytes)
+        },
+    };
+    let left_out = matches!(body, Body::LeftOut(_));
+    let wire = WireArtifact {
+        artifact_id: info.id.as_str(),
+        parts: [part],
+        metadata: (left_out || info.partial).then_some(ArtifactMetadata {
+            left_out,
+            partial: info.partial,
+            media_type: left_out.then_some(info.media_type.as_str()),
+            bytes: left_out.then_some(info.bytes),
+        }),
+    };
+    JsonText::of(&wire).map_err(|source| failed("an artifact", task, source))
+}
+
+/// ISO 8601 in UTC with milliseconds and `Z`.
+#[must_use]
+pub fn timestamp(at: UnixMillis) -> String {
+    let edge = if at.0 < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_millisecond(at.0)
+        .unwrap_or(edge)
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
+}
+
+/// Whether an artifact of this media type is shown as data.
+#[must_use]
+pub fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
+}
+
+fn content<'a>(info: &ArtifactInfo, bytes: &'a [u8]) -> WirePart<'a> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return WirePart {
+            raw: Some(BASE64.encode(bytes)),
+            ..WirePart::default()
+        };
+    };
+    if is_json(&info.media_type)
+        && let Ok(data) = JsonText::parse(text)
+    {
+        return WirePart {
+            data: JsonText::parse(&compact(data.as_str())).ok(),
+            ..WirePart::default()
+        };
+    }
+    WirePart {
+        text: Some(text),
+        ..WirePart::default()
+    }
+}
+
+fn wire_part(part: &Part) -> WirePart<'_> {
+    let wire = match &part.content {
+        Content::Text(text) => WirePart {
+            text: Some(text),
+            ..WirePart::default()
+        },
+        Content::Data(data) => WirePart {
+            data: Some(data.clone()),
+            ..WirePart::default()
+        },
+        Content::Url(url) => WirePart {
+            url: Some(url),
+            ..WirePart::default()
+        },
+    };
+    WirePart {
+        media_type: part.media_type.as_deref(),
+        ..wire
+    }
+}
+
+fn failure_text(failure: &Failure) -> String {
+    match &failure.stderr_tail {
+        Some(tail) => format!(
+            "{}: {}\n\nThe last lines of its standard error:\n{tail}",
+            failure.code, failure.message
+        ),
+        None => format!("{}: {}", failure.code, failure.message),
+    }
+}
+
+fn state(state: TaskState) -> a2a::TaskState {
+    match state {
+        TaskState::Submitted => a2a::TaskState::Submitted,
+        TaskState::Working => a2a::TaskState::Working,
+        TaskState::InputRequired => a2a::TaskState::InputRequired,
+        TaskState::AuthRequired => a2a::TaskState::AuthRequired,
+        TaskState::Completed => a2a::TaskState::Completed,
+        TaskState::Failed => a2a::TaskState::Failed,
+        TaskState::Canceled => a2a::TaskState::Canceled,
+        TaskState::Rejected => a2a::TaskState::Rejected,
+    }
+}
+
+fn failed(what: &'static str, task: &Task, source: serde_json::Error) -> ConvertError {
+    ConvertError {
+        what,
+        task: task.id.to_string(),
+        source,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireTask<'a> {
+    id: &'a str,
+    context_id: &'a str,
+    status: WireStatus<'a>,
+    #[serde(skip_serializing_if = "<[JsonText]>::is_empty")]
+    artifacts: &'a [JsonText],
+    #[serde(skip_serializing_if = "<[JsonText]>::is_empty")]
+    history: &'a [JsonText],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a JsonText>,
+}
+
+#[derive(Serialize)]
+struct WireStatus<'a> {
+    state: a2a::TaskState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a JsonText>,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMessage<'a> {
+    message_id: &'a str,
+    context_id: &'a str,
+    task_id: &'a str,
+    role: a2a::Role,
+    parts: Vec<WirePart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a JsonText>,
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct WirePart<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<JsonText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireArtifact<'a> {
+    artifact_id: &'a str,
+    parts: [WirePart<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<ArtifactMetadata<'a>>,
+}
+
+#[derive(Serialize)]
+struct ArtifactMetadata<'a> {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left_out: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct FailureMetadata<'a> {
+    failure_code: &'a str,
+}
+
+#[cfg(test)]
+mod tests;
