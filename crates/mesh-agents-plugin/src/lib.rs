@@ -1,13 +1,16 @@
 //! The tools, defined once; shown over MCP, to the mesh-llm host, and to front-ends on the engine's socket.
 //!
 //! Reading order: [`tool`] (the table), [`backend`] (what stands behind it), then the projections
-//! [`mcp`] behind [`guard`] and [`host`].
+//! [`mcp`] behind [`guard`] and [`host`]; [`socket`] and [`frontend`] are the two ends between the
+//! engine and the processes that only pass calls on.
 
 pub mod backend;
 #[cfg(test)]
 mod fake;
+pub mod frontend;
 pub mod guard;
 pub mod host;
 pub mod mcp;
 mod nearest;
+pub mod socket;
 pub mod tool;

@@ -85,7 +85,10 @@ mod tests {
         }
         journal.push(TaskEvent::Usage { used: 1, size: 2 });
         journal.text("c");
-        assert!(journal.due() <= Instant::now() + TEXT_EVENT_DELAY, "waiting text is due soon");
+        assert!(
+            journal.due() <= Instant::now() + TEXT_EVENT_DELAY,
+            "waiting text is due soon"
+        );
         let text = |text: &str| TaskEvent::Text { text: text.into() };
         assert_eq!(
             journal.drain(),
