@@ -163,3 +163,35 @@ proptest! {
         let _ = Template::parse(&text);
     }
 }
+
+#[test]
+fn nesting_without_end_is_refused_not_followed() {
+    for piece in [
+        "{{#if a}}",
+        "{{ (a ",
+        "{{ a (a ",
+        "(a ",
+        "{{#",
+        "{{{{a}}}}",
+        "{{ [",
+        "{{ [[",
+        "{",
+    ] {
+        let mut text = String::from("{{ x ");
+        text.push_str(&piece.repeat(20_000));
+        assert!(Template::parse(&text).is_err(), "{piece}");
+    }
+    for (open, close) in [("{{#if a}}", "{{/if}}"), ("(a ", ")"), ("a (", ")")] {
+        let text = format!(
+            "{{{{ x {}1{} }}}}",
+            open.repeat(20_000),
+            close.repeat(20_000)
+        );
+        assert!(Template::parse(&text).is_err(), "{open}");
+        let text = format!("{}x{}", open.repeat(20_000), close.repeat(20_000));
+        assert!(
+            Template::parse(&text).is_err() != open.contains('('),
+            "{open}"
+        );
+    }
+}
