@@ -8,6 +8,9 @@
     )
 )]
 
+mod command_harness;
 mod model;
 mod plan;
 mod preset;
+
+pub use command_harness::command_main;
