@@ -42,7 +42,7 @@ const LINE_BYTES: usize = 16 * 1024 * 1024;
 const SESSIONS: usize = 64;
 
 /// `agents harness command [--] CMD ARGS…`: serves ACP on standard input and output until the
-/// input ends or SIGTERM comes. `args` is what follows the word `command`.
+/// input ends or SIGTERM or SIGINT comes. `args` is what follows the word `command`.
 ///
 /// Reads `TASK_ARTIFACTS_DIR`; the command inherits the whole environment. The exit code is 0 after
 /// an orderly end, 1 when the connection broke, 2 when no command is given.
@@ -109,9 +109,12 @@ struct Session {
 
 async fn serve(harness: Arc<Harness>) -> Result<(), Error> {
     let mut term = signal(SignalKind::terminate()).map_err(Error::into_internal_error)?;
+    // A person tries it out in a terminal: the command's group does not hear the keyboard.
+    let mut int = signal(SignalKind::interrupt()).map_err(Error::into_internal_error)?;
     let result = tokio::select! {
         result = connection(&harness) => result,
         _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
     };
     harness.stop.cancel();
     harness.runs.close();

@@ -1,13 +1,11 @@
 //! The built-in harness as the bridge sees it: a process that speaks ACP on its standard input and
-//! output. This binary is its own harness: with `harness command …` as arguments it is the process
-//! under test (so `harness = false`), else it runs the tests below.
+//! output, started as `agents harness command -- CMD ARGS…` is.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use agent_client_protocol::schema::ProtocolVersion;
@@ -18,49 +16,11 @@ use agent_client_protocol::v1::schema::{
 };
 use agent_client_protocol::{Agent, Client, Error, Lines, on_receive_notification};
 use futures::{SinkExt, TryStreamExt};
-use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
-
-fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if args.first().is_some_and(|arg| arg == "harness") {
-        // As `agents harness command …` does.
-        return mesh_agents_acp_bridge::command_main(args.into_iter().skip(2));
-    }
-    let trials = vec![
-        trial("a_completed_run_leaves_summary_and_findings", completed),
-        trial("the_message_is_in_the_file_and_sessions_go_on", two_prompts),
-        trial(
-            "what_no_command_can_say_is_an_error_that_names_it",
-            failures,
-        ),
-        trial("cancel_kills_the_group_and_says_cancelled", canceled),
-        trial("the_end_of_the_input_ends_the_command", end_of_input),
-        trial("a_term_signal_ends_the_command", term),
-        trial("a_flood_is_cut_and_still_ends", flood),
-        trial("requests_it_cannot_serve_are_answered", refusals),
-        trial("without_a_command_it_says_how_it_is_used", usage),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// A test with its own runtime. A panic is its failure.
-fn trial<F>(name: &str, test: fn(Place) -> F) -> Trial
-where
-    F: Future<Output = Result<(), Error>> + 'static,
-{
-    Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        runtime.block_on(test(Place::new())).map_err(Failed::from)
-    })
-}
 
 /// The directories of one run.
 struct Place {
@@ -86,7 +46,7 @@ impl Place {
     }
 
     fn start(&self, command: &[&str]) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+        Command::new(env!("CARGO_BIN_EXE_harness-stage"))
             .args(["harness", "command", "--"])
             .args(command)
             .env("TASK_ARTIFACTS_DIR", self.path("artifacts"))
@@ -188,7 +148,9 @@ async fn gone(pid: u32) {
     }
 }
 
-async fn completed(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn a_completed_run_leaves_summary_and_findings() -> Result<(), Error> {
+    let place = Place::new();
     let script = "pwd; echo 'src/a.c:3:5: error: no' >&2; printf 'b\\377d'; exit 2";
     with_session(&place, &["sh", "-c", script], async |session| {
         assert_eq!(session.prompt().await?.stop_reason, StopReason::EndTurn);
@@ -220,7 +182,9 @@ async fn completed(place: Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn two_prompts(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn the_message_is_in_the_file_and_sessions_go_on() -> Result<(), Error> {
+    let place = Place::new();
     let script = "cat \"$TASK_PROMPT_PATH\"; echo $# arguments";
     with_session(&place, &["sh", "-c", script], async |session| {
         let once = "say $(hi); `there`\n0 arguments\n";
@@ -237,7 +201,9 @@ async fn two_prompts(place: Place) -> Result<(), Error> {
     .await
 }
 
-async fn failures(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn what_no_command_can_say_is_an_error_that_names_it() -> Result<(), Error> {
+    let place = Place::new();
     for (command, named) in [
         (&["/no/such/command"][..], "exit code 127"),
         (&["sh", "-c", "no-such-command-here"], "exit code 127"),
@@ -260,7 +226,9 @@ async fn failures(place: Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn canceled(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn cancel_kills_the_group_and_says_cancelled() -> Result<(), Error> {
+    let place = Place::new();
     let script = "trap '' TERM; sleep 1000 & echo $$; echo $!; wait; wait; sleep 1000";
     with_session(&place, &["sh", "-c", script], async |session| {
         let cancel = async {
@@ -279,7 +247,9 @@ async fn canceled(place: Place) -> Result<(), Error> {
     .await
 }
 
-async fn end_of_input(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn the_end_of_the_input_ends_the_command() -> Result<(), Error> {
+    let place = Place::new();
     let mut child = place.start(&["sh", "-c", "sleep 1000 & echo $$; echo $!; wait"]);
     let mut pids = Vec::new();
     connected(&mut child, &place.path("ws"), async |session| {
@@ -299,7 +269,9 @@ async fn end_of_input(place: Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn term(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn a_term_signal_ends_the_command() -> Result<(), Error> {
+    let place = Place::new();
     let mut child = place.start(&["sh", "-c", "sleep 1000 & echo $$; echo $!; wait"]);
     let harness = child
         .id()
@@ -321,7 +293,9 @@ async fn term(place: Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn flood(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn a_flood_is_cut_and_still_ends() -> Result<(), Error> {
+    let place = Place::new();
     let script = "yes 'a line of a flood' | head -c 4000000; echo; echo the end";
     with_session(&place, &["sh", "-c", script], async |session| {
         assert_eq!(session.prompt().await?.stop_reason, StopReason::EndTurn);
@@ -334,7 +308,9 @@ async fn flood(place: Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn refusals(place: Place) -> Result<(), Error> {
+#[tokio::test]
+async fn requests_it_cannot_serve_are_answered() -> Result<(), Error> {
+    let place = Place::new();
     with_session(
         &place,
         &["sh", "-c", "echo $$; sleep 1000"],
@@ -376,8 +352,10 @@ async fn refusals(place: Place) -> Result<(), Error> {
     .await
 }
 
-async fn usage(place: Place) -> Result<(), Error> {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+#[tokio::test]
+async fn without_a_command_it_says_how_it_is_used() -> Result<(), Error> {
+    let place = Place::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harness-stage"));
     command
         .args(["harness", "command", "--"])
         .current_dir(place.path("ws"));
