@@ -4,8 +4,7 @@
 //! The planner decides from values and looks at the file system only to find a program; the bridge
 //! never knows which runtime type it drives. [`crate::preset`] offers:
 //! `plan(&PlanContext) -> Result<LaunchPlan, Failure>`, `needs_model(&AgentDefinition) -> bool`,
-//! `program(&AgentDefinition, environment) -> Result<PathBuf, Failure>` (the lookup alone, for
-//! `Runner::unavailable`) and
+//! `unavailable(&AgentDefinition, environment) -> Option<String>` and
 //! `expand_workspace_path(&RunSpec, environment, template) -> Result<PathBuf, Failure>`.
 
 use std::collections::BTreeMap;

@@ -113,7 +113,10 @@ pub(crate) fn plan(ctx: &PlanContext<'_>) -> Result<LaunchPlan, Failure> {
     read.extend(program::absolute_paths(&args));
 
     let (program, args) = match agent.runtime.kind {
-        RuntimeKind::Command => command::under_our_harness(ctx.agents_exe, &program, args)?,
+        RuntimeKind::Command => {
+            read.push(ctx.agents_exe.to_owned());
+            command::under_our_harness(ctx.agents_exe, &program, args)?
+        }
         _ => (program, args),
     };
     let home = match configured.owner_home {
