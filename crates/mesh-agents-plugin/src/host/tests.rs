@@ -197,7 +197,9 @@ async fn health_is_fine_and_a_shutdown_is_answered_before_the_end() {
         matches!(health, Payload::HealthResponse(answer) if answer.status == 1),
         "status OK"
     );
-    let bye = host.ask(Payload::ShutdownRequest(ShutdownRequest {})).await;
+    let bye = host
+        .ask(Payload::ShutdownRequest(ShutdownRequest::default()))
+        .await;
     assert!(matches!(bye, Payload::ShutdownResponse(_)));
     let ended = host.plugin.join_next().await.unwrap().unwrap();
     ended.unwrap();

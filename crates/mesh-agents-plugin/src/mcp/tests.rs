@@ -9,7 +9,7 @@ use rmcp::service::RunningService;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::net::UnixListener;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::fake::FakeBackend;
@@ -19,7 +19,7 @@ use crate::guard::Guard;
 struct Node {
     dir: tempfile::TempDir,
     backend: Arc<FakeBackend>,
-    _server: AbortOnDropHandle<()>,
+    _servers: JoinSet<()>,
 }
 
 impl Node {
@@ -40,17 +40,12 @@ impl Node {
         };
         let shared: Arc<dyn ToolBackend> = Arc::clone(&backend) as Arc<dyn ToolBackend>;
         let app = guard.protect(router(shared, "0.0.0", CancellationToken::new()));
-        let mut servers = tokio::task::JoinSet::new();
+        let mut servers = JoinSet::new();
         servers.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the handle is kept and aborts on drop"
-        )]
-        let server = tokio::spawn(async move { while servers.join_next().await.is_some() {} });
         Self {
             dir,
             backend,
-            _server: AbortOnDropHandle::new(server),
+            _servers: servers,
         }
     }
 

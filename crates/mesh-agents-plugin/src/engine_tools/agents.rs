@@ -1,0 +1,310 @@
+//! `get_agents` and `get_agent`.
+
+use mesh_agents_a2a::card;
+use mesh_agents_core::agent::{AgentDefinition, Keep, QueueMode, Skill, WorkspaceMode};
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::json::JsonText;
+use mesh_agents_core::limits::RESULT_BYTES;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_tasks::Load;
+
+use super::{EngineTools, encode, internal};
+use crate::tool::args::{self, Location, parse};
+use crate::tool::results::{
+    Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
+};
+
+/// Characters of a name in a list.
+const NAME_CHARS: usize = 80;
+/// Characters of a description, and of a problem's words, in a list.
+const DESCRIPTION_CHARS: usize = 500;
+/// Skills of one agent in a list, and tags of one skill; the card has them all.
+const SKILLS: usize = 12;
+/// Bytes of one agent in a list; one with more shows no skills, so that any agent fits a page.
+const LINE_BYTES: usize = 8 * 1024;
+/// Bytes of problems on a page; the others are seen once these are mended.
+const PROBLEMS_BYTES: usize = 8 * 1024;
+/// What surrounds the lists of a page.
+const FRAME_BYTES: usize = 256;
+
+impl EngineTools {
+    pub(super) fn get_agents(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+        let args: args::GetAgents = parse(args)?;
+        let after = args.cursor.as_deref().map(cursor).transpose()?;
+        let problems = if after.is_none() {
+            self.some_problems()?
+        } else {
+            Vec::new()
+        };
+        let mut room = RESULT_BYTES - FRAME_BYTES;
+        for problem in &problems {
+            room = room.saturating_sub(encode(problem)?.as_str().len() + 1);
+        }
+        let limit = args.limit.unwrap_or(args::PAGE);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let words = Words::of(&args);
+        let mut page = Agents {
+            agents: Vec::new(),
+            problems: (!problems.is_empty()).then_some(problems),
+            next_cursor: None,
+        };
+        if args.location == Some(Location::Remote) {
+            return encode(&page);
+        }
+        let all = self.engine.agents();
+        let found = all
+            .iter()
+            .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
+            .map(|(_, agent)| agent.as_ref())
+            .filter(|agent| agent.enabled && words.find(agent));
+        for agent in found {
+            let line = self.line(agent)?;
+            let cost = encode(&line)?.as_str().len() + 1;
+            if page.agents.len() == limit || cost > room {
+                let last = page.agents.last().map(|last| last.agent_id.to_string());
+                page.next_cursor = last;
+                break;
+            }
+            room -= cost;
+            page.agents.push(line);
+        }
+        encode(&page)
+    }
+
+    pub(super) fn get_agent(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+        let args: args::GetAgent = parse(args)?;
+        let agents = self.engine.agents();
+        let agent = agents
+            .get(&args.agent_id)
+            .filter(|agent| agent.enabled)
+            .ok_or_else(|| self.no_agent(&args.agent_id))?;
+        let result = Agent {
+            agent_id: agent.id.clone(),
+            location: Location::Local,
+            peer_id: None,
+            agent_card: card::served(agent, &self.base).map_err(|error| internal(&error))?,
+            runtime: Some(Runtime {
+                r#type: agent.runtime.kind.to_string(),
+                max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
+                workspace: workspace(agent),
+            }),
+        };
+        encode(&result)
+    }
+
+    fn line(&self, agent: &AgentDefinition) -> Result<AgentLine, Refusal> {
+        let load = self.engine.load(&agent.id);
+        let reason = self.engine.unavailable(agent);
+        let line = AgentLine {
+            agent_id: agent.id.clone(),
+            name: clean(&agent.card.name, NAME_CHARS),
+            description: clean(&agent.card.description, DESCRIPTION_CHARS),
+            version: clean(&agent.card.version, NAME_CHARS),
+            location: Location::Local,
+            peer_id: None,
+            skills: agent.card.skills.iter().take(SKILLS).map(skill).collect(),
+            runtime: Some(agent.runtime.kind.to_string()),
+            state: state(agent, load, reason.is_some()),
+            reason: reason.map(|reason| clean(&reason, DESCRIPTION_CHARS)),
+            running: load.running,
+            queued: load.queued,
+            max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
+            card_url: Some(card::card_url(&self.base, &agent.id)),
+        };
+        if encode(&line)?.as_str().len() <= LINE_BYTES {
+            return Ok(line);
+        }
+        Ok(AgentLine {
+            skills: Vec::new(),
+            ..line
+        })
+    }
+
+    fn some_problems(&self) -> Result<Vec<ProblemLine>, Refusal> {
+        let mut room = PROBLEMS_BYTES;
+        let mut some = Vec::new();
+        for problem in (self.problems)() {
+            let problem = ProblemLine {
+                reason: clean(&problem.reason, DESCRIPTION_CHARS),
+                fix: problem.fix.map(|fix| clean(&fix, DESCRIPTION_CHARS)),
+                key: problem.key.map(|key| clean(&key, NAME_CHARS)),
+                ..problem
+            };
+            let cost = encode(&problem)?.as_str().len() + 1;
+            if cost > room {
+                break;
+            }
+            room -= cost;
+            some.push(problem);
+        }
+        Ok(some)
+    }
+}
+
+/// A page goes on after the last agent of the one before: right whatever came and went meanwhile.
+fn cursor(text: &str) -> Result<AgentId, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::new(
+            Code::InvalidArgument,
+            "argument cursor is not a next_cursor of get_agents",
+        )
+    })
+}
+
+/// What an agent must have to be found.
+struct Words {
+    query: Vec<String>,
+    tags: Vec<String>,
+}
+
+impl Words {
+    fn of(args: &args::GetAgents) -> Self {
+        let query = args.query.as_deref().unwrap_or_default().to_lowercase();
+        let tags = args.tags.iter().flatten();
+        Self {
+            query: query.split_whitespace().map(str::to_owned).collect(),
+            tags: tags.map(|tag| tag.to_lowercase()).collect(),
+        }
+    }
+
+    fn find(&self, agent: &AgentDefinition) -> bool {
+        let card = &agent.card;
+        let skills = &card.skills;
+        let tags = || {
+            skills
+                .iter()
+                .flat_map(|skill| &skill.tags)
+                .map(|tag| tag.to_lowercase())
+        };
+        if !self
+            .tags
+            .iter()
+            .all(|wanted| tags().any(|tag| tag == *wanted))
+        {
+            return false;
+        }
+        if self.query.is_empty() {
+            return true;
+        }
+        let mut text = format!("{}\n{}\n{}", agent.id, card.name, card.description);
+        for skill in skills {
+            for word in [&skill.id, &skill.name, &skill.description]
+                .into_iter()
+                .chain(&skill.tags)
+            {
+                text.push('\n');
+                text.push_str(word);
+            }
+        }
+        let text = text.to_lowercase();
+        self.query.iter().all(|word| text.contains(word))
+    }
+}
+
+fn state(agent: &AgentDefinition, load: Load, unavailable: bool) -> AgentState {
+    let slots_taken = load.running >= agent.runtime.max_concurrent_tasks.get();
+    let queue_taken = match agent.runtime.queue {
+        QueueMode::Queue => load.queued >= agent.runtime.max_pending_tasks,
+        QueueMode::Reject => true,
+    };
+    match (unavailable, slots_taken, queue_taken) {
+        (true, ..) => AgentState::Unavailable,
+        (false, false, _) => AgentState::Ready,
+        (false, true, false) => AgentState::Busy,
+        (false, true, true) => AgentState::Full,
+    }
+}
+
+fn workspace(agent: &AgentDefinition) -> Workspace {
+    Workspace {
+        mode: match agent.workspace.mode {
+            WorkspaceMode::TempPerTask => "temp_per_task",
+            WorkspaceMode::Path(_) => "path",
+            WorkspaceMode::AgentDir => "agent_dir",
+            WorkspaceMode::None => "none",
+        },
+        keep: match agent.workspace.keep {
+            Keep::Never => "never",
+            Keep::OnFailure => "on_failure",
+            Keep::Always => "always",
+        },
+    }
+}
+
+fn skill(skill: &Skill) -> SkillLine {
+    let tags = skill.tags.iter().take(SKILLS);
+    SkillLine {
+        id: clean(&skill.id, NAME_CHARS),
+        name: clean(&skill.name, NAME_CHARS),
+        tags: tags.map(|tag| clean(tag, NAME_CHARS)).collect(),
+    }
+}
+
+/// At most `most` characters, none of which moves the cursor or turns the direction of the line.
+fn clean(text: &str, most: usize) -> String {
+    let harmless = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let spaced = text
+        .chars()
+        .map(|c| if c == '\n' || c == '\t' { ' ' } else { c });
+    let mut clean: String = spaced.filter(|c| harmless(*c)).take(most + 1).collect();
+    if let Some((end, _)) = clean.char_indices().nth(most) {
+        clean.truncate(end);
+        clean.pop();
+        clean.push('…');
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_agents_core::agent::testing::definition;
+
+    #[test]
+    fn what_an_agent_has_to_do_decides_what_it_would_do_next() {
+        let mut agent = definition("a");
+        agent.runtime.max_pending_tasks = 2;
+        let load = |running, queued| Load { running, queued };
+        for (load, state_then) in [
+            (load(0, 0), AgentState::Ready),
+            (load(1, 0), AgentState::Busy),
+            (load(1, 2), AgentState::Full),
+        ] {
+            assert_eq!(state(&agent, load, false), state_then);
+            assert_eq!(state(&agent, load, true), AgentState::Unavailable);
+        }
+        agent.runtime.queue = QueueMode::Reject;
+        assert_eq!(state(&agent, load(1, 0), false), AgentState::Full);
+    }
+
+    #[test]
+    fn agents_are_found_by_all_words_and_all_tags_in_any_case() {
+        let mut agent = definition("pr-review");
+        agent.card.skills = vec![Skill {
+            id: "review".into(),
+            name: "Review".into(),
+            description: "Finds bugs".into(),
+            tags: vec!["Git".into(), "quality".into()],
+        }];
+        let find = |query: &str, tags: &[&str]| {
+            Words::of(&args::GetAgents {
+                query: Some(query.into()),
+                tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
+                ..args::GetAgents::default()
+            })
+            .find(&agent)
+        };
+        assert!(find("", &[]) && find("BUGS pr-rev", &["git", "QUALITY"]));
+        assert!(!find("bugs cooking", &[]) && !find("", &["git", "cooking"]) && !find("", &["gi"]));
+    }
+
+    #[test]
+    fn words_of_others_are_cut_and_cannot_play_tricks() {
+        assert_eq!(clean("a\u{202e}b\x1b[31mc\nd", 80), "ab[31mc d");
+        assert_eq!(clean("äöüß", 4), "äöüß");
+        assert_eq!(clean("äöüßx", 4), "äöü…");
+    }
+}
