@@ -25,9 +25,12 @@ const THREAD_STACK_BYTES: usize = 8 * 1024 * 1024;
     version,
     about = "A real mesh-llm host for tests, on loopback"
 )]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 struct Args {
     #[command(subcommand)]
-    mode: Mode,
+    mode: Option<Mode>,
+    #[command(flatten)]
+    builtin: node::BuiltinArgs,
 }
 
 /// What this process is to be.
@@ -59,7 +62,7 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse().mode) {
+    match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -68,12 +71,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mode: Mode) -> Result<()> {
+fn run(args: Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(THREAD_STACK_BYTES)
         .build()
         .context("start the tokio runtime")?;
+    let Some(mode) = args.mode else {
+        return runtime.block_on(node::run_builtin(args.builtin));
+    };
     match mode {
         Mode::Node(args) => runtime.block_on(node::run_client(args)),
         Mode::Serve(args) => runtime.block_on(node::run_serve(args)),

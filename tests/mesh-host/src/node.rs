@@ -52,6 +52,20 @@ pub(crate) struct NodeArgs {
     no_default_plugins: bool,
 }
 
+/// How a host starts itself once more, as the process of one of its own plugins.
+#[derive(Debug, Args)]
+pub(crate) struct BuiltinArgs {
+    /// The built-in plugin to be.
+    #[arg(long, hide = true, required = true)]
+    plugin: Option<String>,
+    /// An argument of it; may be repeated.
+    #[arg(long, hide = true)]
+    plugin_arg: Vec<String>,
+    /// Given by the host; a plugin has no event lines.
+    #[arg(long, hide = true, value_enum)]
+    log_format: Option<EventFormat>,
+}
+
 /// Form of the host's event lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EventFormat {
@@ -89,6 +103,20 @@ impl NodeArgs {
 /// does not come up.
 pub(crate) async fn run_client(args: NodeArgs) -> Result<()> {
     run_runtime(args.into_options(true), Some(RuntimeSurface::Client), None).await
+}
+
+/// Is one of the host's own plugins until the host is done with it. Without this a node whose configuration
+/// does not disable `blobstore` waits ten seconds for it at every start.
+///
+/// # Errors
+/// An unknown name, and what the plugin reports.
+pub(crate) async fn run_builtin(args: BuiltinArgs) -> Result<()> {
+    let options = RuntimeOptions {
+        plugin: args.plugin,
+        plugin_args: args.plugin_arg,
+        ..RuntimeOptions::default()
+    };
+    run_runtime(options, None, None).await
 }
 
 /// Runs a serve-role node until it is told to stop.
