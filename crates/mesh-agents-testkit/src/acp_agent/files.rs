@@ -102,7 +102,12 @@ impl Turn {
 
     pub(super) async fn stderr(&self, text: &str) -> Result<(), String> {
         let mut stderr = tokio::io::stderr();
-        let written = stderr.write_all(format!("{text}\n").as_bytes()).await;
+        let line = format!("{text}\n");
+        let written = match stderr.write_all(line.as_bytes()).await {
+            // tokio hands writes to a thread; without this an `exit` right after loses the line.
+            Ok(()) => stderr.flush().await,
+            Err(error) => Err(error),
+        };
         written.map_err(|error| format!("stderr: {error}"))
     }
 
