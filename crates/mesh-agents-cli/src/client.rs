@@ -53,7 +53,10 @@ impl Client {
     /// Calls a tool.
     pub(crate) async fn tool(&self, name: &str, args: &Value) -> Result<JsonText> {
         let args = JsonText::of(args)?;
-        Ok(self.frontend.call(CallMeta::local(Surface::Cli), name, args).await?)
+        Ok(self
+            .frontend
+            .call(CallMeta::local(Surface::Cli), name, args)
+            .await?)
     }
 
     /// A page of a task's log.
@@ -63,7 +66,10 @@ impl Client {
 
     /// An artifact's content.
     pub(crate) async fn artifact(&self, task: &str, artifact: &str) -> Result<Vec<u8>> {
-        Ok(self.frontend.artifact(&parse(task)?, &parse(artifact)?).await?)
+        Ok(self
+            .frontend
+            .artifact(&parse(task)?, &parse(artifact)?)
+            .await?)
     }
 }
 

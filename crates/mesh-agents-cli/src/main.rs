@@ -30,7 +30,11 @@ fn main() -> ExitCode {
             let usage = error.use_stderr();
             // A closed terminal is no reason for another exit code.
             let _closed = error.print();
-            return ExitCode::from(if usage { Exit::Usage as u8 } else { Exit::Done as u8 });
+            return ExitCode::from(if usage {
+                Exit::Usage as u8
+            } else {
+                Exit::Done as u8
+            });
         }
     };
     // Parts of a run are small processes of their own: no runtime, no settings.
@@ -52,7 +56,9 @@ fn main() -> ExitCode {
 fn start(cli: Cli, output: &mut Output) -> anyhow::Result<Exit> {
     let environment = Environment::read();
     log_to_stderr(&environment, cli.verb.as_ref());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let exit = runtime.block_on(run::run(cli, environment, output));
     // A read of standard input cannot be called off; it must not hold the process.
     runtime.shutdown_background();
@@ -68,5 +74,9 @@ fn log_to_stderr(environment: &Environment, verb: Option<&Verb>) {
     };
     let filter = environment.get("AGENTS_LOG").unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }

@@ -29,8 +29,13 @@ pub(crate) async fn serve_host(context: &Context) -> Result<Exit> {
     let environment = &context.environment;
     let frontend = client::frontend(context)?;
     let config = HostConfig {
-        endpoint: environment.get(ENDPOINT).context("MESH_LLM_PLUGIN_ENDPOINT is not set")?.into(),
-        transport: environment.get("MESH_LLM_PLUGIN_TRANSPORT").map(str::to_owned),
+        endpoint: environment
+            .get(ENDPOINT)
+            .context("MESH_LLM_PLUGIN_ENDPOINT is not set")?
+            .into(),
+        transport: environment
+            .get("MESH_LLM_PLUGIN_TRANSPORT")
+            .map(str::to_owned),
         instance: Ulid::new().to_string(),
         version: VERSION.to_owned(),
     };
@@ -67,7 +72,8 @@ pub(crate) async fn serve_stdio(context: &Context) -> Result<Exit> {
     // An engine that cannot be started is told now, not at the first call.
     frontend.ensure_engine().await?;
     let backend: Arc<dyn ToolBackend> = Arc::new(frontend.clone());
-    let served = mesh_agents_plugin::mcp::serve_stdio(backend, Some(Ulid::new().to_string()), VERSION);
+    let served =
+        mesh_agents_plugin::mcp::serve_stdio(backend, Some(Ulid::new().to_string()), VERSION);
     tokio::select! {
         served = served => served?,
         () = frontend.stay_attached(|| {}) => {}
@@ -88,7 +94,11 @@ async fn run_captured(request: CliRequest, environment: Environment) -> CliAnswe
     let words = std::iter::once("agents".to_owned()).chain(request.args);
     let exit = match Cli::try_parse_from(words) {
         Ok(cli) => {
-            let mut output = Output::captured(Box::new(out.clone()), Box::new(err.clone()), cli.common.json);
+            let mut output = Output::captured(
+                Box::new(out.clone()),
+                Box::new(err.clone()),
+                cli.common.json,
+            );
             match Box::pin(run::run(cli, environment, &mut output)).await {
                 Ok(exit) => exit,
                 Err(error) => output.error(&error),
@@ -97,10 +107,18 @@ async fn run_captured(request: CliRequest, environment: Environment) -> CliAnswe
         Err(error) => {
             let to = if error.use_stderr() { &err } else { &out };
             to.push(error.to_string().as_bytes());
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
         }
     };
-    CliAnswer { exit_code: exit as i32, stdout: out.text(), stderr: err.text() }
+    CliAnswer {
+        exit_code: exit as i32,
+        stdout: out.text(),
+        stderr: err.text(),
+    }
 }
 
 /// A stream that ends up in the host's answer.
@@ -109,7 +127,10 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
     fn push(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
     }
 
     fn text(&self) -> String {
@@ -138,15 +159,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = ("HOME".to_owned(), dir.path().display().to_string());
         let args = words.iter().map(ToString::to_string).collect();
-        run_captured(CliRequest { args, cwd: None }, Environment(BTreeMap::from([home]))).await
+        run_captured(
+            CliRequest { args, cwd: None },
+            Environment(BTreeMap::from([home])),
+        )
+        .await
     }
 
     #[tokio::test]
     async fn what_never_ends_is_refused_with_the_command_to_run() {
-        for words in [&["serve"][..], &["mcp"], &["demo"], &["logs", "task-x", "--follow"]] {
+        for words in [
+            &["serve"][..],
+            &["mcp"],
+            &["demo"],
+            &["logs", "task-x", "--follow"],
+        ] {
             let answer = run_in_host(words).await;
             assert_eq!(answer.exit_code, 2, "{words:?}");
-            assert!(answer.stderr.contains(&format!("agents {}", words[0])), "{}", answer.stderr);
+            assert!(
+                answer.stderr.contains(&format!("agents {}", words[0])),
+                "{}",
+                answer.stderr
+            );
         }
     }
 
@@ -154,10 +188,18 @@ mod tests {
     async fn a_verb_answers_with_its_streams_and_exit_code() {
         let answer = run_in_host(&["init", "pr-review", "--json"]).await;
         assert_eq!(answer.exit_code, 0, "{}", answer.stderr);
-        assert!(answer.stdout.contains("\"schema\":\"agents.init/1\""), "{}", answer.stdout);
+        assert!(
+            answer.stdout.contains("\"schema\":\"agents.init/1\""),
+            "{}",
+            answer.stdout
+        );
         let answer = run_in_host(&["show", "nobody"]).await;
         assert_eq!((answer.exit_code, answer.stdout.as_str()), (1, ""));
-        assert!(answer.stderr.contains("agent_not_found"), "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains("agent_not_found"),
+            "{}",
+            answer.stderr
+        );
         let answer = run_in_host(&["lst"]).await;
         assert_eq!(answer.exit_code, 2);
         assert!(answer.stderr.contains("list"), "{}", answer.stderr);

@@ -29,7 +29,9 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
     if !output.open_ended
         && let Some(direct) = endless(&verb)
     {
-        output.say(&format!("this never ends, so the host cannot run it; run it directly: {direct}"));
+        output.say(&format!(
+            "this never ends, so the host cannot run it; run it directly: {direct}"
+        ));
         return Ok(Exit::Usage);
     }
     let context = Context::load(&cli.common, environment)?;
@@ -49,7 +51,10 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Engine { listen } => {
             let address = listen.or(context.settings.listen).unwrap_or(Listen::ENGINE);
             let config = NodeConfig {
-                listen: Listen { address, or_next: true },
+                listen: Listen {
+                    address,
+                    or_next: true,
+                },
                 public_url: context.settings.public_url.clone(),
                 access_token: access_token(&context, None)?,
                 linger: Some(LINGER),
@@ -69,14 +74,33 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
     let client = Client::connect(context).await?;
     match verb {
         Verb::Send(send) => tasks::send(&client, output, send).await,
-        Verb::Tasks { agent, state, context, limit, cursor } => {
-            tasks::tasks(&client, output, tasks::Filter { agent, state, context, limit, cursor }).await
+        Verb::Tasks {
+            agent,
+            state,
+            context,
+            limit,
+            cursor,
+        } => {
+            tasks::tasks(
+                &client,
+                output,
+                tasks::Filter {
+                    agent,
+                    state,
+                    context,
+                    limit,
+                    cursor,
+                },
+            )
+            .await
         }
         Verb::Task { task, wait } => tasks::task(&client, output, &task, wait).await,
         Verb::Cancel { task } => tasks::cancel(&client, output, &task).await,
-        Verb::Artifacts { task, artifact, output: file } => {
-            tasks::artifacts(&client, output, &task, artifact.as_deref(), file.as_deref()).await
-        }
+        Verb::Artifacts {
+            task,
+            artifact,
+            output: file,
+        } => tasks::artifacts(&client, output, &task, artifact.as_deref(), file.as_deref()).await,
         Verb::Logs { task, follow } => tasks::logs(&client, output, &task, follow).await,
         other => bail!("{other:?} does not go through the engine"),
     }
@@ -95,10 +119,18 @@ fn endless(verb: &Verb) -> Option<&'static str> {
 }
 
 async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Result<Exit> {
-    let address = serve.listen.or(context.settings.listen).unwrap_or(Listen::SERVE);
+    let address = serve
+        .listen
+        .or(context.settings.listen)
+        .unwrap_or(Listen::SERVE);
     let config = NodeConfig {
-        listen: Listen { address, or_next: false },
-        public_url: serve.public_url.or_else(|| context.settings.public_url.clone()),
+        listen: Listen {
+            address,
+            or_next: false,
+        },
+        public_url: serve
+            .public_url
+            .or_else(|| context.settings.public_url.clone()),
         access_token: access_token(context, serve.access_token_file.as_deref())?,
         linger: None,
         own_mesh: true,
@@ -113,17 +145,26 @@ async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Res
 /// The token callers must show: from a file, or the environment.
 fn access_token(context: &Context, flag: Option<&std::path::Path>) -> Result<Option<String>> {
     let file = flag.or(context.settings.access_token_file.as_deref());
-    let token = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            Some(text.with_context(|| format!("cannot read the access token file {}", path.display()))?)
-        }
-        None => context.environment.get("MESH_AGENTS_ACCESS_TOKEN").map(str::to_owned),
-    };
+    let token =
+        match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                Some(text.with_context(|| {
+                    format!("cannot read the access token file {}", path.display())
+                })?)
+            }
+            None => context
+                .environment
+                .get("MESH_AGENTS_ACCESS_TOKEN")
+                .map(str::to_owned),
+        };
     let token = token.map(|token| token.trim().to_owned());
     match token {
         Some(token) if token.len() < 16 => {
-            bail!("the access token has {} characters and needs 16 or more; make one with: openssl rand -hex 32", token.len())
+            bail!(
+                "the access token has {} characters and needs 16 or more; make one with: openssl rand -hex 32",
+                token.len()
+            )
         }
         token => Ok(token),
     }

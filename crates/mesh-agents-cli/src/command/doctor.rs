@@ -29,7 +29,11 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
     let mut check = |name: &str, found: Result<String, String>| {
         let ok = found.is_ok();
         let detail = found.unwrap_or_else(|problem| problem);
-        checks.push(Check { name: name.to_owned(), ok, detail });
+        checks.push(Check {
+            name: name.to_owned(),
+            ok,
+            detail,
+        });
     };
     let engine = client::frontend(context)?.running().await;
     check("data directory", data_directory(context, engine.is_some()));
@@ -44,9 +48,9 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         "confinement",
         match confinement_support() {
             ConfinementSupport::Landlock => Ok("Landlock".to_owned()),
-            ConfinementSupport::Missing(why) => {
-                Err(format!("{why}; agents with an explicit policy.filesystem are refused, others run unconfined and say so"))
-            }
+            ConfinementSupport::Missing(why) => Err(format!(
+                "{why}; agents with an explicit policy.filesystem are refused, others run unconfined and say so"
+            )),
         },
     );
     let bridge = AcpBridge::new(BridgeConfig::new(
@@ -55,7 +59,10 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         context.temp.clone(),
         context.settings.layout.root().to_owned(),
     ));
-    let snapshot = load(&context.settings.agents_dir, &context.registry_environment());
+    let snapshot = load(
+        &context.settings.agents_dir,
+        &context.registry_environment(),
+    );
     for agent in snapshot.agents.values() {
         let found = match bridge.unavailable(agent) {
             None => Ok(format!("{} is there", agent.runtime.kind)),
@@ -65,7 +72,10 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
     }
     for problem in &snapshot.problems {
         if problem.is_error() {
-            let name = problem.agent.as_ref().map_or("agents".to_owned(), |agent| format!("agent {agent}"));
+            let name = problem
+                .agent
+                .as_ref()
+                .map_or("agents".to_owned(), |agent| format!("agent {agent}"));
             check(&name, Err(problem.to_string()));
         }
     }

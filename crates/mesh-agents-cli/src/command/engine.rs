@@ -27,10 +27,22 @@ pub(crate) async fn status(context: &Context, output: &mut Output) -> Result<Exi
         None => writeln!(out, "no engine runs; the next call starts one"),
         Some(engine) => {
             let stopping = if engine.stopping { ", stopping" } else { "" };
-            writeln!(out, "engine {} (pid {}){stopping}", engine.version, engine.pid)?;
-            writeln!(out, "tasks     {} running, {} queued", engine.running, engine.queued)?;
+            writeln!(
+                out,
+                "engine {} (pid {}){stopping}",
+                engine.version, engine.pid
+            )?;
+            writeln!(
+                out,
+                "tasks     {} running, {} queued",
+                engine.running, engine.queued
+            )?;
             writeln!(out, "clients   {} attached", engine.frontends)?;
-            writeln!(out, "http      {} (/mcp, /a2a/agents/<id>)", engine.base_url)?;
+            writeln!(
+                out,
+                "http      {} (/mcp, /a2a/agents/<id>)",
+                engine.base_url
+            )?;
             writeln!(out, "data      {}", engine.data_dir.display())?;
             writeln!(out, "agents    {}", engine.agents_dir.display())
         }
@@ -46,21 +58,38 @@ pub(crate) async fn stop(context: &Context, output: &mut Output, now: bool) -> R
     }
     let frontend = client::frontend(context)?;
     let Some(engine) = frontend.running().await else {
-        output.answer("stop", &Document { stopped: None }, |out| writeln!(out, "no engine runs"))?;
+        output.answer("stop", &Document { stopped: None }, |out| {
+            writeln!(out, "no engine runs")
+        })?;
         return Ok(Exit::Done);
     };
     frontend.stop(now).await?;
     if !now && engine.running > 0 && !output.is_json() {
-        output.say(&format!("waiting for {} running tasks (--now ends them)", engine.running));
+        output.say(&format!(
+            "waiting for {} running tasks (--now ends them)",
+            engine.running
+        ));
     }
     let deadline = tokio::time::Instant::now() + STOP_PATIENCE;
-    while frontend.running().await.is_some_and(|other| other.pid == engine.pid) {
+    while frontend
+        .running()
+        .await
+        .is_some_and(|other| other.pid == engine.pid)
+    {
         if now && tokio::time::Instant::now() > deadline {
-            bail!("the engine (pid {}) is still there after {} s; see engine.log", engine.pid, STOP_PATIENCE.as_secs());
+            bail!(
+                "the engine (pid {}) is still there after {} s; see engine.log",
+                engine.pid,
+                STOP_PATIENCE.as_secs()
+            );
         }
         tokio::time::sleep(POLL).await;
     }
-    let document = Document { stopped: Some(engine.pid) };
-    output.answer("stop", &document, |out| writeln!(out, "stopped (pid {})", engine.pid))?;
+    let document = Document {
+        stopped: Some(engine.pid),
+    };
+    output.answer("stop", &document, |out| {
+        writeln!(out, "stopped (pid {})", engine.pid)
+    })?;
     Ok(Exit::Done)
 }

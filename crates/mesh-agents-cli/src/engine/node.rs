@@ -25,10 +25,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::VERSION;
 use crate::clock::SystemClock;
 use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
-use crate::VERSION;
 pub(crate) use listen::Listen;
 
 /// Time for the last answers to leave once everything has stopped.
@@ -65,7 +65,9 @@ pub(crate) struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +95,8 @@ impl EngineControl for Control {
 
     fn stop(&self, now: bool) {
         // Once it is to stop now, it is not to wait again.
-        self.wanted.send_modify(|wanted| *wanted = Some(now || *wanted == Some(true)));
+        self.wanted
+            .send_modify(|wanted| *wanted = Some(now || *wanted == Some(true)));
     }
 
     fn report_mesh(&self, report: MeshReport) {
@@ -107,12 +110,18 @@ impl Node {
         let settings = &context.settings;
         let mut lock = EngineLock::take(&settings.layout)?;
         let listener = config.listen.bind().await?;
-        let address = listener.local_addr().context("the listener has no address")?;
-        let base_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let base_url = config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}"));
         let own_mcp = format!("http://{}/mcp", listen::loopback(address));
         let mesh = mesh::Mesh::new(settings, config.own_mesh.then(|| own_mcp.clone()));
 
-        let (watcher, snapshots) = Watcher::start(&settings.agents_dir, context.registry_environment())?;
+        let (watcher, snapshots) =
+            Watcher::start(&settings.agents_dir, context.registry_environment())?;
         let bridge = Arc::new(AcpBridge::new(BridgeConfig::new(
             context.environment.0.clone(),
             context.program.clone(),
@@ -154,10 +163,18 @@ impl Node {
             frontends: control.frontends.clone(),
             stop: end.clone(),
         };
-        servers.spawn(servers::serve(servers::bind_socket(&socket)?, socket::router(behind), end.clone()));
+        servers.spawn(servers::serve(
+            servers::bind_socket(&socket)?,
+            socket::router(behind),
+            end.clone(),
+        ));
         servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
         if let Some(linger) = config.linger {
-            servers.spawn(leave_when_unneeded(Arc::clone(&control), linger, end.clone()));
+            servers.spawn(leave_when_unneeded(
+                Arc::clone(&control),
+                linger,
+                end.clone(),
+            ));
         }
         lock.write(&Holder {
             pid: std::process::id(),
@@ -165,7 +182,17 @@ impl Node {
             version: VERSION.to_owned(),
             base_url: Some(base_url.clone()),
         })?;
-        Ok(Self { base_url, engine, bridge, control, servers, end, socket, watcher, lock })
+        Ok(Self {
+            base_url,
+            engine,
+            bridge,
+            control,
+            servers,
+            end,
+            socket,
+            watcher,
+            lock,
+        })
     }
 
     /// Where it is reached.
@@ -208,7 +235,10 @@ impl Node {
         }
         self.end.cancel();
         self.servers.close();
-        if tokio::time::timeout(LAST_ANSWERS, self.servers.wait()).await.is_err() {
+        if tokio::time::timeout(LAST_ANSWERS, self.servers.wait())
+            .await
+            .is_err()
+        {
             tracing::debug!("a client was cut off");
         }
         drop(self.watcher);
@@ -233,16 +263,25 @@ fn status(context: &Context, base_url: &str) -> Status {
 
 /// Waits until a stop is wanted; says whether now.
 async fn told(wanted: &mut watch::Receiver<Option<bool>>) -> bool {
-    match wanted.wait_for(Option::is_some).await {
-        Ok(wanted) => wanted.unwrap_or_default(),
-        // The sender lives in the control this node holds.
-        Err(_gone) => std::future::pending().await,
+    loop {
+        if let Some(now) = *wanted.borrow_and_update() {
+            return now;
+        }
+        changed(wanted).await;
     }
 }
 
+/// Waits until a stop is wanted now.
 async fn told_now(wanted: &mut watch::Receiver<Option<bool>>) {
-    if wanted.wait_for(|wanted| *wanted == Some(true)).await.is_err() {
-        std::future::pending().await
+    while *wanted.borrow_and_update() != Some(true) {
+        changed(wanted).await;
+    }
+}
+
+async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
+    if wanted.changed().await.is_err() {
+        // The sender lives in the control this node holds.
+        std::future::pending().await;
     }
 }
 
@@ -251,7 +290,8 @@ async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: Cance
     let mut load = control.engine.total_load();
     let mut frontends = control.frontends.subscribe();
     loop {
-        let needed = *load.borrow_and_update() != Default::default() || *frontends.borrow_and_update() > 0;
+        let needed =
+            *load.borrow_and_update() != Default::default() || *frontends.borrow_and_update() > 0;
         tokio::select! {
             () = end.cancelled() => return,
             changed = load.changed() => if changed.is_err() { return },
@@ -274,7 +314,10 @@ impl Signals {
     fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let hear = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: hear(SignalKind::interrupt())?,
+            terminate: hear(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -47,7 +47,11 @@ fn listening_ports(proc: &Path, pid: i32) -> BTreeSet<u16> {
         })
         .collect();
     let table = std::fs::read_to_string(proc.join(format!("{pid}/net/tcp"))).unwrap_or_default();
-    table.lines().skip(1).filter_map(|line| listener(line, &sockets)).collect()
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| listener(line, &sockets))
+        .collect()
 }
 
 /// The port of a line of `/proc/net/tcp` (proc_pid_net(5)), if it is a listener of one of `sockets`.
@@ -57,7 +61,8 @@ fn listener(line: &str, sockets: &BTreeSet<String>) -> Option<u16> {
     let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
     let (address, port) = local.split_once(':')?;
     let here = address == "0100007F" || address == "00000000";
-    (here && *state == LISTEN && sockets.contains(*inode)).then(|| u16::from_str_radix(port, 16).ok())?
+    (here && *state == LISTEN && sockets.contains(*inode))
+        .then(|| u16::from_str_radix(port, 16).ok())?
 }
 
 /// What a mesh-llm host answers to `/api/status`; anything else is not one.
@@ -70,10 +75,15 @@ struct HostStatus {
 
 async fn ask(port: u16) -> Option<MeshReport> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let request = format!("GET /api/status HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /api/status HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
-    stream.take(STATUS_BYTES).read_to_end(&mut answer).await.ok()?;
+    stream
+        .take(STATUS_BYTES)
+        .read_to_end(&mut answer)
+        .await
+        .ok()?;
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n")?;
     if !head.starts_with("HTTP/1.1 200") {
@@ -96,13 +106,33 @@ mod tests {
     fn only_listeners_of_the_process_on_this_machine_count() {
         let sockets = BTreeSet::from(["55".to_owned()]);
         let line = |local: &str, state: &str, inode: &str| {
-            format!("   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1")
+            format!(
+                "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1"
+            )
         };
-        assert_eq!(listener(&line("0100007F:0C3B", "0A", "55"), &sockets), Some(3131));
-        assert_eq!(listener(&line("00000000:0C3B", "0A", "55"), &sockets), Some(3131));
-        assert_eq!(listener(&line("0100007F:0C3B", "01", "55"), &sockets), None, "a connection");
-        assert_eq!(listener(&line("0100007F:0C3B", "0A", "56"), &sockets), None, "another process");
-        assert_eq!(listener(&line("0101A8C0:0C3B", "0A", "55"), &sockets), None, "another address");
+        assert_eq!(
+            listener(&line("0100007F:0C3B", "0A", "55"), &sockets),
+            Some(3131)
+        );
+        assert_eq!(
+            listener(&line("00000000:0C3B", "0A", "55"), &sockets),
+            Some(3131)
+        );
+        assert_eq!(
+            listener(&line("0100007F:0C3B", "01", "55"), &sockets),
+            None,
+            "a connection"
+        );
+        assert_eq!(
+            listener(&line("0100007F:0C3B", "0A", "56"), &sockets),
+            None,
+            "another process"
+        );
+        assert_eq!(
+            listener(&line("0101A8C0:0C3B", "0A", "55"), &sockets),
+            None,
+            "another address"
+        );
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! What users of the engine would miss, driven through its handle with a Runner in the test's hands.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its setting fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where its setting fails"
+)]
 
 mod fake;
 

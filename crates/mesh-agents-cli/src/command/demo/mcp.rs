@@ -21,9 +21,15 @@ pub(super) struct McpClient {
 impl McpClient {
     /// Says hello.
     pub(super) async fn connect(url: &str) -> Result<Self> {
-        let rest = url.strip_prefix("http://").context("the demo speaks plain HTTP on loopback only")?;
+        let rest = url
+            .strip_prefix("http://")
+            .context("the demo speaks plain HTTP on loopback only")?;
         let (authority, path) = rest.split_once('/').context("the URL has no path")?;
-        let mut client = Self { authority: authority.to_owned(), path: format!("/{path}"), next_id: 0 };
+        let mut client = Self {
+            authority: authority.to_owned(),
+            path: format!("/{path}"),
+            next_id: 0,
+        };
         let hello = json!({
             "protocolVersion": PROTOCOL,
             "capabilities": {},
@@ -35,19 +41,34 @@ impl McpClient {
 
     /// Calls a tool; returns its structured content.
     pub(super) async fn call(&mut self, tool: &str, arguments: &Value) -> Result<Value> {
-        let result = self.request("tools/call", &json!({ "name": tool, "arguments": arguments })).await?;
+        let result = self
+            .request(
+                "tools/call",
+                &json!({ "name": tool, "arguments": arguments }),
+            )
+            .await?;
         if result["isError"] == true {
-            bail!("{tool}: {}", result["content"][0]["text"].as_str().unwrap_or("failed"));
+            bail!(
+                "{tool}: {}",
+                result["content"][0]["text"].as_str().unwrap_or("failed")
+            );
         }
         Ok(result["structuredContent"].clone())
     }
 
     async fn request(&mut self, method: &str, params: &Value) -> Result<Value> {
         self.next_id += 1;
-        let body = json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params }).to_string();
-        let text = self.post(&body).await.with_context(|| format!("MCP {method} failed"))?;
+        let body =
+            json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params })
+                .to_string();
+        let text = self
+            .post(&body)
+            .await
+            .with_context(|| format!("MCP {method} failed"))?;
         // JSON, or one event of a stream: `data: {…}`.
-        let answers = text.lines().map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
+        let answers = text
+            .lines()
+            .map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
         let answer: Value = answers
             .filter_map(|line| serde_json::from_str(line).ok())
             .find(|value: &Value| value["id"] == self.next_id)
@@ -73,7 +94,9 @@ impl McpClient {
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
         let answer = String::from_utf8(answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no body")?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .context("the answer has no body")?;
         let status = head.split(' ').nth(1).unwrap_or_default();
         anyhow::ensure!(status == "200", "HTTP {status}: {body}");
         Ok(body.to_owned())

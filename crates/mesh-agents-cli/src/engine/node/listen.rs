@@ -32,11 +32,17 @@ impl Listen {
             match TcpListener::bind(address).await {
                 Ok(listener) => return Ok(listener),
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot listen on {address}"));
+                }
             }
         }
         if self.or_next {
-            bail!("ports {} to {} are all taken; set listen in a2a/agents.toml", self.address.port(), address.port());
+            bail!(
+                "ports {} to {} are all taken; set listen in a2a/agents.toml",
+                self.address.port(),
+                address.port()
+            );
         }
         bail!(
             "{address} is taken, perhaps by a mesh-llm console or another node\nChoose another port: --listen {}:{} (0 takes a free one)",
@@ -66,10 +72,25 @@ mod tests {
     async fn a_taken_port_is_named_or_stepped_over() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = taken.local_addr().unwrap();
-        let refused = Listen { address, or_next: false }.bind().await.unwrap_err();
+        let refused = Listen {
+            address,
+            or_next: false,
+        }
+        .bind()
+        .await
+        .unwrap_err();
         let text = format!("{refused:#}");
-        assert!(text.contains(&address.to_string()) && text.contains("--listen"), "{text}");
-        let other = Listen { address, or_next: true }.bind().await.unwrap();
+        assert!(
+            text.contains(&address.to_string()) && text.contains("--listen"),
+            "{text}"
+        );
+        let other = Listen {
+            address,
+            or_next: true,
+        }
+        .bind()
+        .await
+        .unwrap();
         assert_ne!(other.local_addr().unwrap(), address);
     }
 }

@@ -36,14 +36,20 @@ impl Mesh {
 
     /// What is known after a front-end reported its host.
     pub(crate) fn reported(&self, report: &MeshReport) -> MeshEndpoints {
-        self.with(report.api_url.clone(), report.openai_url.clone().or(Some(OPENAI_URL.to_owned())))
+        self.with(
+            report.api_url.clone(),
+            report.openai_url.clone().or(Some(OPENAI_URL.to_owned())),
+        )
     }
 
     fn with(&self, api_url: String, openai_url: Option<String>) -> MeshEndpoints {
         let api_url = self.set.api_url.clone().unwrap_or(api_url);
         let api_url = api_url.trim_end_matches('/').to_owned();
         MeshEndpoints {
-            mcp_url: self.own_mcp.clone().or_else(|| Some(format!("{api_url}/mcp"))),
+            mcp_url: self
+                .own_mcp
+                .clone()
+                .or_else(|| Some(format!("{api_url}/mcp"))),
             api_url: Some(api_url),
             openai_url: self.set.openai_url.clone().or(openai_url),
             data_dir: self.set.data_dir.clone(),

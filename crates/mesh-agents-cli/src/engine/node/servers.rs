@@ -50,7 +50,10 @@ pub(super) fn http_app(
 fn resolve(access_token: Option<String>, control: &Arc<Control>) -> ResolveToken {
     let engine = control.engine.clone();
     Arc::new(move |token| {
-        if access_token.as_deref().is_some_and(|own| same(own.as_bytes(), token.as_bytes())) {
+        if access_token
+            .as_deref()
+            .is_some_and(|own| same(own.as_bytes(), token.as_bytes()))
+        {
             return Some(Caller::local());
         }
         engine.caller_of_token(token)
@@ -66,11 +69,28 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 fn metrics(control: &Control) -> String {
     let status = control.status();
     let gauges = [
-        ("mesh_agents_tasks_running", "Tasks that hold a slot", u64::from(status.running)),
-        ("mesh_agents_tasks_queued", "Tasks that wait for one", u64::from(status.queued)),
-        ("mesh_agents_frontends", "Front-ends attached to the engine", status.frontends as u64),
+        (
+            "mesh_agents_tasks_running",
+            "Tasks that hold a slot",
+            u64::from(status.running),
+        ),
+        (
+            "mesh_agents_tasks_queued",
+            "Tasks that wait for one",
+            u64::from(status.queued),
+        ),
+        (
+            "mesh_agents_frontends",
+            "Front-ends attached to the engine",
+            status.frontends as u64,
+        ),
     ];
-    gauges.iter().map(|(name, help, value)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")).collect()
+    gauges
+        .iter()
+        .map(|(name, help, value)| {
+            format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+        })
+        .collect()
 }
 
 /// Opens the socket. Who holds the engine's lock owns the path: what lies there is left over.
@@ -81,7 +101,8 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
     {
         return Err(error).with_context(|| format!("cannot replace {}", path.display()));
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot protect {}", path.display()))?;
     Ok(OwnUser(listener))

@@ -19,7 +19,10 @@ pub(super) fn agents_of(snapshot: &Snapshot) -> Agents {
         .filter_map(|problem| problem.agent.as_deref()?.parse().ok())
         .filter(|id| !snapshot.agents.contains_key(id))
         .collect();
-    Agents { ready: Arc::new(snapshot.agents.clone()), broken: Arc::new(broken) }
+    Agents {
+        ready: Arc::new(snapshot.agents.clone()),
+        broken: Arc::new(broken),
+    }
 }
 
 /// The problems as tools show them.
