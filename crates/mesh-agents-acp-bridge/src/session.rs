@@ -182,18 +182,17 @@ impl Session<'_> {
             "clientInfo": { "name": "mesh-agents", "version": env!("CARGO_PKG_VERSION") },
         });
         let answer = timeout(limit, request(cx, "initialize", params)).await;
-        let answer =
-            answer.map_err(|_| self.silent("initialize", "initialize_timeout", limit))??;
-        match answer.get("protocolVersion").and_then(Value::as_u64) {
-            Some(PROTOCOL_VERSION) => Ok(answer),
-            other => Err(Failure::new(
-                "acp_version",
-                format!(
-                    "the harness answered initialize with protocol version {other:?}; this program speaks {PROTOCOL_VERSION}: install a version of the harness that does"
-                ),
-            )
-            .into()),
-        }
+        let answer = answer.map_err(|_| self.silent("initialize", "initialize_timeout", limit))?;
+        // The SDK checks the version of the answer; only its words tell that from other errors.
+        answer.map_err(|broken| match broken {
+            Broken::Failed(failure) if failure.message.contains("protocol version") => {
+                let cause = failure.message;
+                let next =
+                    format!("install a version of the harness that speaks ACP {PROTOCOL_VERSION}");
+                Failure::new("acp_version", format!("{cause}; {next}")).into()
+            }
+            other => other,
+        })
     }
 
     async fn open(&self, cx: &ConnectionTo<Agent>, agent: &Value) -> Result<String, Broken> {

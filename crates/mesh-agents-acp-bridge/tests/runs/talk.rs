@@ -225,3 +225,14 @@ async fn the_environment_is_exactly_the_promised_one() {
     found.sort();
     assert_eq!(found, wanted);
 }
+
+#[tokio::test]
+async fn a_harness_holds_nothing_of_ours_but_its_three_pipes() {
+    let world = World::new();
+    // What it was given open it passes on to its children, and so do we: some may be our parent's.
+    let list = "ls /proc/self/fd";
+    let ours = std::process::Command::new("sh").args(["-c", list]).output();
+    let ours = String::from_utf8(ours.unwrap().stdout).unwrap();
+    let events = world.run(&format!("script: sh {list}")).await;
+    assert_eq!(events.text(), format!("exit 0\n{ours}"));
+}
