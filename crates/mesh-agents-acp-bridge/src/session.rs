@@ -69,7 +69,7 @@ impl From<Failure> for Broken {
 impl Session<'_> {
     /// Holds the session to its end. Stdin is closed when this returns.
     pub(crate) async fn hold(&self, stdin: pipe::Sender, incoming: Incoming) -> SessionEnd {
-        let sink = transport::sink(stdin, self.feed.log());
+        let sink = transport::sink(stdin, Arc::clone(self.feed));
         let lines = Lines::new(sink, incoming.into_stream());
         let policy = permission::Policy {
             approval: self.spec.agent.policy.approval,

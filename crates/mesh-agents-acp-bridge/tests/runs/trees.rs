@@ -165,6 +165,23 @@ async fn a_guard_that_is_stuck_does_not_save_anybody() {
 }
 
 #[tokio::test]
+async fn a_cancel_does_not_wait_for_whoever_reads_the_events() {
+    let world = World::new();
+    let bridge = world.bridge();
+    let prompt = format!("script: burst 20000\n{ESCAPES}");
+    let spec = world.spec(
+        world.agent(),
+        &prompt.replace("burst", "text x\nscript: burst"),
+    );
+    let run = bridge.start(spec);
+    // Nobody reads: the harness waits, and 256 events and two pipes are all that is held for it.
+    run.control.cancel();
+    let events = Events::collect(run).await;
+    assert_eq!(events.outcome(), &Outcome::Canceled);
+    within(bridge.drain()).await;
+}
+
+#[tokio::test]
 async fn a_run_nobody_reads_any_more_ends() {
     let world = World::new();
     let bridge = world.bridge();
