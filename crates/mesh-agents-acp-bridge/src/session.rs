@@ -5,6 +5,7 @@
 //! and no faster than the engine takes them, and so that kinds nobody knows yet do no harm.
 
 mod feed;
+mod grant;
 mod permission;
 mod prompt;
 mod transport;
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timeouts;
 use crate::plan::{LaunchPlan, McpSupport};
 use crate::verdict::SessionEnd;
+
+use grant::Grant;
 
 pub(crate) use feed::Feed;
 pub(crate) use transport::{Incoming, read_lines};
@@ -73,6 +76,7 @@ impl Session<'_> {
         let lines = Lines::new(sink, incoming.into_stream());
         let policy = permission::Policy {
             approval: self.spec.agent.policy.approval,
+            grant: self.grant(),
             cancel: self.cancel.clone(),
             feed: Arc::clone(self.feed),
         };
@@ -108,6 +112,16 @@ impl Session<'_> {
             Some(failure) if end == SessionEnd::Gone => SessionEnd::Failed(failure.clone()),
             _ => end,
         }
+    }
+
+    /// What the harness may touch without a question: the files of its run.
+    fn grant(&self) -> Grant {
+        let (dirs, policy) = (&self.spec.dirs, &self.spec.agent.policy);
+        let mut write = vec![self.workspace.to_path_buf(), dirs.artifacts()];
+        write.extend(policy.write.iter().cloned());
+        let mut read = vec![dirs.root.clone(), self.spec.agent.dir.clone()];
+        read.extend(policy.read.iter().cloned());
+        Grant { write, read }
     }
 
     /// Over when the session has ended, or was cancelled, and the SDK has still not wound up.
