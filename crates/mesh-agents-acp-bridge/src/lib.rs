@@ -3,10 +3,12 @@
 //! A run from top to bottom is [`job`]: its directories ([`workspace`]), what to start ([`preset`]
 //! plans, [`plan`] is the plan), what it may reach ([`confinement`]) and see ([`environment`]), the
 //! processes ([`guard`]), the conversation ([`session`]), the results ([`artifacts`]) and what they
-//! count as ([`verdict`]). The operating system is asked in [`platform`] only.
+//! count as ([`verdict`]). [`command_harness`] is the one harness of our own. The operating system is
+//! asked in [`platform`] only.
 
 mod artifacts;
 mod bridge;
+mod command_harness;
 mod config;
 mod confinement;
 mod environment;
@@ -22,6 +24,7 @@ mod verdict;
 mod workspace;
 
 pub use bridge::AcpBridge;
+pub use command_harness::command_main;
 pub use config::{BridgeConfig, Timeouts};
 pub use confinement::{ConfinementSupport, confinement_support};
 pub use guard::{guard_main, stage_main};

@@ -28,6 +28,12 @@ use crate::plan::{HomeKind, LaunchPlan, McpSupport, PlanContext, PlanFile};
 use program::Search;
 use values::Values;
 
+/// The context assumed of a model of the mesh, which does not say: what small local models have. A
+/// harness that assumed more would fill it before it shortens the conversation.
+const CONTEXT_TOKENS: u32 = 32_000;
+/// The longest single answer asked of such a model.
+const OUTPUT_TOKENS: u32 = 4096;
+
 /// What never changes about a harness.
 struct Harness {
     /// The program started when `runtime.command` is not written; empty where it must be.
@@ -113,7 +119,10 @@ pub(crate) fn plan(ctx: &PlanContext<'_>) -> Result<LaunchPlan, Failure> {
     read.extend(program::absolute_paths(&args));
 
     let (program, args) = match agent.runtime.kind {
-        RuntimeKind::Command => command::under_our_harness(ctx.agents_exe, &program, args)?,
+        RuntimeKind::Command => {
+            read.push(ctx.agents_exe.to_owned());
+            command::under_our_harness(ctx.agents_exe, &program, args)?
+        }
         _ => (program, args),
     };
     let home = match configured.owner_home {

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod command;
 mod confined;
 mod ends;
 mod happy;
