@@ -1,5 +1,11 @@
 //! Whole runs against the scripted ACP agent: real processes, real pipes, a real guard.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail the test"
+)]
+
 mod command;
 mod confined;
 mod ends;
