@@ -12,7 +12,8 @@ use crate::task::{ArtifactInfo, Failure, Message, TaskState};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+// Tagged from outside: an inner tag would have serde buffer the body, and raw JSON cannot be buffered.
+#[serde(rename_all = "snake_case")]
 pub enum TaskEvent {
     /// A message joined the history: the caller's, or the agent's final one.
     Message {
@@ -105,7 +106,7 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    /// The value of the `kind` field.
+    /// The tag it is stored under.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

@@ -77,15 +77,18 @@ impl Journal {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn neighbouring_text_is_one_event_and_order_is_kept() {
+    #[test]
+    fn neighbouring_text_is_one_event_and_order_is_kept() {
         let mut journal = Journal::default();
         for piece in ["a", "b"] {
             journal.text(piece);
         }
         journal.push(TaskEvent::Usage { used: 1, size: 2 });
         journal.text("c");
-        assert_eq!(journal.due(), Instant::now() + TEXT_EVENT_DELAY);
+        assert!(
+            journal.due() <= Instant::now() + TEXT_EVENT_DELAY,
+            "waiting text is due soon"
+        );
         let text = |text: &str| TaskEvent::Text { text: text.into() };
         assert_eq!(
             journal.drain(),

@@ -1,0 +1,105 @@
+//! The Runner: starts jobs, and owns the tasks that do them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::ids::{QuestionId, RunId};
+use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::BridgeConfig;
+use crate::job::Job;
+use crate::{platform, preset};
+
+/// Events a run may be ahead of its reader. Enough that a burst of updates does not wait for the
+/// store's next commit; few enough that a flood waits in the harness and not in our memory.
+const EVENTS: usize = 256;
+
+/// Drives ACP harnesses. Cheap to clone; all clones own the same runs.
+#[derive(Clone)]
+pub struct AcpBridge {
+    config: Arc<BridgeConfig>,
+    tracker: TaskTracker,
+}
+
+impl fmt::Debug for AcpBridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcpBridge")
+            .field("runs", &self.tracker.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AcpBridge {
+    /// A bridge with this configuration.
+    #[must_use]
+    pub fn new(config: BridgeConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    /// Waits until every run has ended and every task of this bridge is over. Runs are not
+    /// cancelled by it. New runs may still be started, and are waited for too.
+    pub async fn drain(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Kills whatever is left of an earlier run whose guard is dead, found by the run's mark.
+    /// Returns how many processes that were. Blocks for at most the sweep's timeout.
+    pub fn sweep(&self, run: &RunId) -> u32 {
+        platform::sweep(None, run.as_str(), self.config.timeouts.sweep).killed
+    }
+}
+
+impl Runner for AcpBridge {
+    fn start(&self, spec: RunSpec) -> Run {
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let cancel = CancellationToken::new();
+        let job = Job {
+            config: Arc::clone(&self.config),
+            tracker: self.tracker.clone(),
+            spec,
+            events: sender,
+            cancel: cancel.clone(),
+        };
+        self.tracker.spawn(job.run());
+        Run {
+            events: Box::pin(events(receiver)),
+            control: Arc::new(Control { cancel }),
+        }
+    }
+
+    fn alive(&self, process: &ProcessRef) -> bool {
+        platform::birth(process.pid) == Some(process.birth)
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        preset::unavailable(agent, &self.config.environment)
+    }
+}
+
+fn events(receiver: mpsc::Receiver<RunEvent>) -> impl futures::Stream<Item = RunEvent> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    })
+}
+
+/// Influences one run.
+struct Control {
+    cancel: CancellationToken,
+}
+
+impl RunControl for Control {
+    /// No question is ever open: permissions are answered at once by `policy.approval`.
+    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+
+    fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,155 @@
+//! What a harness said, kept for its owner: `logs/acp.jsonl` and `logs/harness.stderr`.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+/// Most bytes of one log file; as much as a task's events may hold (DESIGN §4). What comes later is
+/// dropped, and the file says so.
+const LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// How much of the end of stderr is kept for the failure reason.
+const TAIL_BYTES: usize = 64 * 1024;
+/// How much of that a failure carries: what a person reads.
+const REASON_BYTES: usize = 4 * 1024;
+
+/// A file that stops growing at [`LOG_BYTES`].
+#[derive(Debug)]
+struct BoundedFile {
+    file: File,
+    room: u64,
+}
+
+impl BoundedFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).mode(0o600).open(path)?;
+        let room = LOG_BYTES.saturating_sub(file.metadata()?.len());
+        Ok(Self { file, room })
+    }
+
+    /// Appends, best effort: a full disk must not end a run.
+    fn append(&mut self, bytes: &[u8]) {
+        if self.room == 0 {
+            return;
+        }
+        let length = bytes.len() as u64;
+        let written = if length > self.room {
+            self.room = 0;
+            self.file.write_all(b"\n{\"log\":\"full\"}\n")
+        } else {
+            self.room -= length;
+            self.file.write_all(bytes)
+        };
+        let _ = written;
+    }
+}
+
+/// The log of ACP lines in both directions.
+#[derive(Debug)]
+pub(crate) struct WireLog {
+    file: Mutex<BoundedFile>,
+    secret: Option<String>,
+}
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum From {
+    /// The bridge.
+    Us,
+    /// The harness.
+    Harness,
+}
+
+impl WireLog {
+    /// Opens the log. `secret` never appears in it: a harness can read its own logs, and so can
+    /// whoever is shown them.
+    pub(crate) fn create(path: &Path, secret: Option<String>) -> io::Result<Self> {
+        let file = Mutex::new(BoundedFile::create(path)?);
+        Ok(Self { file, secret })
+    }
+
+    /// Writes one line as `{"from":"us"|"harness","line":…}`; a line that is no JSON object is
+    /// written as text.
+    pub(crate) fn write(&self, from: From, line: &str) {
+        let from = match from {
+            From::Us => "us",
+            From::Harness => "harness",
+        };
+        let hidden = self
+            .secret
+            .as_ref()
+            .filter(|secret| line.contains(secret.as_str()))
+            .map(|secret| line.replace(secret, "…"));
+        let line = hidden.as_deref().unwrap_or(line);
+        let entry = if line.starts_with('{') {
+            format!("{{\"from\":\"{from}\",\"line\":{line}}}\n")
+        } else {
+            format!("{}\n", serde_json::json!({ "from": from, "line": line }))
+        };
+        lock(&self.file).append(entry.as_bytes());
+    }
+}
+
+/// A harness's standard error: a file, and its end in memory.
+#[derive(Debug)]
+pub(crate) struct Stderr {
+    file: Mutex<BoundedFile>,
+    tail: Mutex<VecDeque<u8>>,
+}
+
+impl Stderr {
+    /// Opens the log.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: Mutex::new(BoundedFile::create(path)?),
+            tail: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    /// Reads until the harness and all who share its stderr have closed it.
+    pub(crate) async fn drain(&self, mut pipe: pipe::Receiver) {
+        let mut piece = vec![0; 16 * 1024];
+        while let Ok(length) = pipe.read(&mut piece).await {
+            let Some(bytes) = piece.get(..length).filter(|bytes| !bytes.is_empty()) else {
+                return;
+            };
+            lock(&self.file).append(bytes);
+            let mut tail = lock(&self.tail);
+            tail.extend(bytes);
+            let excess = tail.len().saturating_sub(TAIL_BYTES);
+            tail.drain(..excess);
+        }
+    }
+
+    /// The last lines, for a failure; `None` when it said nothing.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let tail: Vec<u8> = lock(&self.tail).iter().copied().collect();
+        let text = String::from_utf8_lossy(&tail);
+        let text = text.trim_end();
+        let mut start = text.len().saturating_sub(REASON_BYTES);
+        if start > 0 {
+            // Begin with a whole line where there is one.
+            start = text
+                .bytes()
+                .skip(start)
+                .position(|byte| byte == b'\n')
+                .map_or(start, |newline| start + newline + 1);
+        }
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        let text = text.get(start..).unwrap_or_default();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while holding one of these leaves at worst half a log line.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

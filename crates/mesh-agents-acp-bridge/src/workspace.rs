@@ -1,0 +1,159 @@
+//! The directories of a run: made before it, and taken away after it as its agent says.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use mesh_agents_core::agent::{Keep, WorkspaceMode};
+use mesh_agents_core::run::RunSpec;
+use mesh_agents_core::task::Failure;
+
+use crate::config::BridgeConfig;
+use crate::preset;
+
+/// The directories of one run.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Where the harness works; absolute.
+    pub(crate) workspace: PathBuf,
+    /// Its TMPDIR.
+    pub(crate) tmp: PathBuf,
+    /// What becomes of the workspace; `None` when it is not ours to remove.
+    keep: Option<Keep>,
+}
+
+impl Places {
+    /// Makes the run's directory, the private HOME, TMPDIR and the workspace, and writes the prompt.
+    pub(crate) fn prepare(config: &BridgeConfig, spec: &RunSpec) -> Result<Self, Failure> {
+        let dirs = &spec.dirs;
+        for dir in [&dirs.root, &dirs.artifacts(), &dirs.logs(), &spec.home] {
+            private_dir(dir).map_err(|error| cannot("make", dir, &error))?;
+        }
+        let prompt = dirs.prompt();
+        write_private(&prompt, &spec.prompt).map_err(|error| cannot("write", &prompt, &error))?;
+        let name = format!("mesh-a2a-{}-{}", spec.agent.id, spec.task_id);
+        let tmp = config.temp_root.join(format!("{name}-tmp"));
+        fresh_dir(&tmp).map_err(|error| cannot("make", &tmp, &error))?;
+        let mut places = Self {
+            workspace: dirs.artifacts(),
+            tmp,
+            keep: None,
+        };
+        match workspace(config, spec, &name) {
+            Ok((workspace, keep)) => {
+                places.workspace = workspace;
+                places.keep = keep;
+                Ok(places)
+            }
+            Err(failure) => {
+                places.clear(false);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Removes what the run leaves no claim to. Returns what is worth telling its owner.
+    pub(crate) fn clear(&self, completed: bool) -> Option<(&'static str, String)> {
+        let tmp = remove(&self.tmp);
+        let removed = match self.keep {
+            None => Ok(()),
+            Some(Keep::Always) => return Some(self.kept()),
+            Some(Keep::OnFailure) if !completed => return Some(self.kept()),
+            Some(Keep::OnFailure | Keep::Never) => remove(&self.workspace),
+        };
+        let error = removed.and(tmp).err()?;
+        Some(("workspace_not_removed", error))
+    }
+
+    fn kept(&self) -> (&'static str, String) {
+        let text = format!("the workspace is kept at {}", self.workspace.display());
+        ("workspace_kept", text)
+    }
+}
+
+fn workspace(
+    config: &BridgeConfig,
+    spec: &RunSpec,
+    name: &str,
+) -> Result<(PathBuf, Option<Keep>), Failure> {
+    let path = match &spec.agent.workspace.mode {
+        WorkspaceMode::TempPerTask => {
+            let path = config.temp_root.join(name);
+            fresh_dir(&path).map_err(|error| cannot("make", &path, &error))?;
+            return Ok((path, Some(spec.agent.workspace.keep)));
+        }
+        WorkspaceMode::Path(template) => {
+            preset::expand_workspace_path(spec, &config.environment, template)?
+        }
+        WorkspaceMode::AgentDir => spec.agent.dir.clone(),
+        WorkspaceMode::None => spec.dirs.artifacts(),
+    };
+    if !path.is_absolute() || !path.is_dir() {
+        return Err(Failure::new(
+            "workspace_missing",
+            format!(
+                "runtime.workspace: {} is not an existing directory with an absolute path; create it or correct runtime.workspace.path",
+                path.display()
+            ),
+        ));
+    }
+    Ok((path, None))
+}
+
+/// Makes a directory only its owner can enter, and those above it.
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes an empty directory of this name, ours alone. What an earlier attempt left is removed; in a
+/// directory shared with others, what is not ours cannot be, and then this fails.
+fn fresh_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Writes a file only its owner can read.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
+            "{} could not be removed: {error}; remove it by hand",
+            path.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the files a plan asks for, with the directories above them.
+pub(crate) fn write_plan_files(files: &[crate::plan::PlanFile]) -> Result<(), Failure> {
+    for file in files {
+        let dir = file.path.parent().unwrap_or(&file.path);
+        private_dir(dir)
+            .and_then(|()| write_private(&file.path, &file.text))
+            .map_err(|error| cannot("write", &file.path, &error))?;
+    }
+    Ok(())
+}
+
+fn cannot(act: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        "run_directory",
+        format!(
+            "cannot {act} {}: {error}; check that its directory exists, has room and is writable",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,162 @@
+//! What the kernel refuses a confined harness.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use mesh_agents_acp_bridge::{ConfinementSupport, confinement_support};
+use mesh_agents_core::agent::{AgentDefinition, Filesystem};
+
+use super::support::{World, names};
+
+fn confined(world: &World, filesystem: Filesystem) -> AgentDefinition {
+    assert_eq!(
+        confinement_support(),
+        ConfinementSupport::Landlock,
+        "these tests need Linux 6.2 or later with Landlock"
+    );
+    let mut agent = world.agent();
+    agent.policy.filesystem = filesystem;
+    agent.policy.filesystem_explicit = true;
+    agent
+}
+
+/// A world with a secret in the owner's HOME, the engine's database, and another task's files.
+fn furnished() -> (World, Vec<String>) {
+    let world = World::new();
+    let other = world.tmp().join("mesh-a2a-other-task");
+    let run = world.path("data/a2a/agents/other/runtime/task/artifacts");
+    fs::create_dir_all(&other).unwrap();
+    fs::create_dir_all(&run).unwrap();
+    let canaries = [
+        world.owner_home().join("canary"),
+        world.path("data/a2a/mesh-agents.sqlite"),
+        other.join("canary"),
+        run.join("canary"),
+    ];
+    let paths = canaries.map(|path| {
+        fs::write(&path, "canary-sings").unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    (world, paths.into())
+}
+
+#[tokio::test]
+async fn a_harness_in_its_workspace_reads_nothing_of_the_owners() {
+    let (world, canaries) = furnished();
+    let mut prompt = String::new();
+    for canary in &canaries {
+        prompt.push_str(&format!("script: read {canary}\nscript: sh cat {canary}\n"));
+    }
+    prompt.push_str("script: read $TASK_PROMPT_PATH\nscript: write $TASK_ARTIFACTS_DIR/a.md x");
+    let agent = confined(&world, Filesystem::Workspace);
+    let events = world.run_agent(agent, &prompt).await;
+    events.answer();
+    // Its own prompt can be read, so reading as such works; what it wrote arrives.
+    assert!(events.text().contains("script: read"), "{}", events.text());
+    assert!(!events.text().contains("canary-sings"), "{}", events.text());
+    assert_eq!(events.artifacts()[0], ("a.md", true));
+}
+
+#[tokio::test]
+async fn a_confined_harness_writes_only_where_it_may() {
+    for filesystem in [Filesystem::Workspace, Filesystem::ReadAll] {
+        let (world, canaries) = furnished();
+        let mut prompt = String::new();
+        for canary in &canaries {
+            prompt.push_str(&format!(
+                "script: write {canary} killed\nscript: sh echo killed > {canary}; echo new > {canary}.new; rm -f {canary}; truncate -s 0 {canary}\n"
+            ));
+        }
+        prompt.push_str("script: write $TMPDIR/t x\nscript: write here.txt x\nscript: sh cat here.txt $TMPDIR/t && echo kept");
+        let agent = confined(&world, filesystem);
+        let events = world.run_agent(agent, &prompt).await;
+        assert!(events.text().contains("kept"), "{}", events.text());
+        for canary in &canaries {
+            assert_eq!(
+                fs::read_to_string(canary).unwrap(),
+                "canary-sings",
+                "{filesystem:?}"
+            );
+        }
+        assert_eq!(names(&world.owner_home()), ["canary"]);
+    }
+}
+
+#[tokio::test]
+async fn reading_all_and_grants_open_what_they_say() {
+    let (world, canaries) = furnished();
+    let prompt = format!(
+        "script: read {}\nscript: write {} x",
+        canaries[0],
+        world.path("owner/new").display()
+    );
+    let events = world
+        .run_agent(confined(&world, Filesystem::ReadAll), &prompt)
+        .await;
+    assert!(events.text().contains("canary-sings"), "{}", events.text());
+    assert!(!world.path("owner/new").exists());
+
+    let mut agent = confined(&world, Filesystem::Workspace);
+    agent.policy.read = vec![world.owner_home()];
+    let events = world.run_agent(agent.clone(), &prompt).await;
+    assert!(events.text().contains("canary-sings"), "{}", events.text());
+    assert!(!world.path("owner/new").exists());
+
+    agent.policy.write = vec![world.owner_home()];
+    world.run_agent(agent, &prompt).await.answer();
+    assert!(world.path("owner/new").exists());
+
+    fs::remove_file(world.path("owner/new")).unwrap();
+    world
+        .run_agent(confined(&world, Filesystem::Unconfined), &prompt)
+        .await
+        .answer();
+    assert!(world.path("owner/new").exists());
+}
+
+#[tokio::test]
+async fn a_confined_harness_cannot_kill_its_guard() {
+    let world = World::new();
+    let prompt =
+        "script: sh kill -9 $(cut -d' ' -f4 /proc/$PPID/stat) && echo killed\nscript: text alive";
+    let events = world
+        .run_agent(confined(&world, Filesystem::ReadAll), prompt)
+        .await;
+    assert!(events.answer().contains("alive"));
+    assert!(!events.text().contains("killed"), "{}", events.text());
+}
+
+#[tokio::test]
+async fn grants_that_reach_the_engines_files_are_refused() {
+    let (world, _) = furnished();
+    for key in ["policy.read", "policy.write"] {
+        let mut agent = confined(&world, Filesystem::Workspace);
+        let paths = vec![world.path("data")];
+        match key {
+            "policy.read" => agent.policy.read = paths,
+            _ => agent.policy.write = paths,
+        }
+        let events = world.run_agent(agent, "script: text x").await;
+        assert_eq!(events.failure().code, "confinement_conflict");
+        assert!(events.failure().message.contains(key));
+    }
+}
+
+#[tokio::test]
+async fn a_harness_refused_a_path_at_its_start_says_which() {
+    let (world, canaries) = furnished();
+    let mut agent = confined(&world, Filesystem::Workspace);
+    // A harness that needs a file of the owner's, as `cat` would complain about it.
+    let program = world.path("harness.sh");
+    let script = format!("#!/bin/sh\nexec cat {}\n", canaries[0]);
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    agent.runtime.command = Some(program.to_str().unwrap().to_owned());
+    // The program lies beside the canaries here, which would grant them with its directory.
+    agent.runtime.args = Some(Vec::new());
+    let events = world.run_agent(agent, "hello").await;
+    let failure = events.failure();
+    assert_eq!(failure.code, "harness_exited");
+    assert!(failure.message.contains(&canaries[0]), "{failure:?}");
+    assert!(failure.message.contains("policy.read"), "{failure:?}");
+}

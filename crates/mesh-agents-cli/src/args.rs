@@ -1,0 +1,210 @@
+//! The command line (DESIGN §2.1). Help texts are the doc comments.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Agents for mesh-llm nodes: find them, give them work, read their artifacts.
+#[derive(Debug, Parser)]
+#[command(name = "agents", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// Flags every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Where agent directories lie [default: ~/.mesh-llm/agents] [env: MESH_AGENTS_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) agents_dir: Option<PathBuf>,
+    /// Where tasks and artifacts are kept [default: ~/.mesh-llm] [env: MESH_AGENTS_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List the agents of this machine, disabled and broken ones too
+    List,
+    /// Create an agent directory that works, to be edited
+    Init {
+        /// Its id, which is the name of its directory
+        agent: String,
+        /// What runs it
+        #[arg(long, value_enum, default_value_t = AgentRuntimeArg::Opencode)]
+        runtime: AgentRuntimeArg,
+    },
+    /// Check agent directories; all of them when none is named
+    Validate {
+        /// Agents to check
+        agents: Vec<String>,
+    },
+    /// Show one agent: card, runtime, problems
+    Show {
+        /// The agent
+        agent: String,
+    },
+    /// Let an agent take work
+    Enable {
+        /// The agent
+        agent: String,
+    },
+    /// Stop an agent from taking new work; what runs goes on
+    Disable {
+        /// The agent
+        agent: String,
+    },
+    /// Send a message to an agent; waits for the result unless told otherwise
+    Send(Send),
+    /// List tasks, newest change first
+    Tasks {
+        /// Only this agent's
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only those in this state
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of this conversation
+        #[arg(long)]
+        context: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// Where the page before ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Show one task
+    Task {
+        /// The task
+        task: String,
+        /// Wait until it ends or asks something, at most this many seconds
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "86400")]
+        wait: Option<u64>,
+    },
+    /// End a task, with everything it started
+    Cancel {
+        /// The task
+        task: String,
+    },
+    /// List a task's artifacts, or print one
+    Artifacts {
+        /// The task
+        task: String,
+        /// The artifact to print
+        artifact: Option<String>,
+        /// Write it here instead of printing it
+        #[arg(long, short, value_name = "FILE", requires = "artifact")]
+        output: Option<PathBuf>,
+    },
+    /// Show what happened in a task
+    Logs {
+        /// The task
+        task: String,
+        /// Go on until the task ends
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Say whether an engine runs, and what it does
+    Status,
+    /// Stop the engine when its running tasks have ended
+    Stop {
+        /// End running tasks instead of waiting for them
+        #[arg(long)]
+        now: bool,
+    },
+    /// Check this machine: harnesses, confinement, mesh, data directory
+    Doctor,
+    /// Watch an agent do real work, without host, model or network
+    Demo,
+    /// Run a node in the foreground: MCP at /mcp, agent cards at /a2a
+    Serve(Serve),
+    /// Serve the tools over MCP on standard input and output
+    Mcp,
+    /// The engine daemon, started on demand by the others
+    #[command(hide = true)]
+    Engine {
+        /// Where to listen; the next free port when taken
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+    },
+    /// Parts of a run, started by the engine
+    #[command(hide = true)]
+    Harness {
+        #[command(subcommand)]
+        part: Harness,
+    },
+}
+
+/// `agents send`.
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The agent
+    pub(crate) agent: String,
+    /// What to do; `-` reads it from standard input
+    pub(crate) message: String,
+    /// Return at once instead of waiting for the end
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Go on in this conversation
+    #[arg(long, value_name = "ID")]
+    pub(crate) context: Option<String>,
+    /// Answer or continue this task
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+    /// Key of this message: sending it again under the same key is the same task
+    #[arg(long, value_name = "KEY")]
+    pub(crate) message_id: Option<String>,
+}
+
+/// `agents serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:3131]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// File with the token that callers must show; needed to listen beyond this machine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_token_file: Option<PathBuf>,
+    /// The address clients reach this node by, when it is not the one it listens on
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// Parts of a run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Harness {
+    /// Watches over one harness and ends its whole tree when the engine goes
+    Guard,
+    /// Confines itself, then becomes the harness
+    Exec,
+    /// Runs a fixed command as an ACP agent
+    Command {
+        /// The command and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+/// What runs a new agent.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub(crate) enum AgentRuntimeArg {
+    /// OpenCode
+    Opencode,
+    /// Goose
+    Goose,
+    /// Pi
+    Pi,
+    /// Any ACP command
+    Acp,
+    /// A fixed command without a model
+    Command,
+}

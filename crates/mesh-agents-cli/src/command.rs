@@ -1,0 +1,8 @@
+//! The verbs, one file for each family. A verb gets values and an [`Output`], so that a terminal,
+//! the host's `cli.run` and tests run the same code.
+
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod engine;
+pub(crate) mod files;
+pub(crate) mod tasks;

@@ -1,0 +1,304 @@
+//! The verbs that only touch agent directories: list, init, validate, show, enable, disable.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_registry::edit::{self, Edited};
+use mesh_agents_registry::{Problem, Snapshot, load, scaffold};
+use serde::Serialize;
+
+use crate::args::AgentRuntimeArg;
+use crate::context::Context;
+use crate::output::{Exit, Output};
+
+impl From<AgentRuntimeArg> for RuntimeKind {
+    fn from(argument: AgentRuntimeArg) -> Self {
+        match argument {
+            AgentRuntimeArg::Opencode => Self::Opencode,
+            AgentRuntimeArg::Goose => Self::Goose,
+            AgentRuntimeArg::Pi => Self::Pi,
+            AgentRuntimeArg::Acp => Self::Acp,
+            AgentRuntimeArg::Command => Self::Command,
+        }
+    }
+}
+
+/// A problem as JSON documents show it.
+#[derive(Debug, Serialize)]
+struct ProblemLine<'a> {
+    agent: Option<&'a str>,
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    severity: &'static str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<&'a str>,
+}
+
+impl<'a> From<&'a Problem> for ProblemLine<'a> {
+    fn from(problem: &'a Problem) -> Self {
+        Self {
+            agent: problem.agent.as_deref(),
+            file: problem.file.display().to_string(),
+            line: problem.line,
+            column: problem.column,
+            key: problem.key.as_deref(),
+            severity: if problem.is_error() { "error" } else { "warning" },
+            reason: &problem.reason,
+            fix: problem.fix.as_deref(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct AgentLine<'a> {
+    agent_id: &'a AgentId,
+    name: &'a str,
+    description: &'a str,
+    version: &'a str,
+    runtime: &'static str,
+    enabled: bool,
+    dir: String,
+}
+
+impl<'a> From<&'a AgentDefinition> for AgentLine<'a> {
+    fn from(agent: &'a AgentDefinition) -> Self {
+        Self {
+            agent_id: &agent.id,
+            name: &agent.card.name,
+            description: &agent.card.description,
+            version: &agent.card.version,
+            runtime: agent.runtime.kind.as_str(),
+            enabled: agent.enabled,
+            dir: agent.dir.display().to_string(),
+        }
+    }
+}
+
+/// `agents list`.
+pub(crate) fn list(context: &Context, output: &mut Output) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        agents: Vec<AgentLine<'a>>,
+        problems: Vec<ProblemLine<'a>>,
+    }
+    let snapshot = snapshot(context);
+    let document = List {
+        agents: snapshot.agents.values().map(|agent| AgentLine::from(&**agent)).collect(),
+        problems: snapshot.problems.iter().map(ProblemLine::from).collect(),
+    };
+    output.answer("list", &document, |out| {
+        let width = document.agents.iter().map(|agent| agent.agent_id.as_str().len()).max().unwrap_or(0);
+        for agent in &document.agents {
+            let off = if agent.enabled { "" } else { " (disabled)" };
+            writeln!(out, "{:<width$}  {:<9} {}{off}", agent.agent_id, agent.runtime, agent.name)?;
+        }
+        Ok(())
+    })?;
+    if !output.is_json() {
+        say_problems(&snapshot.problems, output);
+    }
+    Ok(Exit::Done)
+}
+
+/// `agents init`.
+pub(crate) fn init(
+    context: &Context,
+    output: &mut Output,
+    agent: &str,
+    runtime: AgentRuntimeArg,
+) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Init {
+        agent_id: AgentId,
+        dir: String,
+        files: Vec<String>,
+        to_do: Vec<String>,
+    }
+    let id = agent_id(agent)?;
+    let created = scaffold::init(&context.settings.agents_dir, &id, runtime.into())?;
+    let document = Init {
+        agent_id: id,
+        dir: created.dir.display().to_string(),
+        files: created.files.iter().map(|file| file.display().to_string()).collect(),
+        to_do: created.to_do,
+    };
+    output.answer("init", &document, |out| {
+        writeln!(out, "created {}", document.dir)?;
+        for file in &document.files {
+            writeln!(out, "  {file}")?;
+        }
+        Ok(())
+    })?;
+    if !output.is_json() {
+        for line in &document.to_do {
+            output.say(line);
+        }
+        output.say("Edit instructions.md, then try it:");
+        output.say(&format!("  agents send {} \"what it should do\"", document.agent_id));
+    }
+    Ok(Exit::Done)
+}
+
+/// `agents validate`. Fails when anything is wrong; warnings alone do not fail.
+pub(crate) fn validate(context: &Context, output: &mut Output, agents: &[String]) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Validate<'a> {
+        valid: bool,
+        checked: Vec<String>,
+        problems: Vec<ProblemLine<'a>>,
+    }
+    let snapshot = snapshot(context);
+    for name in agents {
+        agent_id(name)?;
+        let known = snapshot.dir.join(name).is_dir();
+        if !known {
+            return Err(not_found(&snapshot, name).into());
+        }
+    }
+    let wanted = |problem: &&Problem| match &problem.agent {
+        Some(agent) => agents.is_empty() || agents.contains(agent),
+        None => agents.is_empty(),
+    };
+    let problems: Vec<&Problem> = snapshot.problems.iter().filter(wanted).collect();
+    let valid = !problems.iter().any(|problem| problem.is_error());
+    let mut checked: Vec<String> =
+        if agents.is_empty() { snapshot.agents.keys().map(ToString::to_string).collect() } else { agents.to_vec() };
+    if agents.is_empty() {
+        checked.extend(snapshot.problems.iter().filter_map(|problem| problem.agent.clone()));
+        checked.sort();
+        checked.dedup();
+    }
+    let document = Validate {
+        valid,
+        checked,
+        problems: problems.iter().map(|problem| ProblemLine::from(*problem)).collect(),
+    };
+    output.answer("validate", &document, |out| {
+        for problem in &problems {
+            writeln!(out, "{problem}")?;
+        }
+        for agent in &document.checked {
+            let errors = problems.iter().filter(|p| p.agent.as_deref() == Some(agent) && p.is_error()).count();
+            match errors {
+                0 => writeln!(out, "{agent}: ok")?,
+                1 => writeln!(out, "{agent}: 1 error")?,
+                n => writeln!(out, "{agent}: {n} errors")?,
+            }
+        }
+        Ok(())
+    })?;
+    Ok(if valid { Exit::Done } else { Exit::Failed })
+}
+
+/// `agents show`.
+pub(crate) fn show(context: &Context, output: &mut Output, agent: &str) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Show<'a> {
+        #[serde(flatten)]
+        agent: AgentLine<'a>,
+        max_concurrent_tasks: u32,
+        filesystem: &'static str,
+        agent_card: &'a mesh_agents_core::json::JsonText,
+        problems: Vec<ProblemLine<'a>>,
+    }
+    let snapshot = snapshot(context);
+    let id = agent_id(agent)?;
+    let Some(definition) = snapshot.agent(&id) else {
+        let problems: Vec<&Problem> = snapshot.problems_of(agent).collect();
+        if problems.is_empty() {
+            return Err(not_found(&snapshot, agent).into());
+        }
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        bail!("agent {agent:?} cannot be loaded:\n{}", text.join("\n"));
+    };
+    let document = Show {
+        agent: AgentLine::from(&**definition),
+        max_concurrent_tasks: definition.runtime.max_concurrent_tasks.get(),
+        filesystem: definition.policy.filesystem.as_str(),
+        agent_card: &definition.card.json,
+        problems: snapshot.problems_of(agent).map(ProblemLine::from).collect(),
+    };
+    output.answer("show", &document, |out| show_text(out, definition))?;
+    if !output.is_json() {
+        for problem in snapshot.problems_of(agent) {
+            output.say(&problem.to_string());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn show_text(out: &mut dyn Write, agent: &AgentDefinition) -> std::io::Result<()> {
+    let card = &agent.card;
+    writeln!(out, "{} {} ({})", card.name, card.version, agent.id)?;
+    writeln!(out, "{}", card.description)?;
+    writeln!(out, "\ndirectory   {}", agent.dir.display())?;
+    writeln!(out, "enabled     {}", if agent.enabled { "yes" } else { "no" })?;
+    writeln!(out, "runtime     {}", agent.runtime.kind)?;
+    writeln!(out, "at once     {}", agent.runtime.max_concurrent_tasks)?;
+    writeln!(out, "files       {}", agent.policy.filesystem.as_str())?;
+    for skill in &card.skills {
+        writeln!(out, "skill       {}: {}", skill.name, skill.description)?;
+    }
+    Ok(())
+}
+
+/// `agents enable` and `agents disable`.
+pub(crate) fn set_enabled(context: &Context, output: &mut Output, agent: &str, enabled: bool) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Toggle<'a> {
+        agent_id: &'a AgentId,
+        enabled: bool,
+        changed: bool,
+    }
+    let id = agent_id(agent)?;
+    let agents_dir = &context.settings.agents_dir;
+    if !agents_dir.join(id.as_str()).is_dir() {
+        return Err(not_found(&snapshot(context), agent).into());
+    }
+    let edited = edit::set_enabled(agents_dir, &id, enabled)?;
+    let document = Toggle { agent_id: &id, enabled, changed: edited == Edited::Changed };
+    let (verb, word) = if enabled { ("enable", "enabled") } else { ("disable", "disabled") };
+    output.answer(verb, &document, |out| {
+        let already = if document.changed { "" } else { " already" };
+        writeln!(out, "{id} is{already} {word}")
+    })?;
+    Ok(Exit::Done)
+}
+
+fn snapshot(context: &Context) -> Snapshot {
+    load(&context.settings.agents_dir, &context.registry_environment())
+}
+
+fn say_problems(problems: &[Problem], output: &mut Output) {
+    for problem in problems {
+        output.say(&problem.to_string());
+    }
+}
+
+fn agent_id(text: &str) -> Result<AgentId> {
+    text.parse().map_err(|error| {
+        Refusal::new(Code::InvalidArgument, format!("{error}"))
+            .hint("The id of an agent is the name of its directory; `agents list` shows them.")
+            .into()
+    })
+}
+
+fn not_found(snapshot: &Snapshot, agent: &str) -> Refusal {
+    let refusal = Refusal::new(
+        Code::AgentNotFound,
+        format!("no agent {agent:?} in {}", snapshot.dir.display()),
+    );
+    match snapshot.nearest(agent) {
+        Some(near) => refusal.hint(format!("Did you mean {near}?")),
+        None => refusal.hint(format!("`agents list` shows the agents there are; `agents init {agent}` makes it.")),
+    }
+}

@@ -1,0 +1,195 @@
+//! What the program is told: flag, then environment, then `a2a/agents.toml` (DESIGN §2.1).
+//!
+//! The environment is read here and nowhere else; everything below gets values.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use mesh_agents_core::layout::Layout;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::args::Common;
+
+/// The environment of this process, read once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
+
+impl Environment {
+    /// Reads it. Variables that are not UTF-8 are left out: no template could name them.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(crate) fn read() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self(std::env::vars_os().filter_map(text).collect())
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Where agent directories lie.
+    pub(crate) agents_dir: PathBuf,
+    /// Where our data lies.
+    pub(crate) data_dir: PathBuf,
+    /// The files below it.
+    pub(crate) layout: Layout,
+    /// Where the engine or `serve` listens.
+    pub(crate) listen: Option<SocketAddr>,
+    /// How clients reach this node.
+    pub(crate) public_url: Option<String>,
+    /// The mesh-llm host's management API.
+    pub(crate) api_url: Option<String>,
+    /// The mesh's OpenAI-compatible API.
+    pub(crate) openai_url: Option<String>,
+    /// File with the access token.
+    pub(crate) access_token_file: Option<PathBuf>,
+}
+
+/// The keys of `agents.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    agents_dir: Option<PathBuf>,
+    listen: Option<Spanned<String>>,
+    public_url: Option<String>,
+    api_url: Option<String>,
+    openai_url: Option<String>,
+    access_token_file: Option<PathBuf>,
+}
+
+/// The keys, for the nearest to a typo.
+const KEYS: &[&str] =
+    &["agents_dir", "listen", "public_url", "api_url", "openai_url", "access_token_file"];
+
+impl Settings {
+    /// Gathers the settings.
+    pub(crate) fn load(common: &Common, environment: &Environment) -> Result<Self> {
+        let home = environment.get("HOME").map(PathBuf::from);
+        let default = |what: &str| {
+            home.clone()
+                .map(|home| home.join(".mesh-llm"))
+                .with_context(|| format!("HOME is not set, so there is no default for {what}; pass it"))
+        };
+        let data_dir = match (&common.data_dir, environment.get("MESH_AGENTS_DATA_DIR")) {
+            (Some(flag), _) => flag.clone(),
+            (None, Some(variable)) => PathBuf::from(variable),
+            (None, None) => default("--data-dir")?,
+        };
+        let data_dir = std::path::absolute(&data_dir).context("the data directory has no absolute path")?;
+        let layout = Layout::new(&data_dir);
+        let file = read_file(&layout.settings())?;
+        let agents_dir = match (&common.agents_dir, environment.get("MESH_AGENTS_DIR")) {
+            (Some(flag), _) => flag.clone(),
+            (None, Some(variable)) => PathBuf::from(variable),
+            (None, None) => match &file.agents_dir {
+                Some(path) => path.clone(),
+                None => default("--agents-dir")?.join("agents"),
+            },
+        };
+        Ok(Self {
+            agents_dir: std::path::absolute(&agents_dir)
+                .context("the agents directory has no absolute path")?,
+            listen: file.listen.map(|listen| address(&layout.settings(), &listen)).transpose()?,
+            public_url: file.public_url,
+            api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
+            openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
+            access_token_file: file.access_token_file,
+            data_dir,
+            layout,
+        })
+    }
+}
+
+fn own(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn address(path: &Path, listen: &Spanned<String>) -> Result<SocketAddr> {
+    let text = listen.get_ref();
+    text.parse().map_err(|_| {
+        anyhow::anyhow!(
+            "{}: listen: {text:?} is not an address\nWrite an IP address and a port, such as \"127.0.0.1:3131\".",
+            path.display()
+        )
+    })
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    toml::from_str(&text).or_else(|error| bail!("{}", explain(path, &text, &error)))
+}
+
+/// `file:line:column: reason`, and the nearest key where one is unknown.
+fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = &text[..text.floor_char_boundary(at)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    let mut message = format!("{}:{line}:{column}: {}", path.display(), error.message());
+    let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    if let Some(unknown) = unknown {
+        let near = KEYS.iter().max_by(|a, b| {
+            strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
+        });
+        if let Some(near) = near.filter(|near| strsim::jaro_winkler(unknown, near) > 0.8) {
+            // A String takes every write.
+            let _infallible = write!(message, "\nDid you mean {near}?");
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("a2a")).unwrap();
+        std::fs::write(dir.path().join("a2a/agents.toml"), text).unwrap();
+        let common = Common { agents_dir: None, data_dir: Some(dir.path().to_owned()), json: false };
+        let home = ("HOME".to_owned(), "/home/u".to_owned());
+        Settings::load(&common, &Environment(BTreeMap::from([home]))).map_err(|error| {
+            let root = dir.path().display().to_string();
+            anyhow::anyhow!(format!("{error:#}").replace(&root, "<data>"))
+        })
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named_with_their_place() {
+        let messages: Vec<String> = ["\nlisen = \"127.0.0.1:1\"", "listen = \"localhost\"", "listen = 3131", "= x"]
+            .into_iter()
+            .map(|text| format!("{:#}", load(text).unwrap_err()))
+            .collect();
+        insta::assert_snapshot!(messages.join("\n---\n"));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let settings = load("agents_dir = \"/from/file\"").unwrap();
+        assert_eq!(settings.agents_dir, Path::new("/from/file"));
+        let dir = tempfile::tempdir().unwrap();
+        let variable = ("MESH_AGENTS_DIR".to_owned(), "/from/env".to_owned());
+        let environment = Environment(BTreeMap::from([variable]));
+        let mut common = Common { agents_dir: None, data_dir: Some(dir.path().to_owned()), json: false };
+        let settings = Settings::load(&common, &environment).unwrap();
+        assert_eq!(settings.agents_dir, Path::new("/from/env"));
+        common.agents_dir = Some("/from/flag".into());
+        let settings = Settings::load(&common, &environment).unwrap();
+        assert_eq!(settings.agents_dir, Path::new("/from/flag"));
+    }
+}

@@ -1,0 +1,146 @@
+//! Making the directory of a first agent: the three files, right as they stand, nothing asked.
+
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mesh_agents_core::agent::RuntimeKind;
+use mesh_agents_core::ids::AgentId;
+
+use crate::Environment;
+use crate::agent_dir;
+use crate::files::{CARD_FILE, DEFAULT_INSTRUCTIONS_FILE, RUNTIME_FILE};
+use crate::problem::Problem;
+use crate::runtime_toml::is_built;
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// The agent's directory.
+    pub dir: PathBuf,
+    /// The files in it.
+    pub files: Vec<PathBuf>,
+    /// What its owner has to do before it can run; empty when nothing.
+    pub to_do: Vec<String>,
+}
+
+/// Why no agent was made. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The directory is there already.
+    #[error(
+        "{} exists already; edit its files, or choose another id (`mesh-llm agents validate {agent}` tells whether it is right)",
+        dir.display()
+    )]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+        /// The agent.
+        agent: AgentId,
+    },
+    /// Agents of this type cannot be run yet.
+    #[error(
+        "runtime type {kind} is not built yet; what works now: {}",
+        built_kinds()
+    )]
+    NotBuilt {
+        /// The type.
+        kind: RuntimeKind,
+    },
+    /// A file or directory could not be written.
+    #[error("cannot write {}: {source}; check the owner and permissions of its directory", path.display())]
+    Io {
+        /// What could not be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was written is not right: a fault of ours.
+    #[error(
+        "the files made for {agent} are not right, which is a fault of mesh-agents; please report it: {}",
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    )]
+    Invalid {
+        /// The agent.
+        agent: AgentId,
+        /// What is wrong with them.
+        problems: Vec<Problem>,
+    },
+}
+
+fn built_kinds() -> String {
+    let names: Vec<_> = RuntimeKind::ALL
+        .into_iter()
+        .filter(|kind| is_built(*kind))
+        .map(RuntimeKind::as_str)
+        .collect();
+    names.join(", ")
+}
+
+/// Makes the directory of the agent `agent` below `agents_dir` with files that validate. The
+/// directory appears whole or not at all.
+///
+/// # Errors
+/// When the directory exists, the type is not built yet, or writing fails.
+pub fn init(agents_dir: &Path, agent: &AgentId, kind: RuntimeKind) -> Result<Created, InitError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InitError::Io { path, source }
+    };
+    if !is_built(kind) {
+        return Err(InitError::NotBuilt { kind });
+    }
+    let dir = agents_dir.join(agent.as_str());
+    if fs::symlink_metadata(&dir).is_ok() {
+        return Err(InitError::Exists {
+            dir,
+            agent: agent.clone(),
+        });
+    }
+    fs::create_dir_all(agents_dir).map_err(failed(agents_dir))?;
+    // With a dot in front: nobody reads it while it is being written.
+    let made = tempfile::Builder::new()
+        .prefix(".init-")
+        .tempdir_in(agents_dir)
+        .map_err(failed(agents_dir))?;
+    let files = [
+        (CARD_FILE, text::card(agent)),
+        (RUNTIME_FILE, text::runtime(kind)),
+        (DEFAULT_INSTRUCTIONS_FILE, text::instructions(agent)),
+    ];
+    for (name, text) in &files {
+        let path = made.path().join(name);
+        fs::write(&path, text).map_err(failed(&path))?;
+    }
+    let reading = agent_dir::read(agent, made.path(), &Environment::default());
+    if !reading.problems.is_empty() {
+        return Err(InitError::Invalid {
+            agent: agent.clone(),
+            problems: reading.problems,
+        });
+    }
+    fs::rename(made.path(), &dir).map_err(failed(&dir))?;
+    Ok(Created {
+        files: files.iter().map(|(name, _)| dir.join(name)).collect(),
+        to_do: to_do(kind, &dir),
+        dir,
+    })
+}
+
+fn to_do(kind: RuntimeKind, dir: &Path) -> Vec<String> {
+    let file = dir.join(RUNTIME_FILE);
+    match kind {
+        RuntimeKind::Acp => vec![format!(
+            "`command = {:?}` in {} is a placeholder: name the program of your harness; tasks fail until it is on PATH",
+            text::ACP_COMMAND,
+            file.display()
+        )],
+        RuntimeKind::Command => vec![format!(
+            "`command` and `args` in {} only print the message back: write the command this agent is to run",
+            file.display()
+        )],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,324 @@
+//! Reads a TOML table key by key, remembering where each value stands and never stopping at the
+//! first mistake: a derived deserializer would, and a person would fix one error a round.
+
+use std::ops::Range;
+
+use mesh_agents_core::near::nearest;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::Report;
+
+/// A value with the bytes of the file it was written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
+}
+
+/// One choice a key offers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Choice<T> {
+    /// It works.
+    Built(T),
+    /// It is part of the language, its mechanism is not there yet.
+    NotYet(T),
+}
+
+/// One table of the file. Absent tables read as empty ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Section<'d> {
+    path: &'static str,
+    table: Option<&'d DeTable<'d>>,
+    /// Something else stands where the table should, and was reported.
+    misread: bool,
+}
+
+impl<'d> Section<'d> {
+    /// The whole file.
+    pub(crate) fn root(table: &'d DeTable<'d>) -> Self {
+        Self {
+            path: "",
+            table: Some(table),
+            misread: false,
+        }
+    }
+
+    /// Where this table is in the file: `runtime.queue`, empty for the file itself.
+    pub(crate) fn path(self) -> &'static str {
+        self.path
+    }
+
+    /// The table `name` in this one, whose own path is `path`.
+    pub(crate) fn section(
+        self,
+        name: &str,
+        path: &'static str,
+        report: &mut Report<'_>,
+    ) -> Section<'d> {
+        let written = self.get(name).map(|(_, value)| value);
+        let table = written.and_then(|value| value.get_ref().as_table());
+        let wrong = written.filter(|_| table.is_none());
+        if let Some(value) = wrong {
+            let fix = format!("write it as [{path}] with its keys below");
+            self.wrong_type(report, name, value, "a table", &fix);
+        }
+        Section {
+            path,
+            table,
+            misread: wrong.is_some() || self.misread,
+        }
+    }
+
+    /// Reports every key that is not in `keys`. `elsewhere` tells which table a key belongs to.
+    pub(crate) fn only(
+        self,
+        keys: &[&str],
+        elsewhere: impl Fn(&str) -> Option<&'static str>,
+        report: &mut Report<'_>,
+    ) {
+        for (key, span) in self.keys() {
+            if keys.contains(&key) {
+                continue;
+            }
+            let fix = if let Some(near) = nearest(key, keys.iter().copied()) {
+                format!("did you mean {near:?}?")
+            } else if let Some(table) = elsewhere(key) {
+                if self
+                    .get(key)
+                    .is_some_and(|(_, value)| value.get_ref().is_table())
+                {
+                    format!("write it as [{table}.{key}]")
+                } else if table.is_empty() {
+                    "it belongs at the top of the file, before the first [table]".to_owned()
+                } else {
+                    format!("it belongs under [{table}]")
+                }
+            } else {
+                format!("valid here: {}", keys.join(", "))
+            };
+            report.error(Some(span), &self.key(key), "unknown key", fix);
+        }
+    }
+
+    /// All keys with where they stand, in the order written.
+    pub(crate) fn keys(self) -> Vec<(&'d str, Range<usize>)> {
+        let mut keys: Vec<_> = self
+            .table
+            .into_iter()
+            .flat_map(DeTable::iter)
+            .map(|(key, _)| (key.get_ref().as_ref(), key.span()))
+            .collect();
+        keys.sort_by_key(|(_, span)| span.start);
+        keys
+    }
+
+    /// Whether the key is written, rightly or not.
+    pub(crate) fn has(self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Whether the key is not written, as far as that can be told.
+    pub(crate) fn lacks(self, key: &str) -> bool {
+        !self.misread && !self.has(key)
+    }
+
+    /// Where the key is written.
+    pub(crate) fn place(self, key: &str) -> Option<Range<usize>> {
+        self.get(key).map(|(span, _)| span)
+    }
+
+    /// The full name of a key of this table.
+    pub(crate) fn key(self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// A text.
+    pub(crate) fn string(self, key: &str, report: &mut Report<'_>) -> Option<At<String>> {
+        let (_, value) = self.get(key)?;
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(report, key, value, "a string", "put it in double quotes");
+        }
+        Some(At {
+            value: text?.to_owned(),
+            span: value.span(),
+        })
+    }
+
+    /// A text that says something.
+    pub(crate) fn filled(self, key: &str, report: &mut Report<'_>) -> Option<At<String>> {
+        let text = self.string(key, report)?;
+        if text.value.trim().is_empty() {
+            report.error(
+                Some(text.span),
+                &self.key(key),
+                "is empty",
+                "give it a value, or remove the key",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A list of texts.
+    pub(crate) fn strings(self, key: &str, report: &mut Report<'_>) -> Option<Vec<At<String>>> {
+        let (_, value) = self.get(key)?;
+        let Some(items) = value.get_ref().as_array() else {
+            self.wrong_type(
+                report,
+                key,
+                value,
+                "a list of strings",
+                &format!("write it as {key} = [\"…\"]"),
+            );
+            return None;
+        };
+        let mut texts = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            match item.get_ref().as_str() {
+                Some(text) => texts.push(At {
+                    value: text.to_owned(),
+                    span: item.span(),
+                }),
+                None => self.wrong_type(
+                    report,
+                    &format!("{key}[{index}]"),
+                    item,
+                    "a string",
+                    "put it in double quotes",
+                ),
+            }
+        }
+        Some(texts)
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(self, key: &str, report: &mut Report<'_>) -> Option<bool> {
+        let (_, value) = self.get(key)?;
+        let found = value.get_ref().as_bool();
+        if found.is_none() {
+            self.wrong_type(
+                report,
+                key,
+                value,
+                "true or false",
+                "write true or false without quotes",
+            );
+        }
+        found
+    }
+
+    /// A whole number within `range`.
+    pub(crate) fn number(
+        self,
+        key: &str,
+        range: std::ops::RangeInclusive<u32>,
+        report: &mut Report<'_>,
+    ) -> Option<u32> {
+        let (_, value) = self.get(key)?;
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(
+                report,
+                key,
+                value,
+                "a whole number",
+                "write it without quotes and without a fraction",
+            );
+            return None;
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix())
+            .ok()
+            .filter(|number| range.contains(number));
+        if number.is_none() {
+            report.error(
+                Some(value.span()),
+                &self.key(key),
+                format!("{integer} is out of range"),
+                format!("give a number from {} to {}", range.start(), range.end()),
+            );
+        }
+        number
+    }
+
+    /// One of the named `choices`.
+    pub(crate) fn choice<T: Copy>(
+        self,
+        key: &str,
+        choices: &[(&'static str, Choice<T>)],
+        report: &mut Report<'_>,
+    ) -> Option<T> {
+        let text = self.string(key, report)?;
+        let built = || {
+            choices
+                .iter()
+                .filter(|(_, choice)| matches!(choice, Choice::Built(_)))
+                .map(|(name, _)| *name)
+        };
+        let list = built()
+            .map(|name| format!("{name:?}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        match choices.iter().find(|(name, _)| *name == text.value) {
+            Some((_, Choice::Built(value))) => Some(*value),
+            Some((name, Choice::NotYet(value))) => {
+                report.error(
+                    Some(text.span),
+                    &self.key(key),
+                    format!("{key} = {name:?} is not built yet"),
+                    format!("what works now: {list}"),
+                );
+                Some(*value)
+            }
+            None => {
+                let fix = match nearest(&text.value, built()) {
+                    Some(near) => format!("did you mean {near:?}? What works now: {list}"),
+                    None => format!("what works now: {list}"),
+                };
+                report.error(
+                    Some(text.span),
+                    &self.key(key),
+                    format!("{:?} is not a {key} there is", text.value),
+                    fix,
+                );
+                None
+            }
+        }
+    }
+
+    fn get(self, key: &str) -> Option<(Range<usize>, &'d Spanned<DeValue<'d>>)> {
+        self.table?
+            .iter()
+            .find(|(name, _)| name.get_ref() == key)
+            .map(|(name, value)| (name.span(), value))
+    }
+
+    fn wrong_type(
+        self,
+        report: &mut Report<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        wanted: &str,
+        fix: &str,
+    ) {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        report.error(
+            Some(value.span()),
+            &self.key(key),
+            format!("must be {wanted}, found {found}"),
+            fix,
+        );
+    }
+}

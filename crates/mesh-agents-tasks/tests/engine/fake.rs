@@ -1,0 +1,203 @@
+//! A Runner whose runs do what the test says, and an engine around it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use futures::channel::mpsc as stream;
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::{Clock, UnixMillis};
+use mesh_agents_core::ids::{MessageId, QuestionId, TaskId};
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::policy::Caller;
+use mesh_agents_core::run::{
+    Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+};
+use mesh_agents_core::task::{Task, TaskState};
+use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
+use tokio::sync::mpsc;
+
+/// A clock that stands until the test moves it.
+#[derive(Debug)]
+pub(crate) struct ManualClock(pub(crate) AtomicI64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// One run, in the hands of the test.
+pub(crate) struct Started {
+    pub(crate) spec: RunSpec,
+    pub(crate) events: stream::UnboundedSender<RunEvent>,
+    pub(crate) canceled: Arc<AtomicBool>,
+}
+
+impl Started {
+    pub(crate) fn say(&self, event: RunEvent) {
+        self.events.unbounded_send(event).unwrap();
+    }
+
+    pub(crate) fn complete(&self, answer: &str) {
+        self.say(RunEvent::Ended(Outcome::Completed {
+            answer: answer.into(),
+        }));
+    }
+}
+
+/// Hands every run to the test.
+pub(crate) struct FakeRunner {
+    started: mpsc::UnboundedSender<Started>,
+    /// Guards that are said to live.
+    pub(crate) alive: Mutex<BTreeSet<u32>>,
+    /// Whether a cancel ends the run by itself.
+    pub(crate) obeys: AtomicBool,
+}
+
+impl fmt::Debug for FakeRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeRunner")
+    }
+}
+
+struct FakeControl {
+    events: stream::UnboundedSender<RunEvent>,
+    canceled: Arc<AtomicBool>,
+    obeys: bool,
+}
+
+impl RunControl for FakeControl {
+    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn cancel(&self) {
+        if !self.canceled.swap(true, Ordering::SeqCst) && self.obeys {
+            // The run may have ended in the same moment.
+            let _ended = self
+                .events
+                .unbounded_send(RunEvent::Ended(Outcome::Canceled));
+        }
+    }
+}
+
+impl Runner for FakeRunner {
+    fn start(&self, spec: RunSpec) -> Run {
+        let (events, stream) = stream::unbounded();
+        let canceled = Arc::new(AtomicBool::new(false));
+        let control = Arc::new(FakeControl {
+            events: events.clone(),
+            canceled: Arc::clone(&canceled),
+            obeys: self.obeys.load(Ordering::SeqCst),
+        });
+        self.started
+            .send(Started {
+                spec,
+                events,
+                canceled,
+            })
+            .unwrap();
+        Run {
+            events: stream.boxed(),
+            control,
+        }
+    }
+
+    fn alive(&self, process: &ProcessRef) -> bool {
+        self.alive.lock().unwrap().contains(&process.pid)
+    }
+
+    fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {
+        None
+    }
+}
+
+/// An engine with a fake runner.
+pub(crate) struct Bench {
+    pub(crate) engine: TaskEngine,
+    pub(crate) runner: Arc<FakeRunner>,
+    pub(crate) runs: mpsc::UnboundedReceiver<Started>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+pub(crate) fn agents(definitions: impl IntoIterator<Item = AgentDefinition>) -> Agents {
+    let ready: BTreeMap<_, _> = definitions
+        .into_iter()
+        .map(|d| (d.id.clone(), Arc::new(d)))
+        .collect();
+    Agents {
+        ready: Arc::new(ready),
+        broken: Arc::default(),
+    }
+}
+
+impl Bench {
+    pub(crate) async fn open(dir: &Path, agents: Agents) -> Self {
+        let (started, runs) = mpsc::unbounded_channel();
+        let runner = Arc::new(FakeRunner {
+            started,
+            alive: Mutex::default(),
+            obeys: AtomicBool::new(true),
+        });
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000)));
+        let engine = TaskEngine::open(EngineConfig {
+            layout: Layout::new(dir),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            runner: Arc::clone(&runner) as Arc<dyn Runner>,
+            agents,
+            mesh: MeshEndpoints::default(),
+        })
+        .await
+        .unwrap();
+        Self {
+            engine,
+            runner,
+            runs,
+            clock,
+        }
+    }
+
+    pub(crate) async fn send(&self, agent: &str, text: &str) -> Task {
+        self.engine
+            .submit(&Caller::local(), submit(agent, text, &unique()))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn next_run(&mut self) -> Started {
+        let run = tokio::time::timeout(std::time::Duration::from_secs(20), self.runs.recv());
+        run.await.expect("a run starts").unwrap()
+    }
+
+    pub(crate) async fn until(&self, id: &TaskId, state: TaskState) -> Task {
+        let mut task = self.engine.task(&Caller::local(), id).await.unwrap();
+        for _ in 0..2_000 {
+            if task.state == state {
+                return task;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            task = self.engine.task(&Caller::local(), id).await.unwrap();
+        }
+        panic!(
+            "{id} is {} and should be {state}: {:?}",
+            task.state, task.failure
+        );
+    }
+}
+
+pub(crate) fn unique() -> String {
+    format!("m-{}", ulid::Ulid::new())
+}
+
+pub(crate) fn submit(agent: &str, text: &str, key: &str) -> Submit {
+    Submit {
+        agent_id: agent.parse().unwrap(),
+        text: text.to_owned(),
+        metadata: None,
+        context_id: None,
+        task_id: None,
+        message_id: key.parse::<MessageId>().unwrap(),
+        minted: None,
+    }
+}

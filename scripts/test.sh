@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs the tests. Stages that need npm or the real mesh-llm host say so when they are skipped;
+# `.ci/run` sets MESH_AGENTS_TEST_ALL=1, with which a stage that cannot run is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if cargo nextest --version >/dev/null 2>&1; then
+  cargo nextest run --workspace --locked
+else
+  cargo test --workspace --locked
+fi
+
+stage() { # name, script, what it needs
+  if [ "${MESH_AGENTS_TEST_ALL:-}" = 1 ]; then
+    "$2"
+  else
+    echo "skipped: $1 (needs $3); run $2"
+  fi
+}
+stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm from crates.io"
+stage "real OpenCode" scripts/test-opencode.sh "npm"
+stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"
