@@ -50,7 +50,7 @@ impl Runner for Lines {
                 ["hang"] => hang = true,
                 ["answer", count] => answer = "ä".repeat(count.parse().unwrap()),
                 [name, char, count] => {
-                    events.push(artifact(name, &char.repeat(count.parse().unwrap())))
+                    events.push(artifact(name, &char.repeat(count.parse().unwrap())));
                 }
                 ["json", text] => events.push(artifact("findings.json", text)),
                 ["bytes"] => events.push(binary(&spec)),
@@ -127,6 +127,7 @@ impl Bench {
                 broken: Arc::default(),
             },
             mesh: MeshEndpoints::default(),
+            tools_url: None,
         });
         let problem = |n: usize| ProblemLine {
             file: format!("/agents/x{n}/runtime.toml"),
