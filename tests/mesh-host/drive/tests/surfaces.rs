@@ -39,9 +39,9 @@ async fn same_tasks_and_one_limit_through_every_way_in() {
         let base_url = home.status()?["base_url"].take();
         let own = format!("{}/mcp", base_url.as_str().context("base_url")?);
         let ways = [
-            Way::Mcp("host", host.mcp().await?),
-            Way::Mcp("stdio", stdio),
-            Way::Mcp("engine", Client::of_engine(&own).await?),
+            Way::mcp("host", host.mcp().await?),
+            Way::mcp("stdio", stdio),
+            Way::mcp("engine", Client::of_engine(&own).await?),
             Way::Cli(home),
             Way::HostCli(&host),
         ];
@@ -141,7 +141,7 @@ async fn same_tasks(ways: &[Way<'_>], expected: &BTreeSet<String>) -> Result<()>
 /// A way in.
 enum Way<'a> {
     /// An MCP session, with its name.
-    Mcp(&'static str, Client),
+    Mcp(&'static str, Box<Client>),
     /// `agents …` in this home.
     Cli(&'a Home),
     /// `mesh-llm agents …` beside this host.
@@ -159,6 +159,10 @@ impl std::fmt::Debug for Way<'_> {
 }
 
 impl Way<'_> {
+    fn mcp(name: &'static str, client: Client) -> Self {
+        Self::Mcp(name, Box::new(client))
+    }
+
     /// Sends without waiting; `None` when the agent is full.
     async fn send(&self, agent_id: &str, text: &str) -> Result<Option<String>> {
         let sent = match self {
