@@ -28,6 +28,12 @@ use crate::plan::{HomeKind, LaunchPlan, McpSupport, PlanContext, PlanFile};
 use program::Search;
 use values::Values;
 
+/// The context assumed of a model of the mesh, which does not say: what small local models have. A
+/// harness that assumed more would fill it before it shortens the conversation.
+const CONTEXT_TOKENS: u32 = 32_000;
+/// The longest single answer asked of such a model.
+const OUTPUT_TOKENS: u32 = 4096;
+
 /// What never changes about a harness.
 struct Harness {
     /// The program started when `runtime.command` is not written; empty where it must be.

@@ -9,9 +9,14 @@ use mesh_agents_core::clock::{Clock, UnixMillis};
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that is handed to everybody else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that is handed to everybody else"
+    )]
     fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }

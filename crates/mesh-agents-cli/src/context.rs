@@ -36,6 +36,8 @@ impl Context {
 
     /// What agent definitions are checked against.
     pub(crate) fn registry_environment(&self) -> mesh_agents_registry::Environment {
-        mesh_agents_registry::Environment { variables: self.environment.0.clone() }
+        mesh_agents_registry::Environment {
+            variables: self.environment.0.clone(),
+        }
     }
 }

@@ -27,19 +27,35 @@ pub(crate) struct Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("json", &self.json).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("json", &self.json)
+            .finish_non_exhaustive()
     }
 }
 
 impl Output {
     /// This process's own streams.
     pub(crate) fn terminal(json: bool) -> Self {
-        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), json, open_ended: true }
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            json,
+            open_ended: true,
+        }
     }
 
     /// Streams that end up somewhere else.
-    pub(crate) fn captured(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, json: bool) -> Self {
-        Self { out, err, json, open_ended: false }
+    pub(crate) fn captured(
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        json: bool,
+    ) -> Self {
+        Self {
+            out,
+            err,
+            json,
+            open_ended: false,
+        }
     }
 
     /// Whether JSON is wanted.
@@ -61,7 +77,10 @@ impl Output {
                 #[serde(flatten)]
                 rest: &'a T,
             }
-            let document = Document { schema: format!("agents.{verb}/1"), rest: document };
+            let document = Document {
+                schema: format!("agents.{verb}/1"),
+                rest: document,
+            };
             serde_json::to_writer(&mut *self.out, &document)?;
             writeln!(self.out)?;
         } else {
@@ -87,7 +106,8 @@ impl Output {
         let refusal = error.downcast_ref::<Refusal>();
         if self.json {
             let code = refusal.map_or("failed", |refusal| refusal.code.as_str());
-            let message = refusal.map_or_else(|| format!("{error:#}"), |refusal| refusal.message.clone());
+            let message =
+                refusal.map_or_else(|| format!("{error:#}"), |refusal| refusal.message.clone());
             let hint = refusal.and_then(|refusal| refusal.hint.clone());
             let body = serde_json::json!({
                 "schema": "agents.error/1",

@@ -20,7 +20,10 @@ pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
 
 impl Environment {
     /// Reads it. Variables that are not UTF-8 are left out: no template could name them.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
     pub(crate) fn read() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -30,7 +33,10 @@ impl Environment {
 
     /// A variable that is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -68,8 +74,14 @@ struct File {
 }
 
 /// The keys, for the nearest to a typo.
-const KEYS: &[&str] =
-    &["agents_dir", "listen", "public_url", "api_url", "openai_url", "access_token_file"];
+const KEYS: &[&str] = &[
+    "agents_dir",
+    "listen",
+    "public_url",
+    "api_url",
+    "openai_url",
+    "access_token_file",
+];
 
 impl Settings {
     /// Gathers the settings.
@@ -78,14 +90,17 @@ impl Settings {
         let default = |what: &str| {
             home.clone()
                 .map(|home| home.join(".mesh-llm"))
-                .with_context(|| format!("HOME is not set, so there is no default for {what}; pass it"))
+                .with_context(|| {
+                    format!("HOME is not set, so there is no default for {what}; pass it")
+                })
         };
         let data_dir = match (&common.data_dir, environment.get("MESH_AGENTS_DATA_DIR")) {
             (Some(flag), _) => flag.clone(),
             (None, Some(variable)) => PathBuf::from(variable),
             (None, None) => default("--data-dir")?,
         };
-        let data_dir = std::path::absolute(&data_dir).context("the data directory has no absolute path")?;
+        let data_dir =
+            std::path::absolute(&data_dir).context("the data directory has no absolute path")?;
         let layout = Layout::new(&data_dir);
         let file = read_file(&layout.settings())?;
         let agents_dir = match (&common.agents_dir, environment.get("MESH_AGENTS_DIR")) {
@@ -99,7 +114,10 @@ impl Settings {
         Ok(Self {
             agents_dir: std::path::absolute(&agents_dir)
                 .context("the agents directory has no absolute path")?,
-            listen: file.listen.map(|listen| address(&layout.settings(), &listen)).transpose()?,
+            listen: file
+                .listen
+                .map(|listen| address(&layout.settings(), &listen))
+                .transpose()?,
             public_url: file.public_url,
             api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
@@ -138,9 +156,16 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start).min(text.len());
     let before = &text[..text.floor_char_boundary(at)];
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |last| last.chars().count())
+        + 1;
     let mut message = format!("{}:{line}:{column}: {}", path.display(), error.message());
-    let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let unknown = error
+        .message()
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next());
     if let Some(unknown) = unknown {
         let near = KEYS.iter().max_by(|a, b| {
             strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
@@ -161,7 +186,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("a2a")).unwrap();
         std::fs::write(dir.path().join("a2a/agents.toml"), text).unwrap();
-        let common = Common { agents_dir: None, data_dir: Some(dir.path().to_owned()), json: false };
+        let common = Common {
+            agents_dir: None,
+            data_dir: Some(dir.path().to_owned()),
+            json: false,
+        };
         let home = ("HOME".to_owned(), "/home/u".to_owned());
         Settings::load(&common, &Environment(BTreeMap::from([home]))).map_err(|error| {
             let root = dir.path().display().to_string();
@@ -171,10 +200,15 @@ mod tests {
 
     #[test]
     fn mistakes_in_the_file_are_named_with_their_place() {
-        let messages: Vec<String> = ["\nlisen = \"127.0.0.1:1\"", "listen = \"localhost\"", "listen = 3131", "= x"]
-            .into_iter()
-            .map(|text| format!("{:#}", load(text).unwrap_err()))
-            .collect();
+        let messages: Vec<String> = [
+            "\nlisen = \"127.0.0.1:1\"",
+            "listen = \"localhost\"",
+            "listen = 3131",
+            "= x",
+        ]
+        .into_iter()
+        .map(|text| format!("{:#}", load(text).unwrap_err()))
+        .collect();
         insta::assert_snapshot!(messages.join("\n---\n"));
     }
 
@@ -185,7 +219,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let variable = ("MESH_AGENTS_DIR".to_owned(), "/from/env".to_owned());
         let environment = Environment(BTreeMap::from([variable]));
-        let mut common = Common { agents_dir: None, data_dir: Some(dir.path().to_owned()), json: false };
+        let mut common = Common {
+            agents_dir: None,
+            data_dir: Some(dir.path().to_owned()),
+            json: false,
+        };
         let settings = Settings::load(&common, &environment).unwrap();
         assert_eq!(settings.agents_dir, Path::new("/from/env"));
         common.agents_dir = Some("/from/flag".into());

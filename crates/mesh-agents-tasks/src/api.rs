@@ -28,6 +28,8 @@ pub struct EngineConfig {
     pub agents: Agents,
     /// Where the mesh is, as known at start.
     pub mesh: MeshEndpoints,
+    /// Our own MCP endpoint, handed to harnesses with a token per run; without it they get none.
+    pub tools_url: Option<String>,
 }
 
 /// The agents the engine may run.
@@ -38,9 +40,6 @@ pub struct Agents {
     /// Those whose directory exists and cannot be used now: their queued tasks wait.
     pub broken: Arc<BTreeSet<AgentId>>,
 }
-
-/// Our own MCP endpoint, handed to harnesses with a token per run.
-pub type ToolsUrl = Option<String>;
 
 /// Why an engine could not open its data directory.
 #[derive(Debug, thiserror::Error)]

@@ -139,7 +139,8 @@ async fn spec(
     let id = task.id.clone();
     let history = inner.store.read(move |db| store::history(db, &id)).await?;
     let tools = inner
-        .tools_url()
+        .tools_url
+        .clone()
         .filter(|_| agent.tools_mesh)
         .map(|url| ToolsGrant { url, token });
     Ok(RunSpec {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{
-    Agents, EngineConfig, ListTasks, Load, OpenError, StoredEvent, TaskPage, TaskView, ToolsUrl,
+    Agents, EngineConfig, ListTasks, Load, OpenError, StoredEvent, TaskPage, TaskView,
 };
 use crate::blobs::Blobs;
 use crate::drive;
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) wakes: Wakes,
     agents: Mutex<Agents>,
     mesh: Mutex<MeshEndpoints>,
-    tools_url: Mutex<ToolsUrl>,
+    pub(crate) tools_url: Option<String>,
     live: Mutex<HashMap<TaskId, Arc<Live>>>,
     stop: watch::Sender<bool>,
     load: watch::Sender<Load>,
@@ -97,7 +97,7 @@ impl TaskEngine {
             wakes: Wakes::default(),
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
-            tools_url: Mutex::default(),
+            tools_url: config.tools_url,
             live: Mutex::default(),
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
@@ -149,15 +149,6 @@ impl TaskEngine {
     #[must_use]
     pub fn mesh(&self) -> MeshEndpoints {
         self.inner.mesh()
-    }
-
-    /// Sets where harnesses find our own tools; without it they get none.
-    pub fn set_tools_url(&self, url: ToolsUrl) {
-        *self
-            .inner
-            .tools_url
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = url;
     }
 
     /// What an agent has to do at the moment.
@@ -421,13 +412,6 @@ impl Inner {
 
     pub(crate) fn mesh(&self) -> MeshEndpoints {
         self.mesh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn tools_url(&self) -> ToolsUrl {
-        self.tools_url
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

@@ -21,7 +21,7 @@ mod wake;
 
 pub use api::{
     Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
-    TaskView, ToolsUrl,
+    TaskView,
 };
 pub use engine::TaskEngine;
 pub use store::StoreError;

@@ -3,7 +3,7 @@
 use mesh_agents_core::agent::ConfigSource;
 use mesh_agents_core::task::Failure;
 
-use super::{Configured, Harness, Setup, XDG_CONFIG, XDG_DATA, XDG_STATE, pairs};
+use super::{CONTEXT_TOKENS, Configured, Harness, Setup, XDG_CONFIG, XDG_DATA, XDG_STATE, pairs};
 use crate::plan::{McpSupport, no_text};
 
 pub(super) const HARNESS: Harness = Harness {
@@ -43,6 +43,7 @@ fn mesh_env(setup: &Setup<'_>) -> Result<Vec<(String, String)>, Failure> {
     let mut env = pairs(&[
         ("GOOSE_PROVIDER", "openai"),
         ("GOOSE_MODEL", model),
+        ("GOOSE_CONTEXT_LIMIT", &CONTEXT_TOKENS.to_string()),
         ("OPENAI_HOST", host),
         ("OPENAI_API_KEY", "none"),
         ("GOOSE_DISABLE_KEYRING", "1"),

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use ulid::Ulid;
 
 use super::{
-    Configured, Harness, Setup, XDG_CACHE, XDG_CONFIG, XDG_DATA, XDG_STATE, pairs, path_text,
+    CONTEXT_TOKENS, Configured, Harness, OUTPUT_TOKENS, Setup, XDG_CACHE, XDG_CONFIG, XDG_DATA,
+    XDG_STATE, pairs, path_text,
 };
 use crate::plan::{McpSupport, no_text};
 
@@ -22,12 +23,6 @@ pub(super) const HARNESS: Harness = Harness {
     ignore_text: no_text,
     configure,
 };
-
-/// The context assumed of a model that does not say: what small local models have. OpenCode
-/// compacts its conversation before it is full.
-const CONTEXT_TOKENS: u32 = 32_000;
-/// The longest single answer asked of such a model.
-const OUTPUT_TOKENS: u32 = 4096;
 
 fn configure(setup: &Setup<'_>) -> Result<Configured, Failure> {
     let (mut configured, mut config) = match setup.config() {

@@ -5,7 +5,7 @@ use mesh_agents_core::agent::ConfigSource;
 use mesh_agents_core::task::Failure;
 use serde_json::{Value, json};
 
-use super::{Configured, Harness, Setup, pairs, values};
+use super::{CONTEXT_TOKENS, Configured, Harness, OUTPUT_TOKENS, Setup, pairs, values};
 use crate::plan::{McpSupport, PlanFile};
 
 pub(super) const HARNESS: Harness = Harness {
@@ -38,7 +38,7 @@ fn mesh(setup: &Setup<'_>) -> Result<Configured, Failure> {
         "baseUrl": url,
         "api": "openai-completions",
         "apiKey": "none",
-        "models": [{"id": model}],
+        "models": [{"id": model, "contextWindow": CONTEXT_TOKENS, "maxTokens": OUTPUT_TOKENS}],
     }}});
     let settings = json!({
         "defaultProvider": "mesh",

@@ -1,5 +1,7 @@
 //! Runs of `type = "command"`: planner, guard, confinement and the built-in harness together.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::fs;
 
 use mesh_agents_core::agent::{AgentDefinition, Filesystem, RuntimeKind};

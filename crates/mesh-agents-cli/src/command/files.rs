@@ -51,7 +51,11 @@ impl<'a> From<&'a Problem> for ProblemLine<'a> {
             line: problem.line,
             column: problem.column,
             key: problem.key.as_deref(),
-            severity: if problem.is_error() { "error" } else { "warning" },
+            severity: if problem.is_error() {
+                "error"
+            } else {
+                "warning"
+            },
             reason: &problem.reason,
             fix: problem.fix.as_deref(),
         }
@@ -92,14 +96,27 @@ pub(crate) fn list(context: &Context, output: &mut Output) -> Result<Exit> {
     }
     let snapshot = snapshot(context);
     let document = List {
-        agents: snapshot.agents.values().map(|agent| AgentLine::from(&**agent)).collect(),
+        agents: snapshot
+            .agents
+            .values()
+            .map(|agent| AgentLine::from(&**agent))
+            .collect(),
         problems: snapshot.problems.iter().map(ProblemLine::from).collect(),
     };
     output.answer("list", &document, |out| {
-        let width = document.agents.iter().map(|agent| agent.agent_id.as_str().len()).max().unwrap_or(0);
+        let width = document
+            .agents
+            .iter()
+            .map(|agent| agent.agent_id.as_str().len())
+            .max()
+            .unwrap_or(0);
         for agent in &document.agents {
             let off = if agent.enabled { "" } else { " (disabled)" };
-            writeln!(out, "{:<width$}  {:<9} {}{off}", agent.agent_id, agent.runtime, agent.name)?;
+            writeln!(
+                out,
+                "{:<width$}  {:<9} {}{off}",
+                agent.agent_id, agent.runtime, agent.name
+            )?;
         }
         Ok(())
     })?;
@@ -128,7 +145,11 @@ pub(crate) fn init(
     let document = Init {
         agent_id: id,
         dir: created.dir.display().to_string(),
-        files: created.files.iter().map(|file| file.display().to_string()).collect(),
+        files: created
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect(),
         to_do: created.to_do,
     };
     output.answer("init", &document, |out| {
@@ -143,7 +164,10 @@ pub(crate) fn init(
             output.say(line);
         }
         output.say("Edit instructions.md, then try it:");
-        output.say(&format!("  agents send {} \"what it should do\"", document.agent_id));
+        output.say(&format!(
+            "  agents send {} \"what it should do\"",
+            document.agent_id
+        ));
     }
     Ok(Exit::Done)
 }
@@ -170,24 +194,38 @@ pub(crate) fn validate(context: &Context, output: &mut Output, agents: &[String]
     };
     let problems: Vec<&Problem> = snapshot.problems.iter().filter(wanted).collect();
     let valid = !problems.iter().any(|problem| problem.is_error());
-    let mut checked: Vec<String> =
-        if agents.is_empty() { snapshot.agents.keys().map(ToString::to_string).collect() } else { agents.to_vec() };
+    let mut checked: Vec<String> = if agents.is_empty() {
+        snapshot.agents.keys().map(ToString::to_string).collect()
+    } else {
+        agents.to_vec()
+    };
     if agents.is_empty() {
-        checked.extend(snapshot.problems.iter().filter_map(|problem| problem.agent.clone()));
+        checked.extend(
+            snapshot
+                .problems
+                .iter()
+                .filter_map(|problem| problem.agent.clone()),
+        );
         checked.sort();
         checked.dedup();
     }
     let document = Validate {
         valid,
         checked,
-        problems: problems.iter().map(|problem| ProblemLine::from(*problem)).collect(),
+        problems: problems
+            .iter()
+            .map(|problem| ProblemLine::from(*problem))
+            .collect(),
     };
     output.answer("validate", &document, |out| {
         for problem in &problems {
             writeln!(out, "{problem}")?;
         }
         for agent in &document.checked {
-            let errors = problems.iter().filter(|p| p.agent.as_deref() == Some(agent) && p.is_error()).count();
+            let errors = problems
+                .iter()
+                .filter(|p| p.agent.as_deref() == Some(agent) && p.is_error())
+                .count();
             match errors {
                 0 => writeln!(out, "{agent}: ok")?,
                 1 => writeln!(out, "{agent}: 1 error")?,
@@ -241,7 +279,11 @@ fn show_text(out: &mut dyn Write, agent: &AgentDefinition) -> std::io::Result<()
     writeln!(out, "{} {} ({})", card.name, card.version, agent.id)?;
     writeln!(out, "{}", card.description)?;
     writeln!(out, "\ndirectory   {}", agent.dir.display())?;
-    writeln!(out, "enabled     {}", if agent.enabled { "yes" } else { "no" })?;
+    writeln!(
+        out,
+        "enabled     {}",
+        if agent.enabled { "yes" } else { "no" }
+    )?;
     writeln!(out, "runtime     {}", agent.runtime.kind)?;
     writeln!(out, "at once     {}", agent.runtime.max_concurrent_tasks)?;
     writeln!(out, "files       {}", agent.policy.filesystem.as_str())?;
@@ -252,7 +294,12 @@ fn show_text(out: &mut dyn Write, agent: &AgentDefinition) -> std::io::Result<()
 }
 
 /// `agents enable` and `agents disable`.
-pub(crate) fn set_enabled(context: &Context, output: &mut Output, agent: &str, enabled: bool) -> Result<Exit> {
+pub(crate) fn set_enabled(
+    context: &Context,
+    output: &mut Output,
+    agent: &str,
+    enabled: bool,
+) -> Result<Exit> {
     #[derive(Serialize)]
     struct Toggle<'a> {
         agent_id: &'a AgentId,
@@ -265,8 +312,16 @@ pub(crate) fn set_enabled(context: &Context, output: &mut Output, agent: &str, e
         return Err(not_found(&snapshot(context), agent).into());
     }
     let edited = edit::set_enabled(agents_dir, &id, enabled)?;
-    let document = Toggle { agent_id: &id, enabled, changed: edited == Edited::Changed };
-    let (verb, word) = if enabled { ("enable", "enabled") } else { ("disable", "disabled") };
+    let document = Toggle {
+        agent_id: &id,
+        enabled,
+        changed: edited == Edited::Changed,
+    };
+    let (verb, word) = if enabled {
+        ("enable", "enabled")
+    } else {
+        ("disable", "disabled")
+    };
     output.answer(verb, &document, |out| {
         let already = if document.changed { "" } else { " already" };
         writeln!(out, "{id} is{already} {word}")
@@ -275,7 +330,10 @@ pub(crate) fn set_enabled(context: &Context, output: &mut Output, agent: &str, e
 }
 
 fn snapshot(context: &Context) -> Snapshot {
-    load(&context.settings.agents_dir, &context.registry_environment())
+    load(
+        &context.settings.agents_dir,
+        &context.registry_environment(),
+    )
 }
 
 fn say_problems(problems: &[Problem], output: &mut Output) {
@@ -299,6 +357,8 @@ fn not_found(snapshot: &Snapshot, agent: &str) -> Refusal {
     );
     match snapshot.nearest(agent) {
         Some(near) => refusal.hint(format!("Did you mean {near}?")),
-        None => refusal.hint(format!("`agents list` shows the agents there are; `agents init {agent}` makes it.")),
+        None => refusal.hint(format!(
+            "`agents list` shows the agents there are; `agents init {agent}` makes it."
+        )),
     }
 }

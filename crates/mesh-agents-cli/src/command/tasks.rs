@@ -1,6 +1,6 @@
 //! The verbs that go through the engine: send, tasks, task, cancel, artifacts, logs.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -59,7 +59,11 @@ struct Part {
 
 impl Message {
     fn text(&self) -> String {
-        let texts: Vec<&str> = self.parts.iter().filter_map(|part| part.text.as_deref()).collect();
+        let texts: Vec<&str> = self
+            .parts
+            .iter()
+            .filter_map(|part| part.text.as_deref())
+            .collect();
         texts.join("\n")
     }
 }
@@ -69,21 +73,28 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
     let mut args = Map::new();
     args.insert("agent_id".into(), send.agent.into());
     args.insert("message".into(), message(send.message)?.into());
-    for (name, value) in
-        [("context_id", send.context), ("task_id", send.task), ("message_id", send.message_id)]
-    {
+    for (name, value) in [
+        ("context_id", send.context),
+        ("task_id", send.task),
+        ("message_id", send.message_id),
+    ] {
         if let Some(value) = value {
             args.insert(name.into(), value.into());
         }
     }
     let sent = client.tool("send_message", &Value::Object(args)).await?;
-    let shown: Shown = sent.read().context("the engine's answer has another shape")?;
+    let shown: Shown = sent
+        .read()
+        .context("the engine's answer has another shape")?;
     if send.no_wait {
         output.answer("send", &sent, |out| writeln!(out, "{}", shown.task_id))?;
         return Ok(Exit::Done);
     }
     if !output.is_json() {
-        output.say(&format!("{} (Ctrl-C leaves it running; agents task {0} --wait)", shown.task_id));
+        output.say(&format!(
+            "{} (Ctrl-C leaves it running; agents task {0} --wait)",
+            shown.task_id
+        ));
     }
     let ended = wait(client, &shown.task_id, None).await?;
     report(output, "send", &ended)
@@ -94,7 +105,9 @@ fn message(text: String) -> Result<String> {
         return Ok(text);
     }
     let mut read = String::new();
-    std::io::stdin().read_to_string(&mut read).context("cannot read the message from standard input")?;
+    std::io::stdin()
+        .read_to_string(&mut read)
+        .context("cannot read the message from standard input")?;
     Ok(read)
 }
 
@@ -102,12 +115,23 @@ fn message(text: String) -> Result<String> {
 async fn wait(client: &Client, task: &str, limit: Option<u64>) -> Result<JsonText> {
     /// One park; the engine's cap.
     const PARK: u64 = 240;
-    let deadline = limit.map(|limit| tokio::time::Instant::now() + Duration::from_secs(limit.min(86_400)));
+    let deadline =
+        limit.map(|limit| tokio::time::Instant::now() + Duration::from_secs(limit.min(86_400)));
     loop {
-        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()).as_secs());
+        let left = deadline.map(|at| {
+            at.saturating_duration_since(tokio::time::Instant::now())
+                .as_secs()
+        });
         let park = left.unwrap_or(PARK).min(PARK);
-        let answer = client.tool("get_task", &json!({ "task_id": task, "wait_seconds": park })).await?;
-        let shown: Shown = answer.read().context("the engine's answer has another shape")?;
+        let answer = client
+            .tool(
+                "get_task",
+                &json!({ "task_id": task, "wait_seconds": park }),
+            )
+            .await?;
+        let shown: Shown = answer
+            .read()
+            .context("the engine's answer has another shape")?;
         let settled = shown.state.is_terminal() || shown.state.is_interrupted();
         if settled || left.is_some_and(|left| left <= park) {
             return Ok(answer);
@@ -117,24 +141,49 @@ async fn wait(client: &Client, task: &str, limit: Option<u64>) -> Result<JsonTex
 
 /// Prints a task that was waited for, and turns its end into an exit code.
 fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
-    let shown: Shown = answer.read().context("the engine's answer has another shape")?;
+    let shown: Shown = answer
+        .read()
+        .context("the engine's answer has another shape")?;
     output.answer(verb, answer, |out| {
-        let last = shown.task.history.iter().rev().find(|message| message.role == "ROLE_AGENT");
+        let last = shown
+            .task
+            .history
+            .iter()
+            .rev()
+            .find(|message| message.role == "ROLE_AGENT");
         if let Some(text) = last.map(Message::text).filter(|text| !text.is_empty()) {
             writeln!(out, "{text}")?;
         }
         Ok(())
     })?;
     if !output.is_json() {
-        let why = shown.task.status.message.as_ref().map(Message::text).unwrap_or_default();
+        let why = shown
+            .task
+            .status
+            .message
+            .as_ref()
+            .map(Message::text)
+            .unwrap_or_default();
         let colon = if why.is_empty() { "" } else { ": " };
         output.say(&format!("{} {}{colon}{why}", shown.task_id, shown.state));
-        let ids: Vec<&str> = shown.task.artifacts.iter().map(|a| a.artifact_id.as_str()).collect();
+        let ids: Vec<&str> = shown
+            .task
+            .artifacts
+            .iter()
+            .map(|a| a.artifact_id.as_str())
+            .collect();
         if !ids.is_empty() {
-            output.say(&format!("artifacts: {} (agents artifacts {} <id>)", ids.join(", "), shown.task_id));
+            output.say(&format!(
+                "artifacts: {} (agents artifacts {} <id>)",
+                ids.join(", "),
+                shown.task_id
+            ));
         }
     }
-    let failed = matches!(shown.state, TaskState::Failed | TaskState::Rejected | TaskState::Canceled);
+    let failed = matches!(
+        shown.state,
+        TaskState::Failed | TaskState::Rejected | TaskState::Canceled
+    );
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
@@ -177,9 +226,16 @@ pub(crate) async fn tasks(client: &Client, output: &mut Output, filter: Filter) 
         }
     }
     let answer = client.tool("list_tasks", &Value::Object(args)).await?;
-    let page: Page = answer.read().context("the engine's answer has another shape")?;
+    let page: Page = answer
+        .read()
+        .context("the engine's answer has another shape")?;
     output.answer("tasks", &answer, |out| {
-        let width = page.tasks.iter().map(|task| task.agent_id.len()).max().unwrap_or(0);
+        let width = page
+            .tasks
+            .iter()
+            .map(|task| task.agent_id.len())
+            .max()
+            .unwrap_or(0);
         for task in &page.tasks {
             writeln!(
                 out,
@@ -217,9 +273,15 @@ pub(crate) async fn task(
 
 /// `agents cancel`.
 pub(crate) async fn cancel(client: &Client, output: &mut Output, task: &str) -> Result<Exit> {
-    let answer = client.tool("cancel_task", &json!({ "task_id": task })).await?;
-    let shown: Shown = answer.read().context("the engine's answer has another shape")?;
-    output.answer("cancel", &answer, |out| writeln!(out, "{} {}", shown.task_id, shown.state))?;
+    let answer = client
+        .tool("cancel_task", &json!({ "task_id": task }))
+        .await?;
+    let shown: Shown = answer
+        .read()
+        .context("the engine's answer has another shape")?;
+    output.answer("cancel", &answer, |out| {
+        writeln!(out, "{} {}", shown.task_id, shown.state)
+    })?;
     Ok(Exit::Done)
 }
 
@@ -231,17 +293,23 @@ pub(crate) async fn artifacts(
     artifact: Option<&str>,
     file: Option<&std::path::Path>,
 ) -> Result<Exit> {
-    let Some(artifact) = artifact else { return artifact_list(client, output, task).await };
+    let Some(artifact) = artifact else {
+        return artifact_list(client, output, task).await;
+    };
     let content = client.artifact(task, artifact).await?;
     match file {
         Some(path) => {
-            std::fs::write(path, &content).with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(path, &content)
+                .with_context(|| format!("cannot write {}", path.display()))?;
             output.say(&format!("{} bytes to {}", content.len(), path.display()));
         }
         None if output.is_json() => {
             let text = String::from_utf8(content).map_err(|_| {
-                Refusal::new(Code::ArtifactKind, format!("artifact {artifact:?} is not text"))
-                    .hint("Write it to a file with --output FILE.")
+                Refusal::new(
+                    Code::ArtifactKind,
+                    format!("artifact {artifact:?} is not text"),
+                )
+                .hint("Write it to a file with --output FILE.")
             })?;
             let document = json!({ "task_id": task, "artifact_id": artifact, "text": text });
             output.answer("artifacts", &document, |_| Ok(()))?;
@@ -268,7 +336,11 @@ async fn artifact_list(client: &Client, output: &mut Output, task: &str) -> Resu
     output.answer("artifacts", &document, |out| {
         for artifact in &artifacts {
             let partial = if artifact.partial { "  (partial)" } else { "" };
-            writeln!(out, "{}  {}  {} bytes{partial}", artifact.id, artifact.media_type, artifact.bytes)?;
+            writeln!(
+                out,
+                "{}  {}  {} bytes{partial}",
+                artifact.id, artifact.media_type, artifact.bytes
+            )?;
         }
         Ok(())
     })?;
@@ -276,7 +348,12 @@ async fn artifact_list(client: &Client, output: &mut Output, task: &str) -> Resu
 }
 
 /// `agents logs`.
-pub(crate) async fn logs(client: &Client, output: &mut Output, task: &str, follow: bool) -> Result<Exit> {
+pub(crate) async fn logs(
+    client: &Client,
+    output: &mut Output,
+    task: &str,
+    follow: bool,
+) -> Result<Exit> {
     let mut after = 0;
     loop {
         let events = client.events(task, after).await?;
@@ -294,8 +371,12 @@ pub(crate) async fn logs(client: &Client, output: &mut Output, task: &str, follo
         if !follow {
             return Ok(Exit::Done);
         }
-        let answer = client.tool("get_task", &json!({ "task_id": task, "wait_seconds": 1 })).await?;
-        let shown: Shown = answer.read().context("the engine's answer has another shape")?;
+        let answer = client
+            .tool("get_task", &json!({ "task_id": task, "wait_seconds": 1 }))
+            .await?;
+        let shown: Shown = answer
+            .read()
+            .context("the engine's answer has another shape")?;
         if shown.state.is_terminal() && client.events(task, after).await?.is_empty() {
             return Ok(Exit::Done);
         }
@@ -305,9 +386,16 @@ pub(crate) async fn logs(client: &Client, output: &mut Output, task: &str, follo
 fn log_line(event: &crate::client::LoggedEvent) -> String {
     use mesh_agents_core::event::TaskEvent as E;
     let what = match &event.event {
-        E::Message { message } => format!("message from {:?}: {}", message.role, first_line(&message.joined_text())),
+        E::Message { message } => format!(
+            "message from {:?}: {}",
+            message.role,
+            first_line(&message.joined_text())
+        ),
         E::State { state, message, .. } => {
-            let why = message.as_ref().map(mesh_agents_core::task::Message::joined_text).unwrap_or_default();
+            let why = message
+                .as_ref()
+                .map(mesh_agents_core::task::Message::joined_text)
+                .unwrap_or_default();
             format!("state {state} {why}")
         }
         E::Attempt { attempt, run_id } => format!("start {attempt} ({run_id})"),
@@ -315,14 +403,19 @@ fn log_line(event: &crate::client::LoggedEvent) -> String {
         E::Text { text } => format!("text {}", first_line(text)),
         E::ToolCall { call } => format!(
             "tool {} {}",
-            call.title.as_deref().or(call.tool.as_deref()).unwrap_or(&call.id),
+            call.title
+                .as_deref()
+                .or(call.tool.as_deref())
+                .unwrap_or(&call.id),
             call.status.as_deref().unwrap_or("")
         ),
         E::Plan { entries } => format!("plan of {} steps", entries.len()),
         E::Usage { used, size } => format!("usage {used} of {size} tokens"),
         E::Artifact { artifact } => format!("artifact {} ({} bytes)", artifact.id, artifact.bytes),
         E::Question { text, .. } => format!("question {}", first_line(text)),
-        E::QuestionGone { chosen, .. } => format!("answered {}", chosen.as_deref().unwrap_or("(void)")),
+        E::QuestionGone { chosen, .. } => {
+            format!("answered {}", chosen.as_deref().unwrap_or("(void)"))
+        }
         E::Note { code, text, .. } => format!("note {code}: {text}"),
         E::CancelRequested => "its end was asked for".to_owned(),
     };
@@ -332,5 +425,9 @@ fn log_line(event: &crate::client::LoggedEvent) -> String {
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let cut: String = line.chars().take(160).collect();
-    if cut.len() < text.len() { format!("{cut} …") } else { cut }
+    if cut.len() < text.len() {
+        format!("{cut} …")
+    } else {
+        cut
+    }
 }

@@ -63,7 +63,10 @@ pub(crate) async fn start(context: &Context) -> Result<()> {
             if wait_for(&socket, Duration::from_secs(2)).await {
                 return Ok(());
             }
-            bail!("the engine did not start ({status})\n{}", tail(&log_path, before));
+            bail!(
+                "the engine did not start ({status})\n{}",
+                tail(&log_path, before)
+            );
         }
         if Instant::now() > deadline {
             bail!(

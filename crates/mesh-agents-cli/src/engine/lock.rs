@@ -39,14 +39,20 @@ impl EngineLock {
             format!("cannot create {}; check that the data directory is writable, or choose another with --data-dir", root.display())
         })?;
         let path = layout.engine_lock();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
         let file = file.with_context(|| {
             format!("cannot write {}; check that the data directory is writable, or choose another with --data-dir", path.display())
         })?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
-                let who = holder(layout).map_or_else(String::new, |holder| format!(" (pid {})", holder.pid));
+                let who = holder(layout)
+                    .map_or_else(String::new, |holder| format!(" (pid {})", holder.pid));
                 bail!(
                     "an engine{who} already runs on {}\nUse it (agents status), or stop it first: agents stop",
                     root.display()
@@ -72,7 +78,10 @@ impl EngineLock {
 /// Who held the lock last; that it still lives is shown by its socket only.
 pub(crate) fn holder(layout: &Layout) -> Option<Holder> {
     let mut text = String::new();
-    File::open(layout.engine_lock()).ok()?.read_to_string(&mut text).ok()?;
+    File::open(layout.engine_lock())
+        .ok()?
+        .read_to_string(&mut text)
+        .ok()?;
     serde_json::from_str(&text).ok()
 }
 
@@ -84,7 +93,11 @@ pub(crate) fn socket_path(layout: &Layout, temp: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let uid = rustix::process::getuid().as_raw();
     let dir = temp.join(format!("mesh-agents-{uid}"));
     private_dir(&dir)?;
@@ -102,7 +115,10 @@ fn private_dir(dir: &Path) -> Result<()> {
             if ours && metadata.mode() & 0o077 == 0 {
                 Ok(())
             } else {
-                bail!("{} exists and is not a private directory of yours; remove it", dir.display())
+                bail!(
+                    "{} exists and is not a private directory of yours; remove it",
+                    dir.display()
+                )
             }
         }
         Err(error) => Err(error).with_context(|| format!("cannot create {}", dir.display())),
@@ -119,11 +135,19 @@ mod tests {
         let layout = Layout::new(dir.path());
         let mut lock = EngineLock::take(&layout).unwrap();
         let socket = socket_path(&layout, dir.path()).unwrap();
-        let me = Holder { pid: 4711, socket, version: "0.1.0".into(), base_url: None };
+        let me = Holder {
+            pid: 4711,
+            socket,
+            version: "0.1.0".into(),
+            base_url: None,
+        };
         lock.write(&me).unwrap();
         assert_eq!(holder(&layout), Some(me));
         let refused = format!("{:#}", EngineLock::take(&layout).unwrap_err());
-        assert!(refused.contains("pid 4711") && refused.contains("agents stop"), "{refused}");
+        assert!(
+            refused.contains("pid 4711") && refused.contains("agents stop"),
+            "{refused}"
+        );
         drop(lock);
         EngineLock::take(&layout).unwrap();
     }
@@ -133,7 +157,14 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let long = temp.path().join("x".repeat(120));
         let socket = socket_path(&Layout::new(&long), temp.path()).unwrap();
-        assert!(socket.as_os_str().len() < SOCKET_PATH, "{}", socket.display());
-        assert_ne!(socket, socket_path(&Layout::new(&long.join("y")), temp.path()).unwrap());
+        assert!(
+            socket.as_os_str().len() < SOCKET_PATH,
+            "{}",
+            socket.display()
+        );
+        assert_ne!(
+            socket,
+            socket_path(&Layout::new(&long.join("y")), temp.path()).unwrap()
+        );
     }
 }

@@ -147,6 +147,7 @@ impl Bench {
             runner: Arc::clone(&runner) as Arc<dyn Runner>,
             agents,
             mesh: MeshEndpoints::default(),
+            tools_url: Some("http://127.0.0.1:1/mcp".into()),
         })
         .await
         .unwrap();

@@ -125,6 +125,7 @@ impl Bench {
                 broken: Arc::default(),
             },
             mesh: MeshEndpoints::default(),
+            tools_url: None,
         });
         let problem = |n: usize| ProblemLine {
             file: format!("/agents/x{n}/runtime.toml"),

@@ -1,0 +1,79 @@
+//! The verbs' way to the engine.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures::FutureExt as _;
+use mesh_agents_core::json::JsonText;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
+use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
+pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
+use serde_json::Value;
+use ulid::Ulid;
+
+use crate::VERSION;
+use crate::context::Context;
+use crate::engine::{launch, lock};
+
+/// A front-end over the engine of this data directory.
+pub(crate) fn frontend(context: &Context) -> Result<Frontend> {
+    let socket = lock::socket_path(&context.settings.layout, &context.temp)?;
+    let starter = Arc::new(context.clone());
+    let start: StartEngine = Arc::new(move || {
+        let context = Arc::clone(&starter);
+        async move {
+            let started = launch::start(&context).await;
+            started.map_err(|error| Refusal::new(Code::EngineUnavailable, format!("{error:#}")))
+        }
+        .boxed()
+    });
+    Ok(Frontend::new(FrontendConfig {
+        socket,
+        start,
+        instance: Ulid::new().to_string(),
+        version: VERSION.to_owned(),
+    }))
+}
+
+/// The engine as the verbs use it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    frontend: Frontend,
+}
+
+impl Client {
+    /// Connects; starts an engine when none runs.
+    pub(crate) async fn connect(context: &Context) -> Result<Self> {
+        let frontend = frontend(context)?;
+        frontend.ensure_engine().await?;
+        Ok(Self { frontend })
+    }
+
+    /// Calls a tool.
+    pub(crate) async fn tool(&self, name: &str, args: &Value) -> Result<JsonText> {
+        let args = JsonText::of(args)?;
+        Ok(self
+            .frontend
+            .call(CallMeta::local(Surface::Cli), name, args)
+            .await?)
+    }
+
+    /// A page of a task's log.
+    pub(crate) async fn events(&self, task: &str, after: u64) -> Result<Vec<LoggedEvent>> {
+        Ok(self.frontend.events(&parse(task)?, after).await?)
+    }
+
+    /// An artifact's content.
+    pub(crate) async fn artifact(&self, task: &str, artifact: &str) -> Result<Vec<u8>> {
+        Ok(self
+            .frontend
+            .artifact(&parse(task)?, &parse(artifact)?)
+            .await?)
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
+    let parsed = text.parse();
+    Ok(parsed.map_err(|error: T::Err| Refusal::new(Code::InvalidArgument, error.to_string()))?)
+}

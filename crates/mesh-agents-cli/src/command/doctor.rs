@@ -1,0 +1,101 @@
+//! `agents doctor`: what this machine has and lacks for running agents.
+
+use anyhow::Result;
+use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig, ConfinementSupport, confinement_support};
+use mesh_agents_core::run::Runner;
+use mesh_agents_registry::load;
+use serde::Serialize;
+
+use crate::client;
+use crate::context::Context;
+use crate::engine::lock::EngineLock;
+use crate::output::{Exit, Output};
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    detail: String,
+}
+
+/// Looks at the data directory, the engine, confinement and every agent's harness.
+pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Document {
+        ok: bool,
+        checks: Vec<Check>,
+    }
+    let mut checks = Vec::new();
+    let mut check = |name: &str, found: Result<String, String>| {
+        let ok = found.is_ok();
+        let detail = found.unwrap_or_else(|problem| problem);
+        checks.push(Check {
+            name: name.to_owned(),
+            ok,
+            detail,
+        });
+    };
+    let engine = client::frontend(context)?.running().await;
+    check("data directory", data_directory(context, engine.is_some()));
+    check(
+        "engine",
+        Ok(match &engine {
+            Some(engine) => format!("runs (pid {}, {})", engine.pid, engine.base_url),
+            None => "none runs; the next call starts one".to_owned(),
+        }),
+    );
+    check(
+        "confinement",
+        match confinement_support() {
+            ConfinementSupport::Landlock => Ok("Landlock".to_owned()),
+            ConfinementSupport::Missing(why) => Err(format!(
+                "{why}; agents with an explicit policy.filesystem are refused, others run unconfined and say so"
+            )),
+        },
+    );
+    let bridge = AcpBridge::new(BridgeConfig::new(
+        context.environment.0.clone(),
+        context.program.clone(),
+        context.temp.clone(),
+        context.settings.layout.root().to_owned(),
+    ));
+    let snapshot = load(
+        &context.settings.agents_dir,
+        &context.registry_environment(),
+    );
+    for agent in snapshot.agents.values() {
+        let found = match bridge.unavailable(agent) {
+            None => Ok(format!("{} is there", agent.runtime.kind)),
+            Some(problem) => Err(problem),
+        };
+        check(&format!("agent {}", agent.id), found);
+    }
+    for problem in &snapshot.problems {
+        if problem.is_error() {
+            let name = problem
+                .agent
+                .as_ref()
+                .map_or("agents".to_owned(), |agent| format!("agent {agent}"));
+            check(&name, Err(problem.to_string()));
+        }
+    }
+    let ok = checks.iter().all(|check| check.ok);
+    let document = Document { ok, checks };
+    output.answer("doctor", &document, |out| {
+        for check in &document.checks {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            writeln!(out, "{mark} {}: {}", check.name, check.detail)?;
+        }
+        Ok(())
+    })?;
+    Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether an engine could work there: one that runs proves it, else the lock is tried.
+fn data_directory(context: &Context, engine_runs: bool) -> Result<String, String> {
+    let path = context.settings.data_dir.display().to_string();
+    if !engine_runs {
+        EngineLock::take(&context.settings.layout).map_err(|error| format!("{error:#}"))?;
+    }
+    Ok(path)
+}

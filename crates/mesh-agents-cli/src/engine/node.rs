@@ -1,0 +1,329 @@
+//! A node: registry, bridge, task engine and listeners, put together, started and stopped in order.
+//!
+//! `agents engine` is a node in the background that leaves when nobody needs it; `agents serve` is
+//! one in the foreground; `agents demo` runs one for half a minute in a temporary directory.
+
+mod listen;
+mod mesh;
+mod servers;
+mod snapshots;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
+use mesh_agents_core::clock::Clock;
+use mesh_agents_core::run::Runner;
+use mesh_agents_plugin::backend::ToolBackend;
+use mesh_agents_plugin::engine_tools::EngineTools;
+use mesh_agents_plugin::socket::{self, Engine, EngineControl, MeshReport, PROTOCOL, Status};
+use mesh_agents_registry::Watcher;
+use mesh_agents_tasks::{EngineConfig, TaskEngine};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::VERSION;
+use crate::clock::SystemClock;
+use crate::context::Context;
+use crate::engine::lock::{self, EngineLock, Holder};
+pub(crate) use listen::Listen;
+
+/// Time for the last answers to leave once everything has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How a node is to run.
+#[derive(Debug)]
+pub(crate) struct NodeConfig {
+    /// Where to serve HTTP.
+    pub(crate) listen: Listen,
+    /// How clients reach it, when not by the address it listens on.
+    pub(crate) public_url: Option<String>,
+    /// What callers must show, when it listens beyond this machine or the owner wants it.
+    pub(crate) access_token: Option<String>,
+    /// Leave after this long without work and front-ends.
+    pub(crate) linger: Option<Duration>,
+    /// Whether `{{ mesh.mcp_url }}` is this node's own endpoint, there being no host.
+    pub(crate) own_mesh: bool,
+}
+
+/// A node that runs.
+pub(crate) struct Node {
+    base_url: String,
+    engine: TaskEngine,
+    bridge: Arc<AcpBridge>,
+    control: Arc<Control>,
+    servers: TaskTracker,
+    end: CancellationToken,
+    socket: PathBuf,
+    watcher: Watcher,
+    /// Let go of last: then another engine may start.
+    lock: EngineLock,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What front-ends and signals can ask of the node.
+struct Control {
+    engine: TaskEngine,
+    status: Status,
+    frontends: watch::Sender<usize>,
+    /// `Some(now)` once the node is to stop.
+    wanted: watch::Sender<Option<bool>>,
+    mesh: mesh::Mesh,
+}
+
+impl EngineControl for Control {
+    fn status(&self) -> Status {
+        let load = *self.engine.total_load().borrow();
+        Status {
+            running: load.running,
+            queued: load.queued,
+            frontends: *self.frontends.borrow(),
+            stopping: self.wanted.borrow().is_some(),
+            ..self.status.clone()
+        }
+    }
+
+    fn stop(&self, now: bool) {
+        // Once it is to stop now, it is not to wait again.
+        self.wanted
+            .send_modify(|wanted| *wanted = Some(now || *wanted == Some(true)));
+    }
+
+    fn report_mesh(&self, report: MeshReport) {
+        self.engine.set_mesh(self.mesh.reported(&report));
+    }
+}
+
+impl Node {
+    /// Starts a node; it serves when this returns.
+    pub(crate) async fn start(context: &Context, config: NodeConfig) -> Result<Self> {
+        let settings = &context.settings;
+        let mut lock = EngineLock::take(&settings.layout)?;
+        let listener = config.listen.bind().await?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let base_url = config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}"));
+        let own_mcp = format!("http://{}/mcp", listen::loopback(address));
+        let mesh = mesh::Mesh::new(settings, config.own_mesh.then(|| own_mcp.clone()));
+
+        let (watcher, snapshots) =
+            Watcher::start(&settings.agents_dir, context.registry_environment())?;
+        let bridge = Arc::new(AcpBridge::new(BridgeConfig::new(
+            context.environment.0.clone(),
+            context.program.clone(),
+            context.temp.clone(),
+            settings.layout.root().to_owned(),
+        )));
+        let agents = snapshots::agents_of(&snapshots.borrow());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let engine = TaskEngine::open(EngineConfig {
+            layout: settings.layout.clone(),
+            clock: Arc::clone(&clock),
+            runner: Arc::clone(&bridge) as Arc<dyn Runner>,
+            agents,
+            mesh: mesh.as_set(),
+            tools_url: Some(own_mcp),
+        });
+        let engine = engine.await?;
+        let control = Arc::new(Control {
+            engine: engine.clone(),
+            status: status(context, &base_url),
+            frontends: watch::Sender::new(0),
+            wanted: watch::Sender::new(None),
+            mesh,
+        });
+        let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
+            engine: engine.clone(),
+            problems: snapshots::problems_of(snapshots.clone()),
+            base: base_url.clone(),
+            clock,
+        });
+        let (servers, end) = (TaskTracker::new(), CancellationToken::new());
+        let socket = lock::socket_path(&settings.layout, &context.temp)?;
+        let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
+        servers.spawn(servers::serve(listener, app, end.clone()));
+        let behind = Engine {
+            tools,
+            tasks: engine.clone(),
+            control: Arc::clone(&control) as Arc<dyn EngineControl>,
+            frontends: control.frontends.clone(),
+            stop: end.clone(),
+        };
+        servers.spawn(servers::serve(
+            servers::bind_socket(&socket)?,
+            socket::router(behind),
+            end.clone(),
+        ));
+        servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
+        if let Some(linger) = config.linger {
+            servers.spawn(leave_when_unneeded(
+                Arc::clone(&control),
+                linger,
+                end.clone(),
+            ));
+        }
+        lock.write(&Holder {
+            pid: std::process::id(),
+            socket: socket.clone(),
+            version: VERSION.to_owned(),
+            base_url: Some(base_url.clone()),
+        })?;
+        Ok(Self {
+            base_url,
+            engine,
+            bridge,
+            control,
+            servers,
+            end,
+            socket,
+            watcher,
+            lock,
+        })
+    }
+
+    /// Where it is reached.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Runs until it is told to stop, by a signal, a front-end or having nothing to do; then stops
+    /// in order: no new work, runs end, listeners close, the lock goes.
+    pub(crate) async fn run_to_end(self) -> Result<()> {
+        let mut signals = Signals::new()?;
+        let mut wanted = self.control.wanted.subscribe();
+        let now = tokio::select! {
+            () = signals.next() => true,
+            now = told(&mut wanted) => now,
+        };
+        self.control.stop(now);
+        // Waiters are answered and runs end while the listeners still serve.
+        tokio::select! {
+            () = self.engine.shutdown(now) => {}
+            () = signals.next(), if !now => self.engine.shutdown(true).await,
+            () = told_now(&mut wanted), if !now => self.engine.shutdown(true).await,
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    /// Ends what runs and closes the node.
+    pub(crate) async fn stop_now(self) {
+        self.control.stop(true);
+        self.engine.shutdown(true).await;
+        self.close().await;
+    }
+
+    async fn close(self) {
+        self.bridge.drain().await;
+        // From here on a front-end that connects finds nobody and starts the next engine.
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "the socket was gone already");
+        }
+        self.end.cancel();
+        self.servers.close();
+        if tokio::time::timeout(LAST_ANSWERS, self.servers.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("a client was cut off");
+        }
+        drop(self.watcher);
+        drop(self.lock);
+    }
+}
+
+fn status(context: &Context, base_url: &str) -> Status {
+    Status {
+        version: VERSION.to_owned(),
+        protocol: PROTOCOL,
+        pid: std::process::id(),
+        base_url: base_url.to_owned(),
+        data_dir: context.settings.data_dir.clone(),
+        agents_dir: context.settings.agents_dir.clone(),
+        running: 0,
+        queued: 0,
+        frontends: 0,
+        stopping: false,
+    }
+}
+
+/// Waits until a stop is wanted; says whether now.
+async fn told(wanted: &mut watch::Receiver<Option<bool>>) -> bool {
+    loop {
+        if let Some(now) = *wanted.borrow_and_update() {
+            return now;
+        }
+        changed(wanted).await;
+    }
+}
+
+/// Waits until a stop is wanted now.
+async fn told_now(wanted: &mut watch::Receiver<Option<bool>>) {
+    while *wanted.borrow_and_update() != Some(true) {
+        changed(wanted).await;
+    }
+}
+
+async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
+    if wanted.changed().await.is_err() {
+        // The sender lives in the control this node holds.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Stops the node once there has been neither work nor a front-end for `linger`.
+async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: CancellationToken) {
+    let mut load = control.engine.total_load();
+    let mut frontends = control.frontends.subscribe();
+    loop {
+        let needed =
+            *load.borrow_and_update() != Default::default() || *frontends.borrow_and_update() > 0;
+        tokio::select! {
+            () = end.cancelled() => return,
+            changed = load.changed() => if changed.is_err() { return },
+            changed = frontends.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(linger), if !needed => {
+                control.stop(false);
+                return;
+            }
+        }
+    }
+}
+
+/// The signals that end a process in the foreground or by its supervisor.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hear = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: hear(SignalKind::interrupt())?,
+            terminate: hear(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The listeners of a node: HTTP for clients, a Unix socket for front-ends.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::routing::get;
+use mesh_agents_a2a::router::A2aRoutes;
+use mesh_agents_core::policy::Caller;
+use mesh_agents_plugin::backend::ToolBackend;
+use mesh_agents_plugin::guard::{Guard, ResolveToken};
+use mesh_agents_plugin::mcp;
+use mesh_agents_plugin::socket::{EngineControl, OwnUser};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Control, NodeConfig};
+use crate::VERSION;
+
+/// `/mcp`, `/a2a`, `/healthz` and `/metrics`, behind the rules of who may call.
+pub(super) fn http_app(
+    config: &NodeConfig,
+    base_url: &str,
+    control: &Arc<Control>,
+    tools: &Arc<dyn ToolBackend>,
+    end: &CancellationToken,
+) -> Result<Router> {
+    let engine = control.engine.clone();
+    let a2a = A2aRoutes {
+        find: Arc::new(move |id| engine.agents().get(id).cloned()),
+        base: base_url.trim_end_matches('/').to_owned(),
+    };
+    let measured = Arc::clone(control);
+    let app = Router::new()
+        .route("/metrics", get(async move || metrics(&measured)))
+        .merge(mcp::router(Arc::clone(tools), VERSION, end.clone()))
+        .merge(mesh_agents_a2a::router::router(a2a));
+    let host = axum::http::Uri::try_from(base_url).context("public_url is not a URL")?;
+    let hosts = host.host().map(str::to_owned).into_iter().collect();
+    let guard = Guard {
+        hosts,
+        token_required: config.access_token.is_some(),
+        resolve: resolve(config.access_token.clone(), control),
+    };
+    Ok(guard.protect(app))
+}
+
+/// Who a bearer token stands for: a run of ours, or the owner's access token.
+fn resolve(access_token: Option<String>, control: &Arc<Control>) -> ResolveToken {
+    let engine = control.engine.clone();
+    Arc::new(move |token| {
+        if access_token
+            .as_deref()
+            .is_some_and(|own| same(own.as_bytes(), token.as_bytes()))
+        {
+            return Some(Caller::local());
+        }
+        engine.caller_of_token(token)
+    })
+}
+
+/// Compares without telling by the time taken how much of it was right.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// What a monitor wants to know, in the text format of Prometheus.
+fn metrics(control: &Control) -> String {
+    let status = control.status();
+    let gauges = [
+        (
+            "mesh_agents_tasks_running",
+            "Tasks that hold a slot",
+            u64::from(status.running),
+        ),
+        (
+            "mesh_agents_tasks_queued",
+            "Tasks that wait for one",
+            u64::from(status.queued),
+        ),
+        (
+            "mesh_agents_frontends",
+            "Front-ends attached to the engine",
+            status.frontends as u64,
+        ),
+    ];
+    gauges
+        .iter()
+        .map(|(name, help, value)| {
+            format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+        })
+        .collect()
+}
+
+/// Opens the socket. Who holds the engine's lock owns the path: what lies there is left over.
+pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot protect {}", path.display()))?;
+    Ok(OwnUser(listener))
+}
+
+/// Serves until `end`; then finishes what is being answered.
+pub(super) async fn serve<L>(listener: L, app: Router, end: CancellationToken)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "a listener ended");
+    }
+}

@@ -1,0 +1,187 @@
+//! From a parsed command line to the verb, for a terminal and for the host's `cli.run` alike.
+
+use anyhow::{Context as _, Result, bail};
+use clap::CommandFactory;
+
+use crate::args::{Cli, Serve, Verb};
+use crate::client::Client;
+use crate::command::{demo, doctor, engine, files, tasks};
+use crate::context::Context;
+use crate::engine::node::{Listen, Node, NodeConfig};
+use crate::output::{Exit, Output};
+use crate::plugin;
+use crate::settings::Environment;
+
+/// An engine without work and front-ends leaves after this long.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Carries out a command line.
+pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<Exit> {
+    let Some(verb) = cli.verb else {
+        if environment.get(plugin::ENDPOINT).is_some() && output.open_ended {
+            let context = Context::load(&cli.common, environment)?;
+            return plugin::serve_host(&context).await;
+        }
+        let help = Cli::command().render_help();
+        output.say(&help.to_string());
+        return Ok(Exit::Usage);
+    };
+    if !output.open_ended
+        && let Some(direct) = endless(&verb)
+    {
+        output.say(&format!(
+            "this never ends, so the host cannot run it; run it directly: {direct}"
+        ));
+        return Ok(Exit::Usage);
+    }
+    let context = Context::load(&cli.common, environment)?;
+    match verb {
+        Verb::List => files::list(&context, output),
+        Verb::Init { agent, runtime } => files::init(&context, output, &agent, runtime),
+        Verb::Validate { agents } => files::validate(&context, output, &agents),
+        Verb::Show { agent } => files::show(&context, output, &agent),
+        Verb::Enable { agent } => files::set_enabled(&context, output, &agent, true),
+        Verb::Disable { agent } => files::set_enabled(&context, output, &agent, false),
+        Verb::Status => engine::status(&context, output).await,
+        Verb::Stop { now } => engine::stop(&context, output, now).await,
+        Verb::Doctor => doctor::doctor(&context, output).await,
+        Verb::Demo => demo::demo(&context, output).await,
+        Verb::Serve(serve) => serve_node(&context, output, serve).await,
+        Verb::Mcp => plugin::serve_stdio(&context).await,
+        Verb::Engine { listen } => {
+            // Out of the terminal's session: a Ctrl-C there is not meant for the engine. It fails
+            // where somebody runs this verb by hand, and then the Ctrl-C is meant for it.
+            let _by_hand = rustix::process::setsid();
+            let address = listen.or(context.settings.listen).unwrap_or(Listen::ENGINE);
+            let config = NodeConfig {
+                listen: Listen {
+                    address,
+                    or_next: true,
+                },
+                public_url: context.settings.public_url.clone(),
+                access_token: access_token(&context, None)?,
+                linger: Some(LINGER),
+                own_mesh: false,
+            };
+            loopback_or_token(&config)?;
+            Node::start(&context, config).await?.run_to_end().await?;
+            Ok(Exit::Done)
+        }
+        Verb::Harness { .. } => bail!("parts of a run are started by the engine only"),
+        through_engine => with_engine(&context, output, through_engine).await,
+    }
+}
+
+/// The verbs that need an engine, which is started when none runs.
+async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Result<Exit> {
+    let client = Client::connect(context).await?;
+    match verb {
+        Verb::Send(send) => tasks::send(&client, output, send).await,
+        Verb::Tasks {
+            agent,
+            state,
+            context,
+            limit,
+            cursor,
+        } => {
+            tasks::tasks(
+                &client,
+                output,
+                tasks::Filter {
+                    agent,
+                    state,
+                    context,
+                    limit,
+                    cursor,
+                },
+            )
+            .await
+        }
+        Verb::Task { task, wait } => tasks::task(&client, output, &task, wait).await,
+        Verb::Cancel { task } => tasks::cancel(&client, output, &task).await,
+        Verb::Artifacts {
+            task,
+            artifact,
+            output: file,
+        } => tasks::artifacts(&client, output, &task, artifact.as_deref(), file.as_deref()).await,
+        Verb::Logs { task, follow } => tasks::logs(&client, output, &task, follow).await,
+        other => bail!("{other:?} does not go through the engine"),
+    }
+}
+
+/// How to run directly what the host cannot run because it never ends.
+fn endless(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Serve(_) => Some("agents serve"),
+        Verb::Mcp => Some("agents mcp"),
+        Verb::Demo => Some("agents demo"),
+        Verb::Engine { .. } => Some("agents engine"),
+        Verb::Logs { follow: true, .. } => Some("agents logs <task> --follow"),
+        _ => None,
+    }
+}
+
+async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Result<Exit> {
+    let address = serve
+        .listen
+        .or(context.settings.listen)
+        .unwrap_or(Listen::SERVE);
+    let config = NodeConfig {
+        listen: Listen {
+            address,
+            or_next: false,
+        },
+        public_url: serve
+            .public_url
+            .or_else(|| context.settings.public_url.clone()),
+        access_token: access_token(context, serve.access_token_file.as_deref())?,
+        linger: None,
+        own_mesh: true,
+    };
+    loopback_or_token(&config)?;
+    engine::relieve(context).await?;
+    let node = Node::start(context, config).await?;
+    output.say(&format!("ready {}", node.base_url()));
+    node.run_to_end().await?;
+    Ok(Exit::Done)
+}
+
+/// The token callers must show: from a file, or the environment.
+fn access_token(context: &Context, flag: Option<&std::path::Path>) -> Result<Option<String>> {
+    let file = flag.or(context.settings.access_token_file.as_deref());
+    let token =
+        match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                Some(text.with_context(|| {
+                    format!("cannot read the access token file {}", path.display())
+                })?)
+            }
+            None => context
+                .environment
+                .get("MESH_AGENTS_ACCESS_TOKEN")
+                .map(str::to_owned),
+        };
+    let token = token.map(|token| token.trim().to_owned());
+    match token {
+        Some(token) if token.len() < 16 => {
+            bail!(
+                "the access token has {} characters and needs 16 or more; make one with: openssl rand -hex 32",
+                token.len()
+            )
+        }
+        token => Ok(token),
+    }
+}
+
+/// Others than this machine may only knock where a token is asked for.
+fn loopback_or_token(config: &NodeConfig) -> Result<()> {
+    let address = config.listen.address;
+    if !address.ip().is_loopback() && config.access_token.is_none() {
+        bail!(
+            "{address} can be reached from other machines, and no access token is set\n\
+             Pass --access-token-file FILE (or set MESH_AGENTS_ACCESS_TOKEN), or listen on 127.0.0.1."
+        );
+    }
+    Ok(())
+}
