@@ -166,11 +166,9 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
         .message()
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split('`').next());
-    if let Some(unknown) = unknown {
-        if let Some(near) = nearest(unknown, KEYS.iter().copied()) {
-            // A String takes every write.
-            let _infallible = write!(message, "\nDid you mean {near}?");
-        }
+    if let Some(near) = unknown.and_then(|unknown| nearest(unknown, KEYS.iter().copied())) {
+        // A String takes every write.
+        let _infallible = write!(message, "\nDid you mean {near}?");
     }
     message
 }
