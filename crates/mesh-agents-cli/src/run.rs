@@ -12,9 +12,6 @@ use crate::output::{Exit, Output};
 use crate::plugin;
 use crate::settings::Environment;
 
-/// An engine without work and front-ends leaves after this long.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(60);
-
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<Exit> {
     let Some(verb) = cli.verb else {
@@ -49,6 +46,10 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Serve(serve) => serve_node(&context, output, serve).await,
         Verb::Mcp => plugin::serve_stdio(&context).await,
         Verb::Engine { listen } => {
+            // In a session of its own: Ctrl-C on the verb that started it, or the end of that
+            // terminal, is not meant for it. It fails only for the leader of a process group, which
+            // is an engine somebody runs by hand in a terminal.
+            let _by_hand = rustix::process::setsid();
             let address = listen.or(context.settings.listen).unwrap_or(Listen::ENGINE);
             let config = NodeConfig {
                 listen: Listen {
@@ -57,7 +58,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
                 },
                 public_url: context.settings.public_url.clone(),
                 access_token: access_token(&context, None)?,
-                linger: Some(LINGER),
+                linger: Some(context.settings.linger),
                 own_mesh: false,
             };
             loopback_or_token(&config)?;
