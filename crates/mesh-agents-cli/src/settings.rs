@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
@@ -60,6 +62,10 @@ pub(crate) struct Settings {
     pub(crate) openai_url: Option<String>,
     /// File with the access token.
     pub(crate) access_token_file: Option<PathBuf>,
+    /// How long an engine stays without work and front-ends.
+    pub(crate) linger: Duration,
+    /// How long a harness may take to answer `initialize`; the bridge's own patience when unset.
+    pub(crate) harness_start: Option<Duration>,
 }
 
 /// The keys of `agents.toml`.
@@ -73,7 +79,13 @@ struct File {
     api_url: Option<String>,
     openai_url: Option<String>,
     access_token_file: Option<PathBuf>,
+    linger_seconds: Option<u32>,
+    harness_start_seconds: Option<NonZeroU32>,
 }
+
+/// An engine without work and front-ends leaves after this long: a person who types one verb after
+/// the other keeps it warm, and nothing stays in memory for the night.
+const LINGER: u32 = 60;
 
 /// The keys, for the nearest to a typo.
 const KEYS: &[&str] = &[
@@ -83,6 +95,8 @@ const KEYS: &[&str] = &[
     "api_url",
     "openai_url",
     "access_token_file",
+    "linger_seconds",
+    "harness_start_seconds",
 ];
 
 impl Settings {
@@ -121,6 +135,10 @@ impl Settings {
             api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
             access_token_file: file.access_token_file,
+            linger: Duration::from_secs(file.linger_seconds.unwrap_or(LINGER).into()),
+            harness_start: file
+                .harness_start_seconds
+                .map(|seconds| Duration::from_secs(seconds.get().into())),
             data_dir,
             layout,
         })
