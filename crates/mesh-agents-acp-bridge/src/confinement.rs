@@ -93,6 +93,7 @@ pub(crate) fn grants(
             let mut read: BTreeSet<PathBuf> = SYSTEM.map(PathBuf::from).into();
             read.insert(own.run.to_path_buf());
             read.insert(own.agent.to_path_buf());
+            read.insert(plan.program.clone());
             // What a program reads to be itself is found by rule, so it never reaches too far.
             let plan = plan.read.iter();
             read.extend(

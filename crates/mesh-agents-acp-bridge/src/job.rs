@@ -160,7 +160,7 @@ impl Job {
         let how = match launched.guard.exit() {
             Some(Exit::Code(code)) => format!("left with exit status {code}"),
             Some(Exit::Signal(signal)) => format!("was ended by signal {signal}"),
-            None => "closed its output".to_owned(),
+            None => "closed its input or output".to_owned(),
         };
         let tail = launched.stderr.reason();
         let hint = launched

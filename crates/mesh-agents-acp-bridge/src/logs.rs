@@ -74,9 +74,8 @@ impl WireLog {
         Ok(Self { file, secret })
     }
 
-    /// Writes one line as `{"from":"us"|"harness","line":…}`; a line that is no JSON object is
-    /// written as text.
-    pub(crate) fn write(&self, from: From, line: &str) {
+    /// Writes one line as `{"from":"us"|"harness","line":…}`; a line that is no JSON as text.
+    pub(crate) fn write(&self, from: From, line: &str, is_json: bool) {
         let from = match from {
             From::Us => "us",
             From::Harness => "harness",
@@ -87,7 +86,7 @@ impl WireLog {
             .filter(|secret| line.contains(secret.as_str()))
             .map(|secret| line.replace(secret, "…"));
         let line = hidden.as_deref().unwrap_or(line);
-        let entry = if line.starts_with('{') {
+        let entry = if is_json {
             format!("{{\"from\":\"{from}\",\"line\":{line}}}\n")
         } else {
             format!("{}\n", serde_json::json!({ "from": from, "line": line }))
@@ -152,4 +151,52 @@ impl Stderr {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while holding one of these leaves at worst half a log line.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(said: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let stderr = Stderr::create(&dir.path().join("log")).unwrap();
+        lock(&stderr.tail).extend(said.bytes());
+        stderr.reason()
+    }
+
+    #[test]
+    fn a_reason_is_whole_lines_of_the_end() {
+        assert_eq!(reason(" \n"), None);
+        assert_eq!(reason("one\ntwo\n").as_deref(), Some("one\ntwo"));
+        let long = "über\n".repeat(5_000);
+        let cut = reason(&long).unwrap();
+        assert!(
+            cut.len() <= REASON_BYTES && cut.starts_with("über\n"),
+            "{cut}"
+        );
+        let line = "ü".repeat(5_000);
+        assert!(line.ends_with(&reason(&line).unwrap()));
+    }
+
+    #[test]
+    fn a_log_stops_growing_and_stays_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = WireLog::create(&path, Some("secret".to_owned())).unwrap();
+        log.write(From::Us, "{\"a\":\"secret\"}", true);
+        log.write(From::Harness, "{broken", false);
+        lock(&log.file).room = 10;
+        log.write(From::Us, "{\"too\":\"long\"}", true);
+        log.write(From::Us, "{}", true);
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[0]["line"]["a"], "…");
+        assert_eq!(lines[1]["line"], "{broken");
+        assert_eq!(lines[2]["log"], "full");
+    }
 }

@@ -5,6 +5,7 @@
 //! and no faster than the engine takes them, and so that kinds nobody knows yet do no harm.
 
 mod feed;
+mod grant;
 mod permission;
 mod prompt;
 mod transport;
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Timeouts;
 use crate::plan::{LaunchPlan, McpSupport};
 use crate::verdict::SessionEnd;
+
+use grant::Grant;
 
 pub(crate) use feed::Feed;
 pub(crate) use transport::{Incoming, read_lines};
@@ -69,10 +72,11 @@ impl From<Failure> for Broken {
 impl Session<'_> {
     /// Holds the session to its end. Stdin is closed when this returns.
     pub(crate) async fn hold(&self, stdin: pipe::Sender, incoming: Incoming) -> SessionEnd {
-        let sink = transport::sink(stdin, self.feed.log());
+        let sink = transport::sink(stdin, Arc::clone(self.feed));
         let lines = Lines::new(sink, incoming.into_stream());
         let policy = permission::Policy {
             approval: self.spec.agent.policy.approval,
+            grant: self.grant(),
             cancel: self.cancel.clone(),
             feed: Arc::clone(self.feed),
         };
@@ -108,6 +112,16 @@ impl Session<'_> {
             Some(failure) if end == SessionEnd::Gone => SessionEnd::Failed(failure.clone()),
             _ => end,
         }
+    }
+
+    /// What the harness may touch without a question: the files of its run.
+    fn grant(&self) -> Grant {
+        let (dirs, policy) = (&self.spec.dirs, &self.spec.agent.policy);
+        let mut write = vec![self.workspace.to_path_buf(), dirs.artifacts()];
+        write.extend(policy.write.iter().cloned());
+        let mut read = vec![dirs.root.clone(), self.spec.agent.dir.clone()];
+        read.extend(policy.read.iter().cloned());
+        Grant { write, read }
     }
 
     /// Over when the session has ended, or was cancelled, and the SDK has still not wound up.
@@ -182,18 +196,17 @@ impl Session<'_> {
             "clientInfo": { "name": "mesh-agents", "version": env!("CARGO_PKG_VERSION") },
         });
         let answer = timeout(limit, request(cx, "initialize", params)).await;
-        let answer =
-            answer.map_err(|_| self.silent("initialize", "initialize_timeout", limit))??;
-        match answer.get("protocolVersion").and_then(Value::as_u64) {
-            Some(PROTOCOL_VERSION) => Ok(answer),
-            other => Err(Failure::new(
-                "acp_version",
-                format!(
-                    "the harness answered initialize with protocol version {other:?}; this program speaks {PROTOCOL_VERSION}: install a version of the harness that does"
-                ),
-            )
-            .into()),
-        }
+        let answer = answer.map_err(|_| self.silent("initialize", "initialize_timeout", limit))?;
+        // The SDK checks the version of the answer; only its words tell that from other errors.
+        answer.map_err(|broken| match broken {
+            Broken::Failed(failure) if failure.message.contains("protocol version") => {
+                let cause = failure.message;
+                let next =
+                    format!("install a version of the harness that speaks ACP {PROTOCOL_VERSION}");
+                Failure::new("acp_version", format!("{cause}; {next}")).into()
+            }
+            other => other,
+        })
     }
 
     async fn open(&self, cx: &ConnectionTo<Agent>, agent: &Value) -> Result<String, Broken> {

@@ -4,6 +4,7 @@ mod parent;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -48,8 +49,13 @@ pub(crate) async fn serve_host(context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// A copy of the plugin that the host starts for one `mesh-llm agents …` looks just like the one it
+/// keeps (host-contract T20) and is gone before this; it must not start an engine to list files.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Keeps the engine running while the host does, and tells it where the host is.
 async fn keep_engine(frontend: &Frontend) {
+    tokio::time::sleep(SETTLED).await;
     let report = tokio::sync::Notify::new();
     let stay = frontend.stay_attached(|| report.notify_one());
     let tell = async {

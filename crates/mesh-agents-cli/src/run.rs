@@ -49,6 +49,9 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Serve(serve) => serve_node(&context, output, serve).await,
         Verb::Mcp => plugin::serve_stdio(&context).await,
         Verb::Engine { listen } => {
+            // Out of the terminal's session: a Ctrl-C there is not meant for the engine. It fails
+            // where somebody runs this verb by hand, and then the Ctrl-C is meant for it.
+            let _by_hand = rustix::process::setsid();
             let address = listen.or(context.settings.listen).unwrap_or(Listen::ENGINE);
             let config = NodeConfig {
                 listen: Listen {
@@ -136,6 +139,7 @@ async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Res
         own_mesh: true,
     };
     loopback_or_token(&config)?;
+    engine::relieve(context).await?;
     let node = Node::start(context, config).await?;
     output.say(&format!("ready {}", node.base_url()));
     node.run_to_end().await?;

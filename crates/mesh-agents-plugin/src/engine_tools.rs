@@ -25,9 +25,9 @@ use mesh_agents_tasks::TaskEngine;
 use serde::Serialize;
 
 use crate::backend::{CallMeta, ToolBackend};
-use crate::nearest::nearest;
 use crate::tool::results::ProblemLine;
 use crate::tool::{ToolName, UnknownTool};
+use mesh_agents_core::near::nearest;
 
 /// What is wrong with agent directories at the moment.
 pub type Problems = Arc<dyn Fn() -> Vec<ProblemLine> + Send + Sync>;
@@ -141,3 +141,6 @@ fn internal(error: &dyn fmt::Display) -> Refusal {
         format!("the result could not be written: {error}"),
     )
 }
+
+#[cfg(test)]
+mod tests;

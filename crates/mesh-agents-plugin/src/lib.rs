@@ -13,6 +13,5 @@ pub mod guard;
 pub mod host;
 pub mod mcp;
 mod mint;
-mod nearest;
 pub mod socket;
 pub mod tool;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::nearest::nearest;
+use mesh_agents_core::near::nearest;
 pub use summary::one_line;
 
 /// A tool's name.

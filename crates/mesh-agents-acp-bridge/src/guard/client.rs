@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::fds;
@@ -20,6 +21,9 @@ use crate::platform::{self, Swept};
 
 /// Orders a guard can have waiting: `finish`, then `stop`. More are never given.
 const ORDERS: usize = 2;
+/// How much longer than its own steps a guard may take to stop, before it counts as stuck (stopped
+/// by a signal, say) and is replaced by ourselves.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The harness's stdin, stdout and stderr, our ends.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl Guard {
             tell,
             run_id: launch.harness.run_id.clone(),
             sweep: Duration::from_millis(launch.grace.sweep),
+            patience: Duration::from_millis(launch.grace.stop_term + launch.grace.sweep) + PATIENCE,
         };
         tracker.spawn(listener.run(ordered));
         let guard = Self {
@@ -177,6 +182,8 @@ struct Listener {
     tell: watch::Sender<Known>,
     run_id: String,
     sweep: Duration,
+    /// How long the guard may take to end everything once it was told to stop.
+    patience: Duration,
 }
 
 impl Listener {
@@ -187,10 +194,12 @@ impl Listener {
             tell,
             run_id,
             sweep,
+            patience,
         } = self;
         let (reading, mut writing) = socket.into_split();
         let mut lines = BufReader::new(reading).lines();
         let mut swept = None;
+        let mut overdue = None;
         loop {
             tokio::select! {
                 line = lines.next_line() => match line {
@@ -198,6 +207,9 @@ impl Listener {
                     Ok(None) | Err(_) => break,
                 },
                 order = ordered.recv(), if !ordered.is_closed() || !ordered.is_empty() => {
+                    if order != Some(Order::Finish) {
+                        overdue = overdue.or(Some(Instant::now() + patience));
+                    }
                     let told = match order {
                         Some(order) => match wire::line(&order) {
                             Ok(line) => writing.write_all(&line).await,
@@ -208,6 +220,11 @@ impl Listener {
                     };
                     // A guard that cannot hear is dead or dying, which the reading side sees.
                     let _ = told;
+                }
+                () = reached(overdue), if overdue.is_some() => {
+                    // Its death ends the harness, and closes the socket, which is seen above.
+                    let _ = child.start_kill();
+                    overdue = None;
                 }
             }
         }
@@ -221,6 +238,12 @@ impl Listener {
         // It has closed its socket, so it is about to leave; this only takes it off the table.
         let _ = child.wait().await;
         tell.send_modify(|known| known.over = Some(over));
+    }
+}
+
+async fn reached(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment).await;
     }
 }
 

@@ -9,12 +9,15 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
+use super::grant::Grant;
 
 /// How a harness's requests are answered.
 #[derive(Debug)]
 pub(super) struct Policy {
-    /// What is said to permissions.
+    /// What is said to permissions beyond the grant.
     pub(super) approval: Approval,
+    /// What the run may touch anyway.
+    pub(super) grant: Grant,
     /// Once cancelled, every permission is.
     pub(super) cancel: CancellationToken,
     /// Where decisions are noted.
@@ -30,9 +33,17 @@ impl Policy {
     ) -> Result<(), Error> {
         match request.method() {
             "session/request_permission" => {
-                let cancelled = self.cancel.is_cancelled();
-                let choice = choose(request.params(), self.approval, cancelled);
-                let text = choice.told(request.params(), self.approval);
+                let params = request.params();
+                let call = params.get("toolCall");
+                let granted = call.is_some_and(|call| self.grant.covers(call));
+                let allow = granted || self.approval == Approval::Auto;
+                let choice = choose(params, allow, self.cancel.is_cancelled());
+                let because = match (granted, self.approval) {
+                    (true, _) => "within its grant",
+                    (false, Approval::Deny) => "policy.approval = \"deny\"",
+                    (false, Approval::Auto) => "policy.approval = \"auto\"",
+                };
+                let text = choice.told(params, because);
                 responder.respond(choice.outcome())?;
                 self.feed.note("permission", text).await;
                 Ok(())
@@ -52,11 +63,8 @@ enum Choice {
 
 /// Chooses by the *kind* of an option: ids, names and order differ between harnesses (acp.md §1).
 /// A kind that would hold for later requests too is never chosen.
-fn choose(params: &Value, approval: Approval, cancelled: bool) -> Choice {
-    let kind = match approval {
-        Approval::Deny => "reject_once",
-        Approval::Auto => "allow_once",
-    };
+fn choose(params: &Value, allow: bool, cancelled: bool) -> Choice {
+    let kind = if allow { "allow_once" } else { "reject_once" };
     let options = params.get("options").and_then(Value::as_array);
     let option = options
         .into_iter()
@@ -82,21 +90,17 @@ impl Choice {
         }
     }
 
-    fn told(&self, params: &Value, approval: Approval) -> String {
+    fn told(&self, params: &Value, because: &str) -> String {
         let call = params.get("toolCall");
         let word = |key| call?.get(key)?.as_str();
         let what = word("title").or(word("kind")).or(word("toolCallId"));
         // A title can be a whole shell script.
         let what: String = what.unwrap_or("something").chars().take(200).collect();
-        let policy = match approval {
-            Approval::Deny => "deny",
-            Approval::Auto => "auto",
-        };
         let answer = match self {
             Self::Selected { kind, .. } => kind,
             Self::Cancelled => "cancelled",
         };
-        format!("the harness asked for {what}; answered {answer} (policy.approval = \"{policy}\")")
+        format!("the harness asked for {what}; answered {answer} ({because})")
     }
 }
 
@@ -112,8 +116,8 @@ mod tests {
         json!({ "toolCall": { "toolCallId": "t", "title": null }, "options": options })
     }
 
-    fn chosen(kinds: &[&str], approval: Approval, cancelled: bool) -> Option<String> {
-        match choose(&request(kinds), approval, cancelled) {
+    fn chosen(kinds: &[&str], allow: bool, cancelled: bool) -> Option<String> {
+        match choose(&request(kinds), allow, cancelled) {
             Choice::Selected { option, .. } => Some(option),
             Choice::Cancelled => None,
         }
@@ -123,32 +127,26 @@ mod tests {
     fn an_option_is_chosen_by_kind_and_never_for_later() {
         let all = ["allow_always", "reject_always", "reject_once", "allow_once"];
         assert_eq!(
-            chosen(&all, Approval::Deny, false).as_deref(),
+            chosen(&all, false, false).as_deref(),
             Some("id-reject_once")
         );
-        assert_eq!(
-            chosen(&all, Approval::Auto, false).as_deref(),
-            Some("id-allow_once")
-        );
-        assert_eq!(chosen(&all[..2], Approval::Deny, false), None);
-        assert_eq!(chosen(&all[..2], Approval::Auto, false), None);
-        assert_eq!(chosen(&["bless"], Approval::Auto, false), None);
+        assert_eq!(chosen(&all, true, false).as_deref(), Some("id-allow_once"));
+        assert_eq!(chosen(&all[..2], false, false), None);
+        assert_eq!(chosen(&all[..2], true, false), None);
+        assert_eq!(chosen(&["bless"], true, false), None);
     }
 
     #[test]
     fn after_a_cancel_nothing_is_granted() {
-        assert_eq!(chosen(&["allow_once"], Approval::Auto, true), None);
+        assert_eq!(chosen(&["allow_once"], true, true), None);
     }
 
     #[test]
     fn a_request_without_anything_is_answered_too() {
-        assert_eq!(
-            choose(&Value::Null, Approval::Auto, false),
-            Choice::Cancelled
-        );
+        assert_eq!(choose(&Value::Null, true, false), Choice::Cancelled);
         assert!(
             Choice::Cancelled
-                .told(&Value::Null, Approval::Auto)
+                .told(&Value::Null, "")
                 .contains("something")
         );
     }

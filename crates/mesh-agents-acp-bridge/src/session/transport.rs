@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use super::feed::Feed;
-use crate::logs::{From, WireLog};
+use crate::logs::From;
 
 /// Longest line taken from a harness. The longest seen was 134 KiB; an image in base64 fits.
 const LINE_BYTES: usize = 32 * 1024 * 1024;
@@ -112,11 +112,11 @@ async fn take_line(bytes: &[u8], feed: &Feed, lines: &mpsc::Sender<String>) {
     if text.is_empty() {
         return;
     }
-    feed.log().write(From::Harness, text);
     let message = text
         .starts_with('{')
         .then(|| serde_json::from_str::<Envelope<'_>>(text).ok())
         .flatten();
+    feed.log().write(From::Harness, text, message.is_some());
     let Some(message) = message else {
         feed.junk_line();
         return;
@@ -138,17 +138,22 @@ async fn take_line(bytes: &[u8], feed: &Feed, lines: &mpsc::Sender<String>) {
 }
 
 /// Writes lines to the harness's stdin and the log. Dropping it closes stdin.
+///
+/// It never fails: a harness that closed its stdin is gone, which is for the processes to explain,
+/// and not an error of the SDK's that looks like one of the harness's.
 pub(super) fn sink(
     stdin: pipe::Sender,
-    log: Arc<WireLog>,
+    feed: Arc<Feed>,
 ) -> impl Sink<String, Error = io::Error> + Send + 'static {
     futures::sink::unfold(stdin, move |mut stdin, line: String| {
-        let log = Arc::clone(&log);
+        let feed = Arc::clone(&feed);
         async move {
-            log.write(From::Us, &line);
+            feed.log().write(From::Us, &line, true);
             let mut bytes = line.into_bytes();
             bytes.push(b'\n');
-            stdin.write_all(&bytes).await?;
+            if stdin.write_all(&bytes).await.is_err() {
+                feed.end();
+            }
             Ok(stdin)
         }
     })

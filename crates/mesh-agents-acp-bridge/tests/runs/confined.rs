@@ -47,6 +47,9 @@ async fn a_harness_in_its_workspace_reads_nothing_of_the_owners() {
     for canary in &canaries {
         prompt.push_str(&format!("script: read {canary}\nscript: sh cat {canary}\n"));
     }
+    // Nor what the engine was started with.
+    let engine = std::process::id();
+    prompt.push_str(&format!("script: read /proc/{engine}/environ\n"));
     prompt.push_str("script: read $TASK_PROMPT_PATH\nscript: write $TASK_ARTIFACTS_DIR/a.md x");
     let agent = confined(&world, Filesystem::Workspace);
     let events = world.run_agent(agent, &prompt).await;
@@ -54,6 +57,11 @@ async fn a_harness_in_its_workspace_reads_nothing_of_the_owners() {
     // Its own prompt can be read, so reading as such works; what it wrote arrives.
     assert!(events.text().contains("script: read"), "{}", events.text());
     assert!(!events.text().contains("canary-sings"), "{}", events.text());
+    assert!(
+        !events.text().contains("CARGO_MANIFEST_DIR="),
+        "{}",
+        events.text()
+    );
     assert_eq!(events.artifacts()[0], ("a.md", true));
 }
 

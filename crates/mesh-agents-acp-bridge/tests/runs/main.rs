@@ -1,4 +1,12 @@
 //! Whole runs against the scripted ACP agent: real processes, real pipes, a real guard.
+//! On Linux, whose `/proc` tells what became of the processes.
+
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail the test"
+)]
 
 mod command;
 mod confined;

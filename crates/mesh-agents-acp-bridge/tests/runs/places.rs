@@ -33,7 +33,7 @@ async fn a_temporary_workspace_is_kept_as_the_agent_says() {
         let events = world.run_spec(spec).await;
         let left = world.left_in_tmp();
         if kept {
-            assert_eq!(left, [name.clone()], "{keep:?}");
+            assert_eq!(left, std::slice::from_ref(&name), "{keep:?}");
             let dir = world.tmp().join(&name);
             assert_eq!(names(&dir), ["left.txt"]);
             let mode = fs::metadata(&dir).unwrap().permissions().mode();

@@ -31,6 +31,26 @@ async fn permissions_are_answered_by_kind_and_noted() {
         events.text()
     );
 
+    // What lies within the grant needs no approval; the same a step outside does.
+    for (name, answer) in [
+        ("$TASK_ARTIFACTS_DIR", "allow_once"),
+        ("/etc", "reject_once"),
+    ] {
+        let spec = world.spec(world.agent(), "");
+        let dir = spec.dirs.artifacts();
+        let name = name.replace("$TASK_ARTIFACTS_DIR", dir.to_str().unwrap());
+        let call = format!("{{\"kind\":\"edit\",\"locations\":[{{\"path\":\"{name}/a.md\"}}]}}");
+        let mut spec = spec;
+        spec.prompt = format!("script: {{\"ask\":{{\"tool_call\":{call}}}}}");
+        let events = world.run_spec(spec).await;
+        let wanted = format!("permission: selected {answer}");
+        assert!(
+            events.text().starts_with(&wanted),
+            "{name}: {}",
+            events.text()
+        );
+    }
+
     // Never an answer that would hold for later requests too.
     let events = world.run("script: ask allow_always reject_always").await;
     assert!(
@@ -224,4 +244,15 @@ async fn the_environment_is_exactly_the_promised_one() {
         .collect();
     found.sort();
     assert_eq!(found, wanted);
+}
+
+#[tokio::test]
+async fn a_harness_holds_nothing_of_ours_but_its_three_pipes() {
+    let world = World::new();
+    // What it was given open it passes on to its children, and so do we: some may be our parent's.
+    let list = "ls /proc/self/fd";
+    let ours = std::process::Command::new("sh").args(["-c", list]).output();
+    let ours = String::from_utf8(ours.unwrap().stdout).unwrap();
+    let events = world.run(&format!("script: sh {list}")).await;
+    assert_eq!(events.text(), format!("exit 0\n{ours}"));
 }

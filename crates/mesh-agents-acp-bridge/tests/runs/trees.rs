@@ -64,9 +64,9 @@ async fn guard_of(run: &mut Run) -> ProcessRef {
     .await
 }
 
-fn kill(pid: u32) {
+fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn the_death_of_the_guard_ends_every_process_and_interrupts_the_run() {
     let mut run = bridge.start(spec);
     let guard = guard_of(&mut run).await;
     let pids = escaped(file).await;
-    kill(guard.pid);
+    signal(guard.pid, Signal::KILL);
     let events = Events::collect(run).await;
     let left: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
     assert_eq!(left, Vec::<&u32>::new());
@@ -143,6 +143,41 @@ async fn the_death_of_the_guard_ends_every_process_and_interrupts_the_run() {
         "{:?}",
         events.outcome()
     );
+    within(bridge.drain()).await;
+}
+
+#[tokio::test]
+async fn a_guard_that_is_stuck_does_not_save_anybody() {
+    let world = World::new();
+    let bridge = world.bridge();
+    let spec = world.spec(world.agent(), ESCAPES);
+    let file = spec.dirs.artifacts().join("pids");
+    let mut run = bridge.start(spec);
+    let guard = guard_of(&mut run).await;
+    let pids = escaped(file).await;
+    signal(guard.pid, Signal::STOP);
+    run.control.cancel();
+    let events = Events::collect(run).await;
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+    assert_eq!(events.outcome(), &Outcome::Canceled);
+    within(bridge.drain()).await;
+    assert!(!bridge.alive(&guard));
+}
+
+#[tokio::test]
+async fn a_cancel_does_not_wait_for_whoever_reads_the_events() {
+    let world = World::new();
+    let bridge = world.bridge();
+    let prompt = format!("script: burst 20000\n{ESCAPES}");
+    let spec = world.spec(
+        world.agent(),
+        &prompt.replace("burst", "text x\nscript: burst"),
+    );
+    let run = bridge.start(spec);
+    // Nobody reads: the harness waits, and 256 events and two pipes are all that is held for it.
+    run.control.cancel();
+    let events = Events::collect(run).await;
+    assert_eq!(events.outcome(), &Outcome::Canceled);
     within(bridge.drain()).await;
 }
 

@@ -93,3 +93,23 @@ pub(crate) async fn stop(context: &Context, output: &mut Output, now: bool) -> R
     })?;
     Ok(Exit::Done)
 }
+
+/// Has an engine that nobody needs make room for a node in the foreground. One that works or has
+/// clients stays, and the node's start says who has the directory.
+pub(crate) async fn relieve(context: &Context) -> Result<()> {
+    /// An idle engine leaves in a moment.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let frontend = client::frontend(context)?;
+    let Some(engine) = frontend.running().await else {
+        return Ok(());
+    };
+    if engine.running > 0 || engine.frontends > 0 {
+        return Ok(());
+    }
+    frontend.stop(false).await?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while frontend.running().await.is_some() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}

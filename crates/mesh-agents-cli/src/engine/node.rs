@@ -281,7 +281,7 @@ async fn told_now(wanted: &mut watch::Receiver<Option<bool>>) {
 async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
     if wanted.changed().await.is_err() {
         // The sender lives in the control this node holds.
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

@@ -118,9 +118,10 @@ fn no_data(artifact: &ArtifactId, error: &NoData) -> Refusal {
         NoData::NotJson(_) => {
             Refusal::new(Code::ArtifactKind, said).hint("view_text_artifact reads it as text.")
         }
-        NoData::Nowhere { .. } | NoData::NoArray(_) | NoData::PastEnd { .. } => {
-            Refusal::new(Code::InvalidArgument, said)
-                .hint("Without pointer, the whole is shown or the keys it has.")
-        }
+        NoData::Nowhere { .. } => Refusal::new(Code::InvalidArgument, said)
+            .hint("Without pointer, the whole is shown or the keys it has."),
+        NoData::NoArray(_) => Refusal::new(Code::InvalidArgument, said)
+            .hint("Leave them out, or let pointer lead to an array."),
+        NoData::PastEnd { .. } => Refusal::new(Code::InvalidArgument, said),
     }
 }

@@ -8,7 +8,7 @@ use mesh_agents_core::json::JsonText;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::nearest::nearest;
+use mesh_agents_core::near::nearest;
 
 /// Bytes of keys named in a stand-in; more are counted only.
 const KEYS_BYTES: usize = 8 * 1024;
@@ -224,7 +224,7 @@ fn no_member(key: &str, members: &[(String, &RawValue)]) -> String {
             "the object has no such key; did you mean {:?}?",
             near.chars().take(80).collect::<String>()
         ),
-        None => format!("the object has {} keys and not this one", members.len()),
+        None => format!("the object has no such key (keys: {})", members.len()),
     }
 }
 
@@ -290,7 +290,7 @@ mod tests {
         pointer "/findings/3" leads nowhere: there is an array of 3 elements, counted from 0
         pointer "/findings/01" leads nowhere: there is an array of 3 elements, counted from 0
         pointer "/findings/0/n/x" leads nowhere: there is a number
-        pointer "/zzz" leads nowhere: the object has 3 keys and not this one
+        pointer "/zzz" leads nowhere: the object has no such key (keys: 3)
         "#);
     }
 

@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-fn call(name: &'static str, args: serde_json::Value) -> CallToolRequestParams {
+fn call(name: &'static str, args: &serde_json::Value) -> CallToolRequestParams {
     CallToolRequestParams::new(name).with_arguments(args.as_object().unwrap().clone())
 }
 
@@ -93,10 +93,7 @@ async fn a_client_lists_and_calls_the_tools() {
     );
 
     let args = serde_json::json!({"agent_id": "a", "metadata": {"n": 9_007_199_254_740_993_u64}});
-    let answer = client
-        .call_tool(call("send_message", args.clone()))
-        .await
-        .unwrap();
+    let answer = client.call_tool(call("send_message", &args)).await.unwrap();
     assert_eq!(answer.is_error, Some(false));
     let structured = answer.structured_content.unwrap();
     assert_eq!(structured["args"], args, "arguments and results pass whole");
@@ -115,7 +112,7 @@ async fn a_refusal_is_an_error_of_the_tool_in_plain_text() {
     }));
     let client = node.client("localhost:1", &[]).await.unwrap();
     let answer = client
-        .call_tool(call("get_agent", serde_json::json!({"agent_id": "b"})))
+        .call_tool(call("get_agent", &serde_json::json!({"agent_id": "b"})))
         .await
         .unwrap();
     assert_eq!(answer.is_error, Some(true));
@@ -123,7 +120,7 @@ async fn a_refusal_is_an_error_of_the_tool_in_plain_text() {
     let text = answer.content[0].as_text().unwrap().text.as_str();
     assert_eq!(text, "agent_not_found: no agent \"b\"\nDid you mean a?");
     let unknown = client
-        .call_tool(call("get_agnet", serde_json::json!({})))
+        .call_tool(call("get_agnet", &serde_json::json!({})))
         .await;
     assert!(
         unknown
@@ -144,7 +141,7 @@ async fn a_token_makes_the_caller_its_task_for_each_request() {
         .await
         .unwrap();
     client
-        .call_tool(call("get_agents", serde_json::json!({})))
+        .call_tool(call("get_agents", &serde_json::json!({})))
         .await
         .unwrap();
     let (meta, ..) = node.backend.asked().remove(0);
@@ -180,7 +177,7 @@ async fn stdio_serves_the_person_at_this_machine_and_ends_with_its_client() {
     let calling = async {
         let client = ().serve(tokio::io::split(near)).await.unwrap();
         let answer = client
-            .call_tool(call("list_tasks", serde_json::json!({})))
+            .call_tool(call("list_tasks", &serde_json::json!({})))
             .await;
         assert_eq!(answer.unwrap().is_error, Some(false));
         client.cancel().await.unwrap();

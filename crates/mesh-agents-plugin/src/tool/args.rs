@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ToolName, schema};
-use crate::nearest::nearest;
+use mesh_agents_core::near::nearest;
 
 /// Entries of a page when the caller does not say.
 pub const PAGE: u32 = 20;

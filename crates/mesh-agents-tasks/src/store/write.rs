@@ -179,7 +179,8 @@ mod tests {
             Err::<(), _>(StoreError::Stale)
         });
         let (a, half, b) = tokio::join!(writer.write(insert(1)), half, writer.write(insert(2)));
-        (a.unwrap(), b.unwrap());
+        a.unwrap();
+        b.unwrap();
         assert!(matches!(half, Err(StoreError::Stale)));
         let sum: i64 = writer
             .write(|db| Ok(db.query_row("SELECT sum(x) FROM t", [], |row| row.get(0))?))

@@ -7,6 +7,8 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
 use crate::confinement::{ConfinementSupport, Grants, Reading};
 
 /// The least that counts as confined: before ABI 3 (Linux 6.2) any file could be truncated.
@@ -30,11 +32,30 @@ pub(crate) fn confinement_support() -> ConfinementSupport {
 
 /// Confines this process and all it will start. There is no way back.
 pub(crate) fn confine(grants: &Grants) -> Result<(), String> {
+    drop_powers().map_err(|error| format!("capabilities cannot be dropped: {error}"))?;
     match restrict(grants) {
         Ok(RulesetStatus::NotEnforced) => Err("the kernel enforced nothing".to_owned()),
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Gives up what lets an owner who is root (as in a container) reach around the confinement: the
+/// environment of any process is readable with `CAP_PERFMON`, whatever Landlock says. They stay
+/// dropped after `exec`, since confining sets `no_new_privs`.
+fn drop_powers() -> rustix::io::Result<()> {
+    let powers = CapabilitySet::SYS_ADMIN
+        | CapabilitySet::PERFMON
+        | CapabilitySet::SYS_PTRACE
+        | CapabilitySet::SYS_MODULE
+        | CapabilitySet::SYS_RAWIO
+        | CapabilitySet::SYS_RESOURCE
+        | CapabilitySet::BPF;
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(powers);
+    sets.permitted.remove(powers);
+    sets.inheritable.remove(powers);
+    set_capabilities(None, sets)
 }
 
 fn restrict(grants: &Grants) -> Result<RulesetStatus, RulesetError> {

@@ -49,7 +49,11 @@ fn piece(id: &str, content: &[u8]) -> Piece {
 }
 
 fn said(n: usize, text: &str) -> Message {
-    let role = if n % 2 == 0 { Role::User } else { Role::Agent };
+    let role = if n.is_multiple_of(2) {
+        Role::User
+    } else {
+        Role::Agent
+    };
     Message::text(format!("m{n}").parse().unwrap(), role, text)
 }
 

@@ -1,0 +1,545 @@
+//! The tools over a real task engine whose runs do what their message says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::testing::definition;
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::ids::QuestionId;
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::limits::RESULT_BYTES;
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::run::{
+    Answer, ArtifactSource, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec,
+    Runner,
+};
+use mesh_agents_tasks::{Agents, EngineConfig};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::backend::Surface;
+use crate::tool::table;
+
+#[derive(Debug)]
+struct Noon;
+impl Clock for Noon {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(1_700_000_000_000)
+    }
+}
+
+/// Runs what the message says: each line `NAME CHAR COUNT` is an artifact, `hang` never ends, `answer
+/// COUNT` makes the answer that long.
+#[derive(Debug)]
+struct Lines;
+
+struct Nothing;
+impl RunControl for Nothing {
+    fn answer(&self, _: &QuestionId, _: Answer) {}
+    fn cancel(&self) {}
+}
+
+impl Runner for Lines {
+    fn start(&self, spec: RunSpec) -> Run {
+        let mut events = Vec::new();
+        let mut answer = "Done".to_owned();
+        let mut hang = false;
+        for line in spec.prompt.lines() {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["hang"] => hang = true,
+                ["answer", count] => answer = "ä".repeat(count.parse().unwrap()),
+                [name, char, count] => {
+                    events.push(artifact(name, &char.repeat(count.parse().unwrap())));
+                }
+                ["json", text] => events.push(artifact("findings.json", text)),
+                ["bytes"] => events.push(binary(&spec)),
+                _ => {}
+            }
+        }
+        events.push(RunEvent::Text(answer.clone()));
+        let ended = (!hang).then_some(RunEvent::Ended(Outcome::Completed { answer }));
+        let first = futures::stream::iter(events.into_iter().chain(ended));
+        let events = match hang {
+            true => first.chain(futures::stream::pending()).boxed(),
+            false => first.boxed(),
+        };
+        Run {
+            events,
+            control: Arc::new(Nothing),
+        }
+    }
+
+    fn alive(&self, _: &ProcessRef) -> bool {
+        false
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        (agent.id.as_str() == "broken").then(|| "opencode is not on PATH".to_owned())
+    }
+}
+
+fn artifact(name: &str, content: &str) -> RunEvent {
+    let json = name.ends_with(".json");
+    RunEvent::Artifact {
+        id: name.parse().unwrap(),
+        media_type: if json {
+            "application/json"
+        } else {
+            "text/markdown"
+        }
+        .into(),
+        source: ArtifactSource::Text(content.to_owned()),
+        complete: true,
+    }
+}
+
+fn binary(spec: &RunSpec) -> RunEvent {
+    let path = spec.dirs.root.with_extension("bin");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+    RunEvent::Artifact {
+        id: "shot.png".parse().unwrap(),
+        media_type: "image/png".into(),
+        source: ArtifactSource::File(path),
+        complete: true,
+    }
+}
+
+struct Bench {
+    tools: EngineTools,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn open(agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ready: BTreeMap<_, _> = agents
+            .into_iter()
+            .map(|one| (one.id.clone(), Arc::new(one)))
+            .collect();
+        let engine = TaskEngine::open(EngineConfig {
+            layout: Layout::new(dir.path()),
+            clock: Arc::new(Noon),
+            runner: Arc::new(Lines),
+            agents: Agents {
+                ready: Arc::new(ready),
+                broken: Arc::default(),
+            },
+            mesh: MeshEndpoints::default(),
+            tools_url: None,
+        });
+        let problem = |n: usize| ProblemLine {
+            file: format!("/agents/x{n}/runtime.toml"),
+            line: Some(3),
+            key: Some("runtime.typ".into()),
+            reason: "unknown key. ".repeat(60),
+            fix: Some("Did you mean type?".into()),
+        };
+        let tools = EngineTools {
+            engine: engine.await.unwrap(),
+            problems: Arc::new(move || (0..40).map(problem).collect()),
+            base: "http://127.0.0.1:3131".into(),
+            clock: Arc::new(Noon),
+        };
+        Self { tools, _dir: dir }
+    }
+
+    /// Calls a tool and holds its result against the table: its size and its shape.
+    async fn ask(&self, meta: CallMeta, tool: &str, args: Value) -> Result<Value, Refusal> {
+        let args = JsonText::of(&args).unwrap();
+        let result = self.tools.call(meta, tool, args).await?;
+        let bytes = result.as_str().len();
+        assert!(bytes <= RESULT_BYTES, "{tool}: {bytes} bytes");
+        let result: Value = result.read().unwrap();
+        let shown = table(std::time::Duration::ZERO);
+        let schema = shown.iter().find(|one| one.name.as_str() == tool).unwrap();
+        matches(&Value::Object(schema.output.clone()), &result, tool);
+        Ok(result)
+    }
+
+    async fn call(&self, tool: &str, args: Value) -> Result<Value, Refusal> {
+        self.ask(CallMeta::local(Surface::Http), tool, args).await
+    }
+
+    /// Sends a message and waits for the end of its task; returns the result and the task's id.
+    async fn done(&self, message: &str) -> (Value, String) {
+        let args = json!({"agent_id": "a", "message": message, "wait_seconds": 60});
+        let sent = self.call("send_message", args).await.unwrap();
+        assert_eq!(sent["state"], "completed", "{sent}");
+        let id = sent["task_id"].as_str().unwrap().to_owned();
+        (sent, id)
+    }
+
+    async fn refused(&self, tool: &str, args: Value) -> String {
+        self.call(tool, args).await.unwrap_err().to_string()
+    }
+}
+
+/// What a strict client checks: types, required members, and that no member is a surprise.
+fn matches(schema: &Value, value: &Value, at: &str) {
+    let is = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::Null => "null",
+    };
+    assert!(
+        schema["type"].is_null() || schema["type"] == is,
+        "{at} is {is}"
+    );
+    if let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object())
+    {
+        for (name, member) in members {
+            let property = properties
+                .get(name)
+                .unwrap_or_else(|| panic!("{at}/{name}"));
+            matches(property, member, &format!("{at}/{name}"));
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(
+                members.contains_key(name.as_str().unwrap()),
+                "{at} has no {name}"
+            );
+        }
+    }
+    for element in value.as_array().into_iter().flatten() {
+        matches(&schema["items"], element, at);
+    }
+}
+
+#[tokio::test]
+async fn work_is_given_waited_for_and_read() {
+    let bench = Bench::open([definition("a")]).await;
+    let text = r#"json {"findings":[{"line":9007199254740993}]}"#;
+    let (sent, id) = bench.done(&format!("summary.md s 5\n{text}")).await;
+    assert_eq!(sent["task"]["status"]["state"], "TASK_STATE_COMPLETED");
+    let artifacts = sent["task"]["artifacts"].as_array().unwrap();
+    let ids: Vec<_> = artifacts
+        .iter()
+        .map(|one| one["artifactId"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["summary.md", "findings.json", "response"]);
+    assert_eq!(
+        artifacts[1]["parts"][0]["data"]["findings"][0]["line"],
+        9_007_199_254_740_993_u64
+    );
+
+    let shown = bench
+        .call("get_task", json!({"task_id": id}))
+        .await
+        .unwrap();
+    assert_eq!(shown["task"]["history"].as_array().unwrap().len(), 2);
+    let last = shown["last_activity"].as_str().unwrap();
+    assert!(last.starts_with("2023-11-14T22:13:20."), "{last}");
+    let text = json!({"task_id": id, "artifact_id": "summary.md", "agent_id": "a"});
+    assert_eq!(
+        bench.call("view_text_artifact", text).await.unwrap()["text"],
+        "sssss"
+    );
+    let data = json!({"task_id": id, "artifact_id": "findings.json", "pointer": "/findings/0"});
+    assert_eq!(
+        bench.call("view_data_artifact", data).await.unwrap()["data"]["line"],
+        9_007_199_254_740_993_u64
+    );
+    let listed = bench
+        .call("list_tasks", json!({"state": "completed"}))
+        .await
+        .unwrap();
+    assert_eq!(listed["tasks"][0]["task_id"], id);
+    assert_eq!(listed["tasks"][0]["artifacts"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_parked_call_ends_at_the_cap_of_its_surface() {
+    let bench = Bench::open([definition("a")]).await;
+    let meta = CallMeta {
+        wait_cap: std::time::Duration::from_millis(30),
+        ..CallMeta::local(Surface::Host)
+    };
+    let args = json!({"agent_id": "a", "message": "hang", "wait_seconds": 100_000});
+    let sent = bench.ask(meta.clone(), "send_message", args).await.unwrap();
+    assert_eq!(sent["state"], "working");
+    let args = json!({"task_id": sent["task_id"], "wait_seconds": 100_000});
+    let shown = bench.ask(meta, "get_task", args).await.unwrap();
+    assert_eq!(shown["state"], "working");
+}
+
+#[tokio::test]
+async fn long_artifacts_are_paged_whole() {
+    let bench = Bench::open([definition("a")]).await;
+    let (sent, id) = bench.done("long.md ä€\u{1}\" 30000\nanswer 40000").await;
+    assert!(
+        sent["left_out"]
+            .as_str()
+            .unwrap()
+            .contains("view_text_artifact")
+    );
+    let mut read = String::new();
+    let mut offset = json!(0);
+    while !offset.is_null() {
+        let args = json!({"task_id": id, "artifact_id": "long.md", "offset": offset, "max_chars": 1_000_000});
+        let page = bench.call("view_text_artifact", args).await.unwrap();
+        assert_eq!(page["total_chars"], 120_000);
+        read.push_str(page["text"].as_str().unwrap());
+        offset = page["next_offset"].clone();
+    }
+    assert_eq!(read, "ä€\u{1}\"".repeat(30_000));
+}
+
+#[tokio::test]
+async fn lists_of_many_fit_and_their_pages_miss_nothing() {
+    let many = |n: usize| {
+        let mut agent = definition(&format!("agent-{n:03}"));
+        agent.card.description = "ä\u{202e}x".repeat(2_000);
+        agent.card.skills = (0..40)
+            .map(|n| mesh_agents_core::agent::Skill {
+                id: format!("skill-{n}"),
+                name: "n".repeat(300),
+                description: String::new(),
+                tags: vec!["t".repeat(300); 30],
+            })
+            .collect();
+        agent.enabled = n != 7;
+        agent
+    };
+    let bench = Bench::open((0..130).map(many).chain([definition("a")])).await;
+    let mut seen = BTreeSet::new();
+    let mut cursor = Value::Null;
+    loop {
+        let page = bench
+            .call("get_agents", json!({"cursor": cursor, "limit": 100}))
+            .await
+            .unwrap();
+        assert_eq!(
+            page["problems"].is_array(),
+            cursor.is_null(),
+            "problems are on the first page"
+        );
+        for agent in page["agents"].as_array().unwrap() {
+            assert!(seen.insert(agent["agent_id"].as_str().unwrap().to_owned()));
+        }
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 130, "all but the disabled one");
+
+    let message = format!(
+        "{}\n{}",
+        "ä\"".repeat(100),
+        (0..60)
+            .map(|n| format!("dir/{n}.md x 1\n"))
+            .collect::<String>()
+    );
+    let mut sent = BTreeSet::new();
+    for _ in 0..40 {
+        sent.insert(bench.done(&message).await.1);
+    }
+    let mut seen = BTreeSet::new();
+    let mut cursor = Value::Null;
+    loop {
+        let page = bench
+            .call("list_tasks", json!({"cursor": cursor, "limit": 100}))
+            .await
+            .unwrap();
+        for task in page["tasks"].as_array().unwrap() {
+            assert_eq!(
+                task["more_artifacts"], 41,
+                "60 files and the response, 20 listed"
+            );
+            assert!(seen.insert(task["task_id"].as_str().unwrap().to_owned()));
+        }
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(seen, sent);
+}
+
+#[tokio::test]
+async fn the_largest_card_fits_a_result() {
+    let mut agent = definition("a");
+    let filler = "x".repeat(mesh_agents_core::limits::CARD_BYTES - 40);
+    agent.card.json =
+        JsonText::parse(&format!(r#"{{"name":"a","description":"{filler}"}}"#)).unwrap();
+    let bench = Bench::open([agent]).await;
+    let shown = bench
+        .call("get_agent", json!({"agent_id": "a"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        shown["agent_card"]["supportedInterfaces"][0]["url"],
+        "http://127.0.0.1:3131/a2a/agents/a"
+    );
+    assert_eq!(
+        shown["runtime"]["workspace"],
+        json!({"mode": "temp_per_task", "keep": "on_failure"})
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_run_says_why() {
+    let bench = Bench::open([definition("broken")]).await;
+    let page = bench.call("get_agents", json!({})).await.unwrap();
+    assert_eq!(page["agents"][0]["state"], "unavailable");
+    assert_eq!(page["agents"][0]["reason"], "opencode is not on PATH");
+    let remote = bench
+        .call("get_agents", json!({"location": "remote"}))
+        .await
+        .unwrap();
+    assert_eq!(remote["agents"], json!([]));
+}
+
+#[tokio::test]
+async fn only_a_call_the_host_sends_again_is_the_same_task() {
+    let bench = Bench::open([definition("a")]).await;
+    let meta = |surface, instance: &str| CallMeta {
+        instance: Some(instance.to_owned()),
+        minted: true,
+        ..CallMeta::local(surface)
+    };
+    let send = async |surface, instance, key: &str| {
+        let args = json!({"agent_id": "a", "message": "hang", "message_id": key});
+        let sent = bench
+            .ask(meta(surface, instance), "send_message", args)
+            .await
+            .unwrap();
+        sent["task_id"].as_str().unwrap().to_owned()
+    };
+    let first = send(Surface::Host, "01A", "k1").await;
+    assert_eq!(
+        send(Surface::Host, "01A", "k1").await,
+        first,
+        "the same key"
+    );
+    assert_ne!(
+        send(Surface::Host, "01A", "k2").await,
+        first,
+        "the same process asks twice"
+    );
+    let again = send(Surface::Host, "01B", "k3").await;
+    assert_eq!(again, first, "the host's own re-send to the next process");
+    let stdio = send(Surface::Stdio, "01C", "k4").await;
+    assert_ne!(
+        send(Surface::Stdio, "01D", "k5").await,
+        stdio,
+        "two clients are two wishes"
+    );
+}
+
+#[tokio::test]
+async fn another_principal_sees_only_its_own() {
+    let bench = Bench::open([definition("a")]).await;
+    let (_, id) = bench.done("summary.md s 1").await;
+    let stranger = CallMeta {
+        caller: Caller {
+            principal: Principal::Token("ci".into()),
+            depth: None,
+        },
+        ..CallMeta::local(Surface::Http)
+    };
+    for (tool, args) in [
+        ("get_task", json!({"task_id": id})),
+        ("cancel_task", json!({"task_id": id})),
+        (
+            "view_text_artifact",
+            json!({"task_id": id, "artifact_id": "summary.md"}),
+        ),
+        (
+            "view_data_artifact",
+            json!({"task_id": id, "artifact_id": "summary.md"}),
+        ),
+    ] {
+        let refusal = bench.ask(stranger.clone(), tool, args).await.unwrap_err();
+        assert_eq!(refusal.code, Code::TaskNotFound, "{tool}");
+    }
+    let listed = bench.ask(stranger, "list_tasks", json!({})).await.unwrap();
+    assert_eq!(listed["tasks"], json!([]));
+}
+
+#[tokio::test]
+async fn refusals_say_what_is_wrong_and_what_to_do() {
+    let mut off = definition("off");
+    off.enabled = false;
+    let bench = Bench::open([definition("a"), definition("pr-review"), off]).await;
+    let (_, id) = bench.done("summary.md s 3\njson {\"a\":1}\nbytes").await;
+    let all = [
+        bench
+            .refused(
+                "send_message",
+                json!({"agent_id": "pr-reveiw", "message": "m"}),
+            )
+            .await,
+        bench
+            .refused("send_message", json!({"agent_id": "off", "message": "m"}))
+            .await,
+        bench
+            .refused("send_message", json!({"agent_id": "a", "message": " "}))
+            .await,
+        bench
+            .refused(
+                "send_message",
+                json!({"agent_id": "a", "message": "m", "task_id": id}),
+            )
+            .await,
+        bench.refused("get_agent", json!({"agent_id": "off"})).await,
+        bench.refused("get_agents", json!({"cursor": "x y"})).await,
+        bench
+            .refused("get_task", json!({"task_id": id, "agent_id": "pr-review"}))
+            .await,
+        bench
+            .refused(
+                "get_task",
+                json!({"task_id": "task-01ARZ3NDEKTSV4RRFFQ69G5FAV"}),
+            )
+            .await,
+        bench.refused("cancel_task", json!({"task_id": id})).await,
+        bench
+            .refused(
+                "view_text_artifact",
+                json!({"task_id": id, "artifact_id": "sumary.md"}),
+            )
+            .await,
+        bench
+            .refused(
+                "view_text_artifact",
+                json!({"task_id": id, "artifact_id": "summary.md", "offset": 4}),
+            )
+            .await,
+        bench
+            .refused(
+                "view_text_artifact",
+                json!({"task_id": id, "artifact_id": "shot.png"}),
+            )
+            .await,
+        bench
+            .refused(
+                "view_data_artifact",
+                json!({"task_id": id, "artifact_id": "summary.md"}),
+            )
+            .await,
+        bench
+            .refused(
+                "view_data_artifact",
+                json!({"task_id": id, "artifact_id": "findings.json", "pointer": "/b"}),
+            )
+            .await,
+        bench
+            .refused(
+                "view_data_artifact",
+                json!({"task_id": id, "artifact_id": "findings.json", "offset": 1}),
+            )
+            .await,
+    ];
+    let text = all.join("\n---\n").replace(&id, "[task]");
+    let context = text
+        .split("context_id ")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next());
+    insta::assert_snapshot!(text.replace(context.unwrap(), "[context]"));
+}
