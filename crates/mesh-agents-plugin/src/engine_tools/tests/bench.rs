@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::StreamExt as _;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::UnixMillis;
-use mesh_agents_core::ids::QuestionId;
+use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::limits::RESULT_BYTES;
 use mesh_agents_core::run::{
@@ -70,6 +70,10 @@ impl Runner for Lines {
 
     fn alive(&self, _: &ProcessRef) -> bool {
         false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
