@@ -496,6 +496,11 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         let run = bench.next_run().await;
         assert_eq!(run.spec.task_id, queued);
         let failed = bench.until(&working, TaskState::Failed).await;
+        let reaped = bench.runner.reaped.lock().unwrap().clone();
+        assert!(
+            matches!(&reaped[..], [(_, None)]),
+            "a run whose guard was never stored is looked for too: {reaped:?}"
+        );
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "interrupted");
         assert!(failure.message.contains("engine"), "{}", failure.message);
@@ -508,26 +513,41 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
 #[tokio::test]
 async fn an_interrupted_task_is_not_failed_while_its_guard_lives() {
     let dir = tempfile::tempdir().unwrap();
-    let id = {
+    let (id, queued, run) = {
         let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
         let task = bench.send("a", "x").await.id;
-        let _run = bench.next_run().await;
+        let queued = bench.send("a", "y").await.id;
+        let run = bench.next_run().await;
         bench.until(&task, TaskState::Working).await;
-        task
+        (task, queued, run.spec.run_id)
     };
     let database = rusqlite::Connection::open(dir.path().join("a2a/mesh-agents.sqlite")).unwrap();
     database
         .execute("UPDATE attempts SET pid = 4711, birth = 1", [])
         .unwrap();
-    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
     // `open` looks at the guard in the background; say it lives before that can have happened.
     bench.runner.alive.lock().unwrap().insert(4711);
+    bench.runner.undead.store(3, Ordering::SeqCst);
     assert_eq!(
         bench.engine.task(&local(), &id).await.unwrap().state,
         TaskState::Working
     );
+    // What runs still has its slot, which is the only one.
+    assert_eq!(
+        bench.engine.task(&local(), &queued).await.unwrap().state,
+        TaskState::Submitted
+    );
     bench.runner.alive.lock().unwrap().clear();
-    bench.until(&id, TaskState::Failed).await;
+    let failed = bench.until(&id, TaskState::Failed).await;
+    let guard = ProcessRef {
+        pid: 4711,
+        birth: 1,
+    };
+    assert_eq!(*bench.runner.reaped.lock().unwrap(), [(run, Some(guard))]);
+    let why = failed.failure.unwrap().message;
+    assert!(why.contains("3 of its processes would not die"), "{why}");
+    assert_eq!(bench.next_run().await.spec.task_id, queued);
 }
 
 #[tokio::test]
