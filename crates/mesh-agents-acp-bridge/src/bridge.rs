@@ -53,7 +53,11 @@ impl AcpBridge {
     /// Kills whatever is left of an earlier run whose guard is dead, found by the run's mark.
     /// Returns how many processes that were. Blocks for at most the sweep's timeout.
     pub fn sweep(&self, run: &RunId) -> u32 {
-        platform::sweep(None, run.as_str(), self.config.timeouts.sweep).killed
+        self.swept(run).killed
+    }
+
+    fn swept(&self, run: &RunId) -> platform::Swept {
+        platform::sweep(None, run.as_str(), self.config.timeouts.sweep)
     }
 }
 
@@ -77,6 +81,15 @@ impl Runner for AcpBridge {
 
     fn alive(&self, process: &ProcessRef) -> bool {
         platform::birth(process.pid) == Some(process.birth)
+    }
+
+    fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32 {
+        // The guard first: a stopped one that is woken later must find nothing to do, and it holds
+        // no more than what the mark finds anyway.
+        if let Some(guard) = guard {
+            platform::kill_one(guard.pid, guard.birth);
+        }
+        self.swept(run).left
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {

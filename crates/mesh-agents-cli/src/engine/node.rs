@@ -122,12 +122,7 @@ impl Node {
 
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
-        let bridge = Arc::new(AcpBridge::new(BridgeConfig::new(
-            context.environment.0.clone(),
-            context.program.clone(),
-            context.temp.clone(),
-            settings.layout.root().to_owned(),
-        )));
+        let bridge = Arc::new(AcpBridge::new(bridge_config(context)));
         let agents = snapshots::agents_of(&snapshots.borrow());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = TaskEngine::open(EngineConfig {
@@ -244,6 +239,19 @@ impl Node {
         drop(self.watcher);
         drop(self.lock);
     }
+}
+
+fn bridge_config(context: &Context) -> BridgeConfig {
+    let mut config = BridgeConfig::new(
+        context.environment.0.clone(),
+        context.program.clone(),
+        context.temp.clone(),
+        context.settings.layout.root().to_owned(),
+    );
+    if let Some(limit) = context.settings.harness_start {
+        config.timeouts.initialize = limit;
+    }
+    config
 }
 
 fn status(context: &Context, base_url: &str) -> Status {
