@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
-use serde::Deserialize;
-use toml::Spanned;
+use mesh_agents_core::near::nearest;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::args::Common;
 
@@ -72,7 +73,8 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     agents_dir: Option<PathBuf>,
-    listen: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "address")]
+    listen: Option<SocketAddr>,
     public_url: Option<String>,
     api_url: Option<String>,
     openai_url: Option<String>,
@@ -128,10 +130,7 @@ impl Settings {
         Ok(Self {
             agents_dir: std::path::absolute(&agents_dir)
                 .context("the agents directory has no absolute path")?,
-            listen: file
-                .listen
-                .map(|listen| address(&layout.settings(), &listen))
-                .transpose()?,
+            listen: file.listen,
             public_url: file.public_url,
             api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
@@ -150,14 +149,15 @@ fn own(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-fn address(path: &Path, listen: &Spanned<String>) -> Result<SocketAddr> {
-    let text = listen.get_ref();
-    text.parse().map_err(|_| {
-        anyhow::anyhow!(
-            "{}: listen: {text:?} is not an address\nWrite an IP address and a port, such as \"127.0.0.1:3131\".",
-            path.display()
-        )
-    })
+/// An address with a port; names are not looked up.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "listen: {text:?} is not an address\nWrite an IP address and a port, such as \"127.0.0.1:3131\"."
+        ))
+    });
+    address.map(Some)
 }
 
 fn read_file(path: &Path) -> Result<File> {
@@ -184,14 +184,9 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
         .message()
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split('`').next());
-    if let Some(unknown) = unknown {
-        let near = KEYS.iter().max_by(|a, b| {
-            strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
-        });
-        if let Some(near) = near.filter(|near| strsim::jaro_winkler(unknown, near) > 0.8) {
-            // A String takes every write.
-            let _infallible = write!(message, "\nDid you mean {near}?");
-        }
+    if let Some(near) = unknown.and_then(|unknown| nearest(unknown, KEYS.iter().copied())) {
+        // A String takes every write.
+        let _infallible = write!(message, "\nDid you mean {near}?");
     }
     message
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::{Caller, may_send};
@@ -40,34 +41,17 @@ impl TaskEngine {
         let key = key_of(caller, &submit)?;
         let (shared, now) = (Arc::clone(inner), inner.now());
         let new = new_task(inner, caller, &submit);
-        let stored = inner.store.write(move |db| {
-            match store::find(db, now, &key)? {
-                Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
-                Found::Conflict(task) => return Ok(Outcome::Conflict(task)),
-                Found::Nothing => {}
+        let stored = inner.to_the_end(async move {
+            let outcome = shared.store_new(now, admitted, key, new).await?;
+            if let Outcome::New(task) = &outcome {
+                shared.slots.arrive(&task.agent_id, task.id.clone());
+                shared.pump(&task.agent_id);
+                shared.signal_load();
             }
-            // Only now: a repeat is answered even when its agent is full, disabled or gone.
-            let reserved = admitted.and_then(|agent| shared.slots.reserve(&agent).map(|()| agent));
-            let agent = match reserved {
-                Ok(agent) => agent,
-                Err(refusal) => return Ok(Outcome::Refused(refusal)),
-            };
-            let (task, message) = new;
-            match store::insert_task(db, now, task, message, &key) {
-                Ok(task) => Ok(Outcome::New(Box::new(task))),
-                Err(error) => {
-                    shared.slots.release(&agent.id);
-                    Err(error)
-                }
-            }
+            Ok(outcome)
         });
         match stored.await {
-            Ok(Outcome::New(task)) => {
-                inner.slots.arrive(&task.agent_id, task.id.clone());
-                inner.pump(&task.agent_id);
-                inner.signal_load();
-                Ok(*task)
-            }
+            Ok(Outcome::New(task)) => Ok(*task),
             Ok(Outcome::Repeat(task)) => self.task(caller, &task).await,
             Ok(Outcome::Conflict(task)) => Err(conflict(&submit, &task)),
             Ok(Outcome::Refused(refusal)) => Err(refusal),
@@ -139,6 +123,38 @@ enum Outcome {
 }
 
 impl Inner {
+    /// Stores a new task, unless it repeats an earlier one or its agent does not take it.
+    async fn store_new(
+        self: &Arc<Self>,
+        now: UnixMillis,
+        admitted: Result<Arc<AgentDefinition>, Refusal>,
+        key: Key,
+        (task, message): (Task, Message),
+    ) -> Result<Outcome, StoreError> {
+        let shared = Arc::clone(self);
+        let stored = self.store.write(move |db| {
+            match store::find(db, now, &key)? {
+                Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
+                Found::Conflict(task) => return Ok(Outcome::Conflict(task)),
+                Found::Nothing => {}
+            }
+            // Only now: a repeat is answered even when its agent is full, disabled or gone.
+            let reserved = admitted.and_then(|agent| shared.slots.reserve(&agent).map(|()| agent));
+            let agent = match reserved {
+                Ok(agent) => agent,
+                Err(refusal) => return Ok(Outcome::Refused(refusal)),
+            };
+            match store::insert_task(db, now, task, message, &key) {
+                Ok(task) => Ok(Outcome::New(Box::new(task))),
+                Err(error) => {
+                    shared.slots.release(&agent.id);
+                    Err(error)
+                }
+            }
+        });
+        stored.await
+    }
+
     fn admit(&self, caller: &Caller, agent: &AgentId) -> Result<Arc<AgentDefinition>, Refusal> {
         let agents = self.agents();
         let Some(definition) = agents.ready.get(agent) else {

@@ -9,11 +9,13 @@
 //! | [`acp_agent`] | the language that drives the scripted ACP agent |
 //! | [`ScriptedModel`] | a model server in the test's process; [`model`] has the script |
 //! | [`AgentDir`] | writes an agent directory that loads |
+//! | [`bench`] | what the benches share |
 //!
 //! Nothing here is shipped; no other crate may depend on it outside `[dev-dependencies]`.
 
 pub mod acp_agent;
 mod agent_dir;
+pub mod bench;
 mod bins;
 pub mod model;
 

@@ -51,7 +51,11 @@ fn an_unknown_agent_is_met_with_the_nearest_one() {
 #[test]
 fn a_disabled_agent_takes_nothing_and_says_how_to_change_that() {
     let world = World::new();
-    world.agent("tester").top_key("enabled = false").write().unwrap();
+    world
+        .agent("tester")
+        .top_key("enabled = false")
+        .write()
+        .unwrap();
     let said = [
         world.run(&["send", "tester", "hello"]),
         world.run(&["send", "tester", "hello", "--json"]),
@@ -70,7 +74,11 @@ fn a_broken_card_is_named_by_file_and_path_and_hides_nobody() {
         })
         .write()
         .unwrap();
-    world.agent("torn").card_text("{ \"name\": ").write().unwrap();
+    world
+        .agent("torn")
+        .card_text("{ \"name\": ")
+        .write()
+        .unwrap();
     let said = [
         world.run(&["list"]),
         world.run(&["list", "--json"]),
@@ -87,18 +95,39 @@ fn what_is_wrong_in_runtime_toml_is_named_by_key() {
     let world = World::new();
     let tester = || world.agent("tester");
     let cases = [
-        ("unknown key", tester().runtime_key("max_concurent_tasks = 2")),
-        ("value not built yet", tester().tables("[policy]\nadvertise_on_mesh = true")),
-        ("value not built yet", tester().tables("[policy]\napproval = \"ask\"")),
-        ("unknown template variable", tester().env("WHERE", "{{ task.workspce }}")),
+        (
+            "unknown key",
+            tester().runtime_key("max_concurent_tasks = 2"),
+        ),
+        (
+            "value not built yet",
+            tester().tables("[policy]\nadvertise_on_mesh = true"),
+        ),
+        (
+            "value not built yet",
+            tester().tables("[policy]\napproval = \"ask\""),
+        ),
+        (
+            "unknown template variable",
+            tester().env("WHERE", "{{ task.workspce }}"),
+        ),
         ("unset variable", tester().env("TOKEN", "$NOT_SET_ANYWHERE")),
-        ("path without a path", tester().tables("[runtime.workspace]\nmode = \"path\"")),
+        (
+            "path without a path",
+            tester().tables("[runtime.workspace]\nmode = \"path\""),
+        ),
         (
             "a path that is not there",
             tester().tables("[runtime.workspace]\nmode = \"path\"\npath = \"/no/such/place\""),
         ),
-        ("acp without command", tester().runtime_toml("[runtime]\ntype = \"acp\"\n")),
-        ("no toml", tester().runtime_toml("[runtime\ntype = \"acp\"\n")),
+        (
+            "acp without command",
+            tester().runtime_toml("[runtime]\ntype = \"acp\"\n"),
+        ),
+        (
+            "no toml",
+            tester().runtime_toml("[runtime\ntype = \"acp\"\n"),
+        ),
     ];
     let mut said = Vec::new();
     for (_what, agent) in cases {
@@ -114,7 +143,10 @@ fn what_is_wrong_in_runtime_toml_is_named_by_key() {
 fn a_harness_that_is_not_there_is_named() {
     let world = World::new();
     let agent = world.agent("tester");
-    agent.runtime_key("command = \"no-such-harness\"").write().unwrap();
+    agent
+        .runtime_key("command = \"no-such-harness\"")
+        .write()
+        .unwrap();
     let said = [
         world.run(&["send", "tester", "hello"]),
         world.run(&["send", "tester", "hello", "--json"]),
@@ -170,7 +202,10 @@ fn a_message_over_the_limit_stores_nothing() {
 fn a_task_or_artifact_that_is_not_there_is_told_with_what_is() {
     let world = World::with_tester();
     world.agent("other").write().unwrap();
-    let task = world.send("tester", "script: write $TASK_ARTIFACTS_DIR/summary.md fine");
+    let task = world.send(
+        "tester",
+        "script: write $TASK_ARTIFACTS_DIR/summary.md fine",
+    );
     world.until_state(&task, "completed");
     let nobody = "task-01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let said = [
@@ -225,7 +260,10 @@ fn no_id_is_a_way_out_of_its_place() {
         world.run(&["tasks", "--context", "../x"]),
         world.run(&["tasks", "--agent", "../x"]),
     ];
-    assert!(said.iter().all(|said| said.code != 0 && said.out.is_empty()));
+    assert!(
+        said.iter()
+            .all(|said| said.code != 0 && said.out.is_empty())
+    );
     assert!(!world.path("outside").exists());
     world.check("path_traversal", &said);
 
@@ -234,12 +272,24 @@ fn no_id_is_a_way_out_of_its_place() {
         ("get_agent", json!({ "agent_id": "../tester" })),
         ("get_task", json!({ "task_id": "../x" })),
         ("cancel_task", json!({ "task_id": "../x" })),
-        ("send_message", json!({ "agent_id": "../tester", "message": "x" })),
-        ("view_text_artifact", json!({ "task_id": task, "artifact_id": "../canary" })),
-        ("view_data_artifact", json!({ "task_id": task, "artifact_id": "../canary" })),
+        (
+            "send_message",
+            json!({ "agent_id": "../tester", "message": "x" }),
+        ),
+        (
+            "view_text_artifact",
+            json!({ "task_id": task, "artifact_id": "../canary" }),
+        ),
+        (
+            "view_data_artifact",
+            json!({ "task_id": task, "artifact_id": "../canary" }),
+        ),
     ] {
         let refused = mcp.call(tool, &args).unwrap_err();
-        assert!(refused.starts_with("invalid_argument: "), "{tool}: {refused}");
+        assert!(
+            refused.starts_with("invalid_argument: "),
+            "{tool}: {refused}"
+        );
     }
 }
 
@@ -285,7 +335,13 @@ fn a_data_directory_that_cannot_be_written_is_named() {
         world.run(&["tasks", "--json", "--data-dir", below_a_file]),
         world.run(&["doctor", "--data-dir", below_a_file]),
         world.run(&["tasks", "--data-dir", "/proc/agents"]),
-        world.run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "/proc/agents"]),
+        world.run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            "/proc/agents",
+        ]),
     ];
     world.check("read_only_data_directory", &said);
 }
@@ -326,7 +382,10 @@ fn pages_and_states_that_are_none_are_told_which_there_are() {
 #[test]
 fn an_agent_whose_directory_goes_fails_what_waits_and_lets_finish_what_runs() {
     let world = World::with_tester();
-    let running = world.send("tester", "script: wait_file $TASK_ARTIFACTS_DIR/go\nscript: text done");
+    let running = world.send(
+        "tester",
+        "script: wait_file $TASK_ARTIFACTS_DIR/go\nscript: text done",
+    );
     let queued = world.send("tester", "script: text never");
     world.until_state(&running, "working");
     fs::remove_dir_all(world.path("agents/tester")).unwrap();

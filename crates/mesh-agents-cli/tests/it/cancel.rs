@@ -55,7 +55,10 @@ fn a_polite_harness_is_canceled_without_force() {
     let world = World::with_tester();
     let mut spans = Vec::new();
     for _ in 0..3 {
-        let task = world.send("tester", "script: pid $TASK_ARTIFACTS_DIR/pids\nscript: hang");
+        let task = world.send(
+            "tester",
+            "script: pid $TASK_ARTIFACTS_DIR/pids\nscript: hang",
+        );
         let pids = until_pids(&world.artifacts("tester", &task).join("pids"), 1);
         let start = Instant::now();
         let canceled = world.json(&["cancel", &task]);
@@ -76,7 +79,10 @@ fn a_queued_task_is_canceled_at_once_and_never_starts() {
     assert_eq!(world.json(&["cancel", &running])["state"], "canceled");
     assert!(!world.artifacts("tester", &queued).exists());
     let status = world.engine();
-    assert_eq!((&status["running"], &status["queued"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&status["running"], &status["queued"]),
+        (&0.into(), &0.into())
+    );
 }
 
 #[test]
@@ -87,7 +93,9 @@ fn two_cancels_at_once_agree() {
     let states = std::thread::scope(|scope| {
         let one = |_| scope.spawn(|| world.json(&["cancel", &task])["state"].clone());
         let all: Vec<_> = (0..4).map(one).collect();
-        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        all.into_iter()
+            .map(|one| one.join().unwrap())
+            .collect::<Vec<_>>()
     });
     assert_eq!(states, vec!["canceled"; 4]);
 }

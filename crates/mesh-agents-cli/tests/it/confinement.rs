@@ -38,7 +38,12 @@ fn furnished(agents: &[(&str, &str)]) -> (World, Vec<String>) {
     let workspace = world.path(&format!("tmp/mesh-a2a-tester-{other}/canary"));
     let places = [home, workspace, results.join("canary")];
     let paths = places.map(|path| {
-        assert_eq!(fs::read_to_string(&path).unwrap(), SONG, "{}", path.display());
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            SONG,
+            "{}",
+            path.display()
+        );
         path.to_str().unwrap().to_owned()
     });
     (world, paths.into())
@@ -57,7 +62,10 @@ fn a_harness_in_its_workspace_reads_and_writes_nothing_beyond() {
         world.path("data/a2a/engine.sock"),
     ];
     let mut script = String::new();
-    let all = canaries.iter().cloned().chain(secrets.iter().map(|path| path.to_str().unwrap().to_owned()));
+    let all = canaries
+        .iter()
+        .cloned()
+        .chain(secrets.iter().map(|path| path.to_str().unwrap().to_owned()));
     for path in all {
         script.push_str(&format!(
             "script: read {path}\nscript: sh cat {path} && echo read-it\n\
@@ -66,7 +74,10 @@ fn a_harness_in_its_workspace_reads_and_writes_nothing_beyond() {
     }
     for dir in ["data/a2a", "data/a2a/blobs", "home", "tmp", "agents/tester"] {
         let dir = world.path(dir);
-        script.push_str(&format!("script: sh ls -a {} && echo listed-it\n", dir.display()));
+        script.push_str(&format!(
+            "script: sh ls -a {} && echo listed-it\n",
+            dir.display()
+        ));
     }
     script.push_str(
         "script: write $TASK_ARTIFACTS_DIR/summary.md delivered\n\
@@ -77,11 +88,24 @@ fn a_harness_in_its_workspace_reads_and_writes_nothing_beyond() {
     assert_eq!(said.code, 0, "{said}");
     let task = said.err.split_whitespace().next().unwrap();
     let text = world.run(&["artifacts", task, "response"]).out;
-    assert!(text.contains("own-workspace") && text.contains("own-prompt"), "{text}");
-    for word in [SONG, "read-it", "listed-it", "engine.sock", "engine.lock", "SQLite"] {
+    assert!(
+        text.contains("own-workspace") && text.contains("own-prompt"),
+        "{text}"
+    );
+    for word in [
+        SONG,
+        "read-it",
+        "listed-it",
+        "engine.sock",
+        "engine.lock",
+        "SQLite",
+    ] {
         assert!(!text.contains(word), "{word:?} in {text}");
     }
-    assert_eq!(world.run(&["artifacts", task, "summary.md"]).out, "delivered");
+    assert_eq!(
+        world.run(&["artifacts", task, "summary.md"]).out,
+        "delivered"
+    );
     for canary in &canaries {
         assert_eq!(fs::read_to_string(canary).unwrap(), SONG);
         assert!(!fs::exists(format!("{canary}.new")).unwrap());

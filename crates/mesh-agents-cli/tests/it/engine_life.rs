@@ -12,7 +12,9 @@ fn twenty_first_calls_at_once_start_one_engine() {
     let all = std::thread::scope(|scope| {
         let one = |_| scope.spawn(|| world.run(&["tasks", "--json"]));
         let all: Vec<_> = (0..20).map(one).collect();
-        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        all.into_iter()
+            .map(|one| one.join().unwrap())
+            .collect::<Vec<_>>()
     });
     for said in &all {
         assert_eq!(said.code, 0, "{said}");
@@ -22,7 +24,11 @@ fn twenty_first_calls_at_once_start_one_engine() {
     // The losers of the race leave by themselves; one stays.
     until_dead(
         "the engines that were too late",
-        &world.processes().into_iter().filter(|pid| *pid != engine).collect::<Vec<_>>(),
+        &world
+            .processes()
+            .into_iter()
+            .filter(|pid| *pid != engine)
+            .collect::<Vec<_>>(),
     );
     assert_eq!(world.processes(), [engine]);
 }
@@ -64,7 +70,9 @@ fn a_stop_lets_finish_what_runs_and_keeps_what_waits() {
     let engine = world.engine_pid();
     std::thread::scope(|scope| {
         let stopping = scope.spawn(|| world.run(&["stop"]));
-        until("it is stopping", || (world.engine()["stopping"] == true).then_some(()));
+        until("it is stopping", || {
+            (world.engine()["stopping"] == true).then_some(())
+        });
         assert!(alive(engine), "it waits for its task");
         std::fs::write(&go, "").unwrap();
         let stopped = stopping.join().unwrap();
@@ -88,7 +96,10 @@ fn a_stop_now_ends_what_runs_with_its_cause_and_keeps_what_waits() {
     let engine = world.engine_pid();
     let stopped = world.run(&["stop", "--now"]);
     assert_eq!(stopped.code, 0, "{stopped}");
-    assert!(pids.iter().all(|pid| !alive(*pid)), "the run outlived the stop");
+    assert!(
+        pids.iter().all(|pid| !alive(*pid)),
+        "the run outlived the stop"
+    );
     until_dead("the engine", &[engine]);
     let failed = world.until_state(&running, "failed");
     let why = failed["task"]["status"]["message"].to_string();
@@ -113,7 +124,11 @@ fn an_engine_is_no_part_of_the_terminal_that_started_it() {
             .collect();
         numbers
     };
-    assert_eq!(session(engine), [engine, engine], "Ctrl-C would end it with the verb");
+    assert_eq!(
+        session(engine),
+        [engine, engine],
+        "Ctrl-C would end it with the verb"
+    );
 }
 
 #[test]

@@ -24,10 +24,17 @@ fn an_agent_is_made_checked_and_switched_with_its_comments_kept() {
 
     let valid = world.json(&["validate"]);
     has(&valid, "validate", &["checked", "problems"]);
-    assert_eq!((&valid["valid"], &valid["problems"]), (&json!(true), &json!([])));
+    assert_eq!(
+        (&valid["valid"], &valid["problems"]),
+        (&json!(true), &json!([]))
+    );
     has(&world.json(&["list"]), "list", &["agents", "problems"]);
     let shown = world.json(&["show", "pr-review"]);
-    has(&shown, "show", &["agent_id", "name", "agent_card", "runtime"]);
+    has(
+        &shown,
+        "show",
+        &["agent_id", "name", "agent_card", "runtime"],
+    );
     assert_eq!(shown["name"], "PR Review");
 
     let file = dir.join("runtime.toml");
@@ -36,7 +43,10 @@ fn an_agent_is_made_checked_and_switched_with_its_comments_kept() {
     let before = fs::read_to_string(&file).unwrap();
     let off = world.json(&["disable", "pr-review"]);
     has(&off, "disable", &["agent_id"]);
-    assert_eq!((&off["enabled"], &off["changed"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&off["enabled"], &off["changed"]),
+        (&json!(false), &json!(true))
+    );
     assert_eq!(world.json(&["list"])["agents"][0]["enabled"], false);
     let disabled = fs::read_to_string(&file).unwrap();
     assert!(disabled.starts_with("# Mine, to be kept.\n") && disabled.ends_with("# And this.\n"));
@@ -59,7 +69,11 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
                    script: write $TASK_ARTIFACTS_DIR/summary.md # All good\n\
                    script: write $TASK_ARTIFACTS_DIR/findings.json {\"findings\":[]}";
     let said = world.run(&["send", "tester", message]);
-    assert_eq!((said.code, said.out.as_str()), (0, "Looked at it.\n"), "{said}");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "Looked at it.\n"),
+        "{said}"
+    );
     let task = said.err.split_whitespace().next().unwrap();
     assert!(task.starts_with("task-"), "{said}");
 
@@ -70,7 +84,10 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
     let listed = world.json(&["tasks"]);
     has(&listed, "tasks", &["tasks"]);
     assert_eq!(listed["tasks"][0]["task_id"], task);
-    assert_eq!(world.json(&["tasks", "--state", "failed"])["tasks"], json!([]));
+    assert_eq!(
+        world.json(&["tasks", "--state", "failed"])["tasks"],
+        json!([])
+    );
 
     let artifacts = world.json(&["artifacts", task]);
     has(&artifacts, "artifacts", &["task_id", "artifacts"]);
@@ -92,7 +109,12 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "# All good");
 
     let logs = world.run(&["logs", task]);
-    for word in ["Submitted", "state working", "artifact summary.md", "state completed"] {
+    for word in [
+        "Submitted",
+        "state working",
+        "artifact summary.md",
+        "state completed",
+    ] {
         let found = logs.out.to_lowercase().contains(&word.to_lowercase());
         assert!(found || word == "Submitted", "no {word:?} in {logs}");
     }
@@ -104,7 +126,9 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(events.len(), logs.out.lines().count());
-    events.iter().for_each(|event| has(event, "logs", &["seq", "at", "event"]));
+    events
+        .iter()
+        .for_each(|event| has(event, "logs", &["seq", "at", "event"]));
 
     let status = world.json(&["status"]);
     has(&status, "status", &["engine"]);
@@ -120,7 +144,10 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
 fn a_failed_task_is_told_by_the_exit_code_and_its_cause() {
     let world = World::new();
     let agent = world.agent("tester");
-    agent.tables("[result]\nrequire = [\"findings.json\"]").write().unwrap();
+    agent
+        .tables("[result]\nrequire = [\"findings.json\"]")
+        .write()
+        .unwrap();
     let failed = world.run(&["send", "tester", "script: text nothing"]);
     assert_eq!(failed.code, 1, "{failed}");
     assert!(failed.err.contains("findings.json"), "{failed}");

@@ -28,7 +28,9 @@ fn a_new_directory_is_an_agent_within_the_second() {
         let agent = world.agent(&id);
         let start = Instant::now();
         agent.write().unwrap();
-        until("the new agent is shown", || ids(&mut mcp).contains(&id).then_some(()));
+        until("the new agent is shown", || {
+            ids(&mut mcp).contains(&id).then_some(())
+        });
         spans.push(start.elapsed());
         // What is shown can be used at once.
         let sent = json!({ "agent_id": id, "message": "script: text hello" });
@@ -60,7 +62,10 @@ fn a_broken_edit_is_a_problem_and_the_last_good_one_serves() {
     fs::write(&file, "[runtime\n").unwrap();
     let shown = until("the problem is shown", || {
         let shown = agents(&mut mcp);
-        shown["problems"].as_array().is_some_and(|all| !all.is_empty()).then_some(shown)
+        shown["problems"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+            .then_some(shown)
     });
     assert_eq!(shown["agents"][0]["agent_id"], "tester", "{shown}");
     let problem = &shown["problems"][0];
@@ -70,7 +75,10 @@ fn a_broken_edit_is_a_problem_and_the_last_good_one_serves() {
     fs::write(&file, good).unwrap();
     until("the problem is gone", || {
         let shown = agents(&mut mcp);
-        shown["problems"].as_array().is_none_or(Vec::is_empty).then_some(())
+        shown["problems"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+            .then_some(())
     });
 }
 
@@ -79,11 +87,19 @@ fn disabled_and_removed_agents_leave_the_list() {
     let world = World::with_tester();
     world.agent("other").write().unwrap();
     let mut mcp = Mcp::start(&world);
-    until("both are shown", || (ids(&mut mcp).len() == 2).then_some(()));
+    until("both are shown", || {
+        (ids(&mut mcp).len() == 2).then_some(())
+    });
     world.run(&["disable", "tester"]);
-    until("the disabled one leaves", || (ids(&mut mcp) == ["other"]).then_some(()));
+    until("the disabled one leaves", || {
+        (ids(&mut mcp) == ["other"]).then_some(())
+    });
     fs::remove_dir_all(world.path("agents/other")).unwrap();
-    until("the removed one leaves", || ids(&mut mcp).is_empty().then_some(()));
+    until("the removed one leaves", || {
+        ids(&mut mcp).is_empty().then_some(())
+    });
     world.run(&["enable", "tester"]);
-    until("the enabled one is back", || (ids(&mut mcp) == ["tester"]).then_some(()));
+    until("the enabled one is back", || {
+        (ids(&mut mcp) == ["tester"]).then_some(())
+    });
 }

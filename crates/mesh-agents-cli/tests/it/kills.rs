@@ -61,7 +61,10 @@ fn an_engine_killed_takes_its_runs_along_and_the_next_goes_on() {
         assert_ne!(world.engine_pid(), engine);
         let failed = world.until_state(&run.task, "failed");
         let why = failure(&failed);
-        assert!(why.contains("interrupted") && why.contains("engine"), "{why}");
+        assert!(
+            why.contains("interrupted") && why.contains("engine"),
+            "{why}"
+        );
         world.until_state(&queued, "completed");
     }
     println!("engine killed -9, to all dead:  {}", figures(spans));
@@ -89,7 +92,10 @@ fn a_killed_harness_fails_its_task_and_leaves_nothing() {
     kill(run.pids[0]);
     println!(
         "harness killed -9, to all dead: {}",
-        figures(vec![until_dead("the children of a killed harness", &run.pids)])
+        figures(vec![until_dead(
+            "the children of a killed harness",
+            &run.pids
+        )])
     );
     let why = failure(&world.until_state(&run.task, "failed"));
     assert!(why.contains("signal 9"), "{why}");
@@ -108,7 +114,11 @@ fn what_engine_and_guard_left_together_is_reaped_by_the_next_engine() {
     kill(run.guard);
     until_dead("engine and guard", &[engine, run.guard]);
     // The harness itself dies with its guard; what left it is nobody's now.
-    let orphans: Vec<u32> = run.pids[1..].iter().copied().filter(|pid| alive(*pid)).collect();
+    let orphans: Vec<u32> = run.pids[1..]
+        .iter()
+        .copied()
+        .filter(|pid| alive(*pid))
+        .collect();
     assert!(!orphans.is_empty(), "nothing was left to reap");
 
     world.json(&["tasks"]);
@@ -170,12 +180,17 @@ fn an_engine_killed_again_and_again_loses_no_message() {
         let ended = until("every task ends", || {
             let shown = world.json(&["task", task]);
             let state = shown["state"].as_str().unwrap().to_owned();
-            ["completed", "failed"].contains(&state.as_str()).then_some(shown)
+            ["completed", "failed"]
+                .contains(&state.as_str())
+                .then_some(shown)
         });
         if ended["state"] == "failed" {
             assert!(failure(&ended).contains("interrupted"), "{ended}");
         }
     }
-    assert_eq!(world.json(&["tasks"])["tasks"].as_array().unwrap().len(), tasks.len());
+    assert_eq!(
+        world.json(&["tasks"])["tasks"].as_array().unwrap().len(),
+        tasks.len()
+    );
     let _span: Duration = until_dead("nothing runs any more", &world.guards());
 }

@@ -192,8 +192,7 @@ impl Drop for World {
             std::thread::sleep(POLL);
             left = self.processes();
         }
-        let named: BTreeMap<u32, String> =
-            left.iter().map(|pid| (*pid, cmdline(*pid))).collect();
+        let named: BTreeMap<u32, String> = left.iter().map(|pid| (*pid, cmdline(*pid))).collect();
         left.into_iter().for_each(kill);
         if !std::thread::panicking() {
             assert_eq!(stopped.code, 0, "{stopped}");

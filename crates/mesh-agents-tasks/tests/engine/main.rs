@@ -20,7 +20,7 @@ use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::run::{ArtifactSource, Outcome, ProcessRef, RunEvent};
 use mesh_agents_core::task::{Failure, Role, TaskState};
-use mesh_agents_tasks::{ListTasks, Minted};
+use mesh_agents_tasks::{ListTasks, Load, Minted};
 
 fn local() -> Caller {
     Caller::local()
@@ -112,6 +112,49 @@ async fn text_can_be_read_while_it_streams() {
     assert_eq!(text, b"so far");
     run.complete("so far");
     bench.until(&task.id, TaskState::Completed).await;
+}
+
+#[tokio::test]
+async fn a_message_whose_caller_is_gone_still_runs_and_is_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    {
+        // On its way to the store when its front-end is killed: nobody waits for it any more.
+        let caller = local();
+        let mut sent = Box::pin(bench.engine.submit(&caller, submit("a", "x", "m-1")));
+        assert!(futures::poll!(&mut sent).is_pending());
+    }
+    let run = bench.next_run().await;
+    let again = bench.engine.submit(&local(), submit("a", "x", "m-1")).await;
+    assert_eq!(again.unwrap().id, run.spec.task_id);
+    run.complete("ok");
+    bench.until(&run.spec.task_id, TaskState::Completed).await;
+    let mut load = bench.engine.total_load();
+    let idle = load.wait_for(|load| *load == Load::default());
+    let idle = tokio::time::timeout(Duration::from_secs(20), idle).await;
+    assert!(idle.is_ok(), "a place stays taken");
+}
+
+#[tokio::test]
+async fn a_cancel_whose_caller_is_gone_still_ends_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let _run = bench.next_run().await;
+    {
+        let caller = local();
+        let mut cancel = Box::pin(bench.engine.cancel(&caller, &task.id));
+        // Left alone as soon as it is stored, which is not the moment in which it is done.
+        'stored: while futures::poll!(&mut cancel).is_pending() {
+            for _ in 0..100 {
+                let task = bench.engine.task(&caller, &task.id).await.unwrap();
+                if task.cancel_requested {
+                    break 'stored;
+                }
+            }
+        }
+    }
+    bench.until(&task.id, TaskState::Canceled).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,35 @@
+//! The task engine beside what the machine could do at best: submits beside bare fsyncs, reads of a
+//! million tasks beside bare SQLite (DESIGN §8).
+//!
+//! `cargo bench -p mesh-agents-tasks --bench engine [submit|read]`; `TASKS=N` in the second word's
+//! place bounds the stored tasks for a short look.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench ends where its setting fails, and says where"
+)]
+
+mod fill;
+mod place;
+mod read;
+mod submit;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| {
+        let parts = words.iter().filter(|word| !word.starts_with("--"));
+        parts.clone().next().is_none() || parts.clone().any(|word| word == name)
+    };
+    let tasks = words
+        .iter()
+        .find_map(|word| word.strip_prefix("--tasks=")?.parse().ok());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    if wanted("submit") {
+        runtime.block_on(submit::rows());
+    }
+    if wanted("read") {
+        runtime.block_on(read::rows(tasks.unwrap_or(1_000_000)));
+    }
+}
