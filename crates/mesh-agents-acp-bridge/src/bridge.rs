@@ -49,16 +49,6 @@ impl AcpBridge {
         self.tracker.close();
         self.tracker.wait().await;
     }
-
-    /// Kills whatever is left of an earlier run whose guard is dead, found by the run's mark.
-    /// Returns how many processes that were. Blocks for at most the sweep's timeout.
-    pub fn sweep(&self, run: &RunId) -> u32 {
-        self.swept(run).killed
-    }
-
-    fn swept(&self, run: &RunId) -> platform::Swept {
-        platform::sweep(None, run.as_str(), self.config.timeouts.sweep)
-    }
 }
 
 impl Runner for AcpBridge {
@@ -89,7 +79,8 @@ impl Runner for AcpBridge {
         if let Some(guard) = guard {
             platform::kill_one(guard.pid, guard.birth);
         }
-        self.swept(run).left
+        let budget = self.config.timeouts.sweep;
+        platform::sweep(None, run.as_str(), budget).left
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {

@@ -312,13 +312,17 @@ fn a_second_engine_is_told_of_the_first() {
     let world = World::with_tester();
     world.run(&["tasks"]);
     let pid = world.engine_pid();
+    // A node in the foreground takes over from an engine that is idle, never from one at work.
+    let task = world.send("tester", "script: hang");
+    world.until_state(&task, "working");
     let said = [
         world.run(&["engine"]),
+        world.run(&["engine", "--json"]),
         world.run(&["serve", "--listen", "127.0.0.1:0"]),
     ];
     assert!(said[0].err.contains(&format!("pid {pid}")), "{}", said[0]);
     assert_eq!(world.engine_pid(), pid, "the first is undisturbed");
-    // Its log begins with lines of its own that carry the time; the error is what counts.
+    assert_eq!(world.json(&["task", &task])["state"], "working");
     world.check("two_engines", &said);
 }
 

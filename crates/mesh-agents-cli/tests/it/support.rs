@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use mesh_agents_testkit::AgentDir;
@@ -85,7 +86,7 @@ impl World {
 
     /// Runs it to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Said {
-        Said::of(args, &self.command(args).output().unwrap())
+        self.run_with(args, b"")
     }
 
     /// Runs it with `input` on its standard input.
@@ -96,8 +97,21 @@ impl World {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        Said::of(args, &child.wait_with_output().unwrap())
+        let pid = child.id();
+        let (ended, end) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            // A verb that never ends must fail its test and not hold all the others.
+            scope.spawn(move || {
+                if end.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                    kill(pid);
+                }
+            });
+            // A verb that does not read its input to the end is a case, too.
+            let _closed = child.stdin.take().unwrap().write_all(input);
+            let output = child.wait_with_output().unwrap();
+            drop(ended);
+            Said::of(args, &output)
+        })
     }
 
     /// Runs it with `--json` and reads the one document it must print.
