@@ -164,7 +164,14 @@ fn read_file(path: &Path) -> Result<File> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!(
+                    "cannot read {}; check the data directory, or choose another with --data-dir",
+                    path.display()
+                )
+            });
+        }
     };
     toml::from_str(&text).or_else(|error| bail!("{}", explain(path, &text, &error)))
 }

@@ -108,7 +108,8 @@ impl Node {
     /// Starts a node; it serves when this returns.
     pub(crate) async fn start(context: &Context, config: NodeConfig) -> Result<Self> {
         let settings = &context.settings;
-        let mut lock = EngineLock::take(&settings.layout)?;
+        let socket = lock::socket_path(&settings.layout, &context.temp)?;
+        let mut lock = EngineLock::take_over(&settings.layout, &socket).await?;
         let listener = config.listen.bind().await?;
         let address = listener
             .local_addr()
@@ -148,7 +149,6 @@ impl Node {
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let socket = lock::socket_path(&settings.layout, &context.temp)?;
         let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
         servers.spawn(servers::serve(listener, app, end.clone()));
         let behind = Engine {
