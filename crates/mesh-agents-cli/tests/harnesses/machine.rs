@@ -1,4 +1,4 @@
-//! A machine of its own for one test: a home, agents, data, `agents serve`, a scripted model and real OpenCode.
+//! A machine of its own for one test: a home, agents, data, `agents serve`, a scripted model and a real harness.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -32,27 +32,39 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
-/// The `opencode` to test with; says why when there is none.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test has nobody to read its environment for it, and says what it leaves out"
-)]
-pub(crate) fn opencode() -> Option<PathBuf> {
-    let named = std::env::var_os("OPENCODE_BIN").filter(|path| !path.is_empty());
-    if named.is_none() {
-        eprintln!("skipped: OPENCODE_BIN is not set; run scripts/test-opencode.sh");
+/// A harness to test with: what its preset calls it, and where it is.
+#[derive(Debug)]
+pub(crate) struct Harness {
+    pub(crate) name: &'static str,
+    program: PathBuf,
+}
+
+impl Harness {
+    /// The program in `<NAME>_BIN`; says so when there is none.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        reason = "a test has nobody to read its environment for it, and says what it leaves out"
+    )]
+    pub(crate) fn find(name: &'static str) -> Option<Self> {
+        let variable = format!("{}_BIN", name.to_uppercase());
+        let named = std::env::var_os(&variable).filter(|path| !path.is_empty());
+        if named.is_none() {
+            eprintln!("skipped: {variable} is not set; run scripts/test-{name}.sh");
+        }
+        let program = PathBuf::from(named?);
+        Some(Self { name, program })
     }
-    named.map(PathBuf::from)
 }
 
 /// A model server for `steps`.
 pub(crate) async fn model(steps: Value) -> ScriptedModel {
-    let script = serde_json::json!({ "steps": steps });
+    // Goose asks for titles, in requests without tools.
+    let script = serde_json::json!({ "steps": steps, "aux": { "text": "A title" } });
     ScriptedModel::start(script).await.unwrap()
 }
 
-/// The results of OpenCode's tools as the model was given them, in order.
+/// The results of the harness's tools as the model was given them, in order.
 pub(crate) fn tool_results(model: &ScriptedModel) -> Vec<String> {
     let log = model.log();
     for entry in &log {
@@ -61,7 +73,8 @@ pub(crate) fn tool_results(model: &ScriptedModel) -> Vec<String> {
             "the script could not go on: {entry:#?}"
         );
     }
-    let last = log.last().expect("the model was never asked");
+    let asked = log.iter().rfind(|entry| !entry.tools.is_empty());
+    let last = asked.expect("the model was never asked");
     let messages = last.body["messages"].as_array().unwrap();
     let results = messages.iter().filter(|message| message["role"] == "tool");
     results
@@ -73,22 +86,25 @@ pub(crate) fn tool_results(model: &ScriptedModel) -> Vec<String> {
 }
 
 impl Machine {
-    /// Starts a node whose agents are the examples, with `policy` added to the end of `pr-review`'s, which is its
+    /// Starts a node whose agents are the examples, `pr-review` on `harness`, with `policy` added to the end of `pr-review`'s, which is its
     /// table `[policy]`.
-    pub(crate) async fn start(opencode: &Path, openai_url: &str, policy: &str) -> Self {
+    pub(crate) async fn start(harness: &Harness, openai_url: &str, policy: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         for dir in ["home", "tmp", "bin", "agents"] {
             std::fs::create_dir(at(dir)).unwrap();
         }
-        // Whatever the program is called, the preset looks for `opencode`.
-        std::os::unix::fs::symlink(opencode, at("bin/opencode")).unwrap();
+        // Whatever the program is called, the preset looks for its name.
+        let name = at("bin").join(harness.name);
+        std::os::unix::fs::symlink(&harness.program, name).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
         for agent in ["pr-review", "test-runner"] {
             copy(&source.join(agent), &at("agents").join(agent));
         }
         let runtime = at("agents/pr-review/runtime.toml");
         let text = std::fs::read_to_string(&runtime).unwrap();
+        let kind = format!("type = \"{}\"", harness.name);
+        let text = text.replace("type = \"opencode\"", &kind);
         std::fs::write(&runtime, format!("{text}{policy}\n")).unwrap();
         let text = |name: &str| at(name).to_str().unwrap().to_owned();
         let base = vec![

@@ -1,25 +1,24 @@
-//! What OpenCode's shell can reach under `filesystem = "workspace"`.
+//! What a harness's shell can reach under `filesystem = "workspace"`.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::machine::{Machine, model, opencode, tool_results};
+use crate::machine::{Harness, Machine, model, tool_results};
 
-#[tokio::test]
-async fn its_shell_reaches_nothing_that_was_not_granted() {
-    let Some(opencode) = opencode() else { return };
+/// Its shell reaches nothing that was not granted, and what it leaves arrives.
+pub(crate) async fn holds(harness: &Harness) {
     // The paths are known only once the machine is there, so the message carries the script's command.
     let steps = json!([
-        { "tools": [{ "names": ["bash"], "arguments": {
+        { "tools": [{ "names": ["bash", "*shell"], "arguments": {
             "command": "echo mine > own.txt; ${prompt:Probe: (.*)}", "description": "Probe" } }] },
-        { "tools": [{ "names": ["bash"], "arguments": {
+        { "tools": [{ "names": ["bash", "*shell"], "arguments": {
             "command": "cd \"$TASK_ARTIFACTS_DIR\" && echo '{\"findings\":[]}' > findings.json && echo done > summary.md",
             "description": "Write the results" } }] },
         { "text": "Probed." },
     ]);
     let model = model(steps).await;
-    let machine = Machine::start(&opencode, &model.openai_url(), "").await;
+    let machine = Machine::start(harness, &model.openai_url(), "").await;
     let canary = machine.path("home/canary.txt");
     std::fs::write(&canary, "canary").unwrap();
     let planted = machine.path("home/planted.txt");

@@ -1,25 +1,24 @@
-//! Cancelling OpenCode in the middle of a model's answer, with a process of its shell that left its group.
+//! Cancelling a harness in the middle of a model's answer, with a process of its shell that left its group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::machine::{Machine, model, opencode, within};
+use crate::machine::{Harness, Machine, model, within};
 
 /// What we promise (DESIGN §1, 2): a test may be slow, this may not.
 const PROMISED: Duration = Duration::from_secs(2);
 
-#[tokio::test]
-async fn a_cancel_ends_every_process_while_the_model_is_silent() {
-    let Some(opencode) = opencode() else { return };
+/// A cancel ends every process while the model is silent.
+pub(crate) async fn ends_all(harness: &Harness) {
     let steps = json!([
-        { "tools": [{ "names": ["bash"], "arguments": {
+        { "tools": [{ "names": ["bash", "*shell"], "arguments": {
             "command": "setsid nohup sleep 600 >/dev/null 2>&1 </dev/null & echo started", "description": "Stay" } }] },
         { "text": "Let me think", "hang": true },
     ]);
     let model = model(steps).await;
-    let machine = Machine::start(&opencode, &model.openai_url(), "").await;
+    let machine = Machine::start(harness, &model.openai_url(), "").await;
     let sent = machine
         .agents(&["--json", "send", "--no-wait", "pr-review", "Wait"])
         .await
@@ -30,7 +29,7 @@ async fn a_cancel_ends_every_process_while_the_model_is_silent() {
     let tree = descendants(machine.pid());
     let of = |name: &str| tree.values().filter(|command| *command == name).count();
     assert_eq!(of("sleep"), 1, "{tree:?}");
-    assert!(tree.len() >= 3, "guard, OpenCode and sleep: {tree:?}");
+    assert!(tree.len() >= 3, "guard, harness and sleep: {tree:?}");
     let mut alive: BTreeSet<u32> = tree.keys().copied().collect();
 
     let started = Instant::now();
@@ -45,18 +44,24 @@ async fn a_cancel_ends_every_process_while_the_model_is_silent() {
     let (gone, answer) = within(async { tokio::join!(gone, machine.agents(&words)) }).await;
     let answered = started.elapsed();
     let said = format!(
-        "cancel: {} processes of OpenCode gone after {} ms, answered after {} ms",
+        "cancel: {} processes of {} gone after {} ms, answered after {} ms",
         tree.len(),
+        harness.name,
         gone.as_millis(),
         answered.as_millis()
     );
-    eprintln!("{said}");
+    say(&said);
     assert_eq!(answer.json()["state"], "canceled", "{answer:?}");
     assert!(gone <= PROMISED, "{said}");
     let after = descendants(machine.pid());
     assert!(after.is_empty(), "{after:?}");
     machine.stop().await;
     model.stop().await.unwrap();
+}
+
+#[expect(clippy::print_stderr, reason = "the figure is what people look for")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// All processes below `root` and the names of their programs.

@@ -1,29 +1,28 @@
-//! Our own tools inside an OpenCode session: an agent that gives work to another one.
+//! Our own tools inside a harness's session: an agent that gives work to another one.
 
 use serde_json::json;
 
-use crate::machine::{Machine, model, opencode, tool_results};
+use crate::machine::{Harness, Machine, model, tool_results};
 
-#[tokio::test]
-async fn an_agent_finds_another_gives_it_work_and_sees_only_that() {
-    let Some(opencode) = opencode() else { return };
+/// An agent finds another one, gives it work, and sees only that.
+pub(crate) async fn delegate(harness: &Harness) {
     let steps = json!([
-        { "tools": [{ "names": ["mesh_get_agents"] }] },
-        { "tools": [{ "names": ["mesh_send_message"], "arguments": {
+        { "tools": [{ "names": ["*_get_agents"] }] },
+        { "tools": [{ "names": ["*_send_message"], "arguments": {
             "agent_id": "test-runner", "message": "${prompt:Delegate (\\S+)}" } }] },
-        { "tools": [{ "names": ["mesh_get_task"], "arguments": {
+        { "tools": [{ "names": ["*_get_task"], "arguments": {
             "task_id": "${tool_result:task-[0-9A-Z]{26}}", "wait_seconds": 25 } }] },
-        { "tools": [{ "names": ["mesh_view_data_artifact"], "arguments": {
+        { "tools": [{ "names": ["*_view_data_artifact"], "arguments": {
             "task_id": "${tool_result:task-[0-9A-Z]{26}}", "artifact_id": "findings.json" } }] },
-        { "tools": [{ "names": ["mesh_list_tasks"] }] },
-        { "tools": [{ "names": ["mesh_get_task"], "arguments": { "task_id": "${prompt:not (task-\\w+)}" } }] },
-        { "tools": [{ "names": ["bash"], "arguments": {
+        { "tools": [{ "names": ["*_list_tasks"] }] },
+        { "tools": [{ "names": ["*_get_task"], "arguments": { "task_id": "${prompt:not (task-\\w+)}" } }] },
+        { "tools": [{ "names": ["bash", "*shell"], "arguments": {
             "command": "cd \"$TASK_ARTIFACTS_DIR\" && echo '{\"findings\":[]}' > findings.json && echo done > summary.md",
             "description": "Write the results" } }] },
         { "text": "Delegated." },
     ]);
     let model = model(steps).await;
-    let machine = Machine::start(&opencode, &model.openai_url(), "").await;
+    let machine = Machine::start(harness, &model.openai_url(), "").await;
     let project = machine.path("project");
     std::fs::create_dir(&project).unwrap();
     std::fs::write(
@@ -64,7 +63,12 @@ async fn an_agent_finds_another_gives_it_work_and_sees_only_that() {
         !listed.contains(&parent) && !listed.contains(&owners),
         "{listed}"
     );
-    let offered = &model.log()[0].tools;
+    let log = model.log();
+    let offered = &log
+        .iter()
+        .find(|entry| !entry.tools.is_empty())
+        .unwrap()
+        .tools;
     let ours = offered.iter().filter(|name| name.starts_with("mesh_"));
     assert_eq!(ours.count(), 8, "{offered:?}");
     machine.stop().await;
