@@ -498,8 +498,8 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         let failed = bench.until(&working, TaskState::Failed).await;
         let reaped = bench.runner.reaped.lock().unwrap().clone();
         assert!(
-            matches!(&reaped[..], [(_, None)]),
-            "a run whose guard was never stored is looked for too: {reaped:?}"
+            matches!(&reaped[..], [(_, Some(guard))] if guard.pid == 4711),
+            "{reaped:?}"
         );
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "interrupted");
@@ -508,6 +508,21 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         bench.until(&queued, TaskState::Completed).await;
         bench.engine.shutdown(false).await;
     });
+}
+
+#[tokio::test]
+async fn a_run_whose_guard_was_never_stored_is_looked_for_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (id, run) = {
+        let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+        let task = bench.send("a", "x").await.id;
+        let run = bench.next_run().await;
+        bench.until(&task, TaskState::Working).await;
+        (task, run.spec.run_id)
+    };
+    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    bench.until(&id, TaskState::Failed).await;
+    assert_eq!(*bench.runner.reaped.lock().unwrap(), [(run, None)]);
 }
 
 #[tokio::test]
