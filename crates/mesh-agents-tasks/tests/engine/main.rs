@@ -511,6 +511,21 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
 }
 
 #[tokio::test]
+async fn a_run_whose_guard_was_never_stored_is_looked_for_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (id, run) = {
+        let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+        let task = bench.send("a", "x").await.id;
+        let run = bench.next_run().await;
+        bench.until(&task, TaskState::Working).await;
+        (task, run.spec.run_id)
+    };
+    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    bench.until(&id, TaskState::Failed).await;
+    assert_eq!(*bench.runner.reaped.lock().unwrap(), [(run, None)]);
+}
+
+#[tokio::test]
 async fn an_interrupted_task_is_not_failed_while_its_guard_lives() {
     let dir = tempfile::tempdir().unwrap();
     let (id, queued, run) = {
