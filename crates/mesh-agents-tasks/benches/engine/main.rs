@@ -1,8 +1,8 @@
 //! The task engine beside what the machine could do at best: submits beside bare fsyncs, reads of a
 //! million tasks beside bare SQLite (DESIGN §8).
 //!
-//! `cargo bench -p mesh-agents-tasks --bench engine [submit|read]`; `TASKS=N` in the second word's
-//! place bounds the stored tasks for a short look.
+//! `cargo bench -p mesh-agents-tasks --bench engine [submit|read]`; `--tasks=N` stores fewer than a
+//! million, for a short look.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench ends where its setting fails, and says where"

@@ -200,10 +200,18 @@ const KINDS: &[Kind] = &[
         },
     },
     Kind {
+        what: "by agent and state, some",
+        caller: local,
+        query: |n| ListTasks {
+            state: Some(TaskState::Failed),
+            ..by_agent(n)
+        },
+    },
+    Kind {
         what: "by agent and state, none",
         caller: local,
         query: |n| ListTasks {
-            state: Some(TaskState::Rejected),
+            state: Some(TaskState::Working),
             ..by_agent(n)
         },
     },

@@ -8,7 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// Numbered migrations; a database's `user_version` is how many of them it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/001-tasks.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/001-tasks.sql"),
+    include_str!("../../migrations/002-list-pairs.sql"),
+];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.
 const APPLICATION_ID: i32 = 0x4D45_5348;
@@ -72,7 +75,7 @@ mod tests {
                 error,
                 StoreError::Newer {
                     found: 99,
-                    known: 1
+                    known: 2
                 }
             ),
             "{error}"
@@ -103,5 +106,24 @@ mod tests {
         assert_eq!(version, 1);
         assert!(connection.prepare("SELECT * FROM a").is_ok());
         assert!(connection.prepare("SELECT * FROM b").is_err());
+    }
+
+    #[test]
+    fn every_past_schema_becomes_the_newest() {
+        let schema = |db: &Connection| -> Vec<String> {
+            let mut sql = db
+                .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+                .unwrap();
+            let rows = sql.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let mut newest = Connection::open_in_memory().unwrap();
+        migrate(&mut newest, MIGRATIONS).unwrap();
+        for past in 0..MIGRATIONS.len() {
+            let mut db = Connection::open_in_memory().unwrap();
+            migrate(&mut db, &MIGRATIONS[..past]).unwrap();
+            migrate(&mut db, MIGRATIONS).unwrap();
+            assert_eq!(schema(&db), schema(&newest), "from schema {past}");
+        }
     }
 }

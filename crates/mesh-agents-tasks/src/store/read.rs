@@ -198,37 +198,7 @@ pub(crate) fn list(
     query: &ListTasks,
     after: Option<&(i64, TaskId)>,
 ) -> Result<(Vec<Row>, bool), StoreError> {
-    let mut wheres = vec!["1"];
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    let mut filter = |sql: &'static str, value: Box<dyn ToSql>| {
-        wheres.push(sql);
-        values.push(value);
-    };
-    if *principal != Principal::Local {
-        filter(
-            "principal = ? AND principal <> 'local'",
-            Box::new(principal.to_string()),
-        );
-    }
-    if let Some(agent) = &query.agent_id {
-        filter("agent_id = ?", Box::new(agent.to_string()));
-    }
-    if let Some(context) = &query.context_id {
-        filter("context_id = ?", Box::new(context.to_string()));
-    }
-    if let Some(state) = query.state {
-        filter("state = ?", Box::new(state_number(state)));
-    }
-    if let Some((updated, id)) = after {
-        wheres.push("(updated_ms, id) < (?, ?)");
-        values.push(Box::new(*updated));
-        values.push(Box::new(id.to_string()));
-    }
-    values.push(Box::new(i64::from(query.limit) + 1));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
-        wheres.join(" AND ")
-    );
+    let (sql, values) = list_sql(principal, query, after);
     let mut statement = db.prepare_cached(&sql)?;
     let found = statement.query_map(
         rusqlite::params_from_iter(values.iter().map(|value| &**value)),
@@ -241,6 +211,54 @@ pub(crate) fn list(
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     Ok((rows, more))
+}
+
+/// The query of a list's page, one row longer than the page, with its values.
+fn list_sql(
+    principal: &Principal,
+    query: &ListTasks,
+    after: Option<&(i64, TaskId)>,
+) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut wheres = vec!["1"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut filter = |sql: &'static str, value: Box<dyn ToSql>| {
+        wheres.push(sql);
+        values.push(value);
+    };
+    // A conversation has few tasks: its index narrows more than any pair of the others, which the
+    // plus keeps from being chosen.
+    let alone = query.context_id.is_none();
+    let or = |free: &'static str, kept: &'static str| if alone { free } else { kept };
+    if *principal != Principal::Local {
+        let sql = or(
+            "principal = ? AND principal <> 'local'",
+            "+principal = ? AND +principal <> 'local'",
+        );
+        filter(sql, Box::new(principal.to_string()));
+    }
+    if let Some(agent) = &query.agent_id {
+        filter(
+            or("agent_id = ?", "+agent_id = ?"),
+            Box::new(agent.to_string()),
+        );
+    }
+    if let Some(context) = &query.context_id {
+        filter("context_id = ?", Box::new(context.to_string()));
+    }
+    if let Some(state) = query.state {
+        filter(or("state = ?", "+state = ?"), Box::new(state_number(state)));
+    }
+    if let Some((updated, id)) = after {
+        wheres.push("(updated_ms, id) < (?, ?)");
+        values.push(Box::new(*updated));
+        values.push(Box::new(id.to_string()));
+    }
+    values.push(Box::new(i64::from(query.limit) + 1));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
+        wheres.join(" AND ")
+    );
+    (sql, values)
 }
 
 /// A task that has not ended, as an engine finds it at its start.
@@ -308,4 +326,62 @@ fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {
 
 fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
     serde_json::from_str(body).map_err(|error| unreadable("event", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::open_connection;
+    use super::*;
+    use mesh_agents_core::task::TaskState;
+
+    /// How SQLite goes about the list with these filters.
+    fn plan(db: &Connection, principal: &str, query: &ListTasks) -> String {
+        let after = (1, TaskId::from_ulid(ulid::Ulid(1)));
+        let (sql, values) = list_sql(&principal.parse().unwrap(), query, Some(&after));
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = rusqlite::params_from_iter(values.iter().map(|value| &**value));
+        let lines = statement.query_map(values, |row| row.get::<_, String>(3));
+        let lines: Vec<_> = lines.unwrap().map(Result::unwrap).collect();
+        lines.join("; ")
+    }
+
+    #[test]
+    fn every_pair_of_filters_is_read_in_order_from_an_index_of_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_connection(&dir.path().join("t.sqlite")).unwrap();
+        let all = ListTasks::default();
+        let agent = ListTasks {
+            agent_id: "a".parse().ok(),
+            ..all.clone()
+        };
+        let state = ListTasks {
+            state: Some(TaskState::Failed),
+            ..all.clone()
+        };
+        let both = ListTasks {
+            state: state.state,
+            ..agent.clone()
+        };
+        let context = ListTasks {
+            context_id: "c".parse().ok(),
+            ..both.clone()
+        };
+        for (principal, query, index) in [
+            ("local", &all, "tasks_by_time"),
+            ("local", &agent, "tasks_by_agent"),
+            ("local", &state, "tasks_by_state"),
+            ("local", &both, "tasks_by_agent_state"),
+            ("local", &context, "tasks_by_context"),
+            ("token:x", &all, "tasks_by_principal"),
+            ("token:x", &agent, "tasks_by_principal_agent"),
+            ("token:x", &state, "tasks_by_principal_state"),
+            ("token:x", &context, "tasks_by_context"),
+        ] {
+            let plan = plan(&db, principal, query);
+            assert!(
+                plan.contains(&format!("INDEX {index} (")) && !plan.contains("TEMP B-TREE"),
+                "{principal} {query:?}: {plan}"
+            );
+        }
+    }
 }
