@@ -172,7 +172,7 @@ fn card(n: usize) -> AgentDefinition {
             tags: vec![
                 "git".into(),
                 (*word).into(),
-                if n % 500 == 0 { "rare" } else { "usual" }.into(),
+                if n.is_multiple_of(500) { "rare" } else { "usual" }.into(),
             ],
         })
         .collect();
