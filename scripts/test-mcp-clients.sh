@@ -30,7 +30,8 @@ cached "mcp-inspector-$inspector" install_inspector
 inspect="$cached_dir/node_modules/.bin/mcp-inspector"
 
 if [ -z "${AGENTS_BIN:-}" ]; then
-  cargo build --quiet --locked -p mesh-agents --bin agents
+  # --workspace only chooses the same features of dependencies as scripts/test.sh, so nothing is built twice.
+  cargo build --quiet --locked --workspace --bin agents
   AGENTS_BIN="$PWD/${CARGO_TARGET_DIR:-target}/debug/agents"
   case "${CARGO_TARGET_DIR:-}" in /*) AGENTS_BIN="$CARGO_TARGET_DIR/debug/agents" ;; esac
 fi

@@ -1,5 +1,6 @@
 //! A message comes in: checked, matched against earlier ones, stored, queued (DESIGN §4, "Submit").
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use mesh_agents_core::agent::AgentDefinition;
@@ -43,15 +44,15 @@ impl TaskEngine {
         let new = new_task(inner, caller, &submit);
         let stored = inner.to_the_end(async move {
             let outcome = shared.store_new(now, admitted, key, new).await?;
-            if let Outcome::New(task) = &outcome {
-                shared.slots.arrive(&task.agent_id, task.id.clone());
+            if let Outcome::New(task, place) = &outcome {
+                place.take(task.id.clone());
                 shared.pump(&task.agent_id);
                 shared.signal_load();
             }
             Ok(outcome)
         });
         match stored.await {
-            Ok(Outcome::New(task)) => Ok(*task),
+            Ok(Outcome::New(task, _)) => Ok(*task),
             Ok(Outcome::Repeat(task)) => self.task(caller, &task).await,
             Ok(Outcome::Conflict(task)) => Err(conflict(&submit, &task)),
             Ok(Outcome::Refused(refusal)) => Err(refusal),
@@ -116,10 +117,42 @@ impl TaskEngine {
 
 /// What the writer found and did.
 enum Outcome {
-    New(Box<Task>),
+    New(Box<Task>, Place),
     Repeat(TaskId),
     Conflict(TaskId),
     Refused(Refusal),
+}
+
+/// A place in an agent's queue, promised to a task that is being stored. Given back when dropped
+/// without having been taken: when storing fails, or the commit it is part of.
+struct Place {
+    inner: Arc<Inner>,
+    agent: AgentId,
+    taken: Cell<bool>,
+}
+
+impl Place {
+    fn reserve(inner: &Arc<Inner>, agent: &AgentDefinition) -> Result<Self, Refusal> {
+        inner.slots.reserve(agent)?;
+        Ok(Self {
+            inner: Arc::clone(inner),
+            agent: agent.id.clone(),
+            taken: Cell::new(false),
+        })
+    }
+
+    fn take(&self, task: TaskId) {
+        self.taken.set(true);
+        self.inner.slots.arrive(&self.agent, task);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.taken.get() {
+            self.inner.slots.release(&self.agent);
+        }
+    }
 }
 
 impl Inner {
@@ -139,18 +172,12 @@ impl Inner {
                 Found::Nothing => {}
             }
             // Only now: a repeat is answered even when its agent is full, disabled or gone.
-            let reserved = admitted.and_then(|agent| shared.slots.reserve(&agent).map(|()| agent));
-            let agent = match reserved {
-                Ok(agent) => agent,
+            let place = match admitted.and_then(|agent| Place::reserve(&shared, &agent)) {
+                Ok(place) => place,
                 Err(refusal) => return Ok(Outcome::Refused(refusal)),
             };
-            match store::insert_task(db, now, task, message, &key) {
-                Ok(task) => Ok(Outcome::New(Box::new(task))),
-                Err(error) => {
-                    shared.slots.release(&agent.id);
-                    Err(error)
-                }
-            }
+            let task = store::insert_task(db, now, task, message, &key)?;
+            Ok(Outcome::New(Box::new(task), place))
         });
         stored.await
     }

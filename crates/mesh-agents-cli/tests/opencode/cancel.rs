@@ -1,7 +1,6 @@
 //! Cancelling OpenCode in the middle of a model's answer, with a process of its shell that left its group.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -51,7 +50,7 @@ async fn a_cancel_ends_every_process_while_the_model_is_silent() {
         gone.as_millis(),
         answered.as_millis()
     );
-    writeln!(std::io::stderr(), "{said}").unwrap();
+    eprintln!("{said}");
     assert_eq!(answer.json()["state"], "canceled", "{answer:?}");
     assert!(gone <= PROMISED, "{said}");
     let after = descendants(machine.pid());

@@ -1,7 +1,6 @@
 //! A machine of its own for one test: a home, agents, data, `agents serve`, a scripted model and real OpenCode.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,13 +35,13 @@ pub(crate) struct Answer {
 /// The `opencode` to test with; says why when there is none.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test has nobody to read its environment for it"
+    clippy::print_stderr,
+    reason = "a test has nobody to read its environment for it, and says what it leaves out"
 )]
 pub(crate) fn opencode() -> Option<PathBuf> {
     let named = std::env::var_os("OPENCODE_BIN").filter(|path| !path.is_empty());
     if named.is_none() {
-        let why = "skipped: OPENCODE_BIN is not set; run scripts/test-opencode.sh";
-        writeln!(std::io::stderr(), "{why}").unwrap();
+        eprintln!("skipped: OPENCODE_BIN is not set; run scripts/test-opencode.sh");
     }
     named.map(PathBuf::from)
 }

@@ -499,7 +499,7 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         let reaped = bench.runner.reaped.lock().unwrap().clone();
         assert!(
             matches!(&reaped[..], [(_, Some(guard))] if guard.pid == 4711),
-            "{reaped:?}"
+            "what the run left behind was looked for: {reaped:?}"
         );
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "interrupted");
