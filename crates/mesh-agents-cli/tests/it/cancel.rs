@@ -7,8 +7,7 @@ use crate::support::{World, alive, figures, until_dead, until_pids};
 /// The ways a child gets away from its harness.
 const WAYS: [&str; 6] = ["plain", "nohup", "setsid", "double", "clearenv", "hidden"];
 
-/// How many runs, shared out among the ways; `CANCEL_RUNS=120` is what the closing note of the
-/// issue tells of (20 for each way).
+/// How many runs, shared out among the ways; `CANCEL_RUNS=120` is 20 for each way.
 fn runs() -> usize {
     #[expect(clippy::disallowed_methods, reason = "how thorough to be is asked for")]
     let asked = std::env::var("CANCEL_RUNS").ok();
@@ -17,37 +16,58 @@ fn runs() -> usize {
 
 #[test]
 fn after_a_cancel_nothing_of_the_run_lives() {
-    let world = World::with_tester();
+    let world = World::new();
+    let agent = world.agent("tester");
+    agent
+        .runtime_key(&format!("max_concurrent_tasks = {}", WAYS.len()))
+        .write()
+        .unwrap();
     let mut spans = Vec::new();
     let mut asked = Vec::new();
-    for run in 0..runs() {
-        let way = WAYS[run % WAYS.len()];
-        let message = format!(
-            "script: pid $TASK_ARTIFACTS_DIR/pids\n\
-             script: daemon {way} $TASK_ARTIFACTS_DIR/pids\n\
-             script: deaf"
-        );
-        let task = world.send("tester", &message);
-        let pids = until_pids(&world.artifacts("tester", &task).join("pids"), 2);
-        let guards = world.guards();
-        assert!(pids.iter().all(|pid| alive(*pid)), "{way}");
-        let start = Instant::now();
-        let canceled = std::thread::scope(|scope| {
-            let canceling = scope.spawn(|| world.json(&["cancel", &task]));
-            until_dead(way, &pids);
-            spans.push(start.elapsed());
-            canceling.join().unwrap()
+    while spans.len() < runs() {
+        // All ways at once: what one sweep kills is its own run and no other.
+        let ended = std::thread::scope(|scope| {
+            let world = &world;
+            let all = WAYS.map(|way| scope.spawn(move || cancel_one(world, way)));
+            all.map(|one| one.join().unwrap())
         });
-        asked.push(start.elapsed());
-        assert_eq!(canceled["state"], "canceled", "{way}: {canceled}");
-        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
-        assert!(left.is_empty(), "{way}: {left:?} live after the answer");
-        until_dead("the guard", &guards);
-        // An end is an end: a second cancel changes nothing and is no error.
-        assert_eq!(world.json(&["cancel", &task])["state"], "canceled");
+        until_dead("the guards", &world.guards());
+        spans.extend(ended.iter().map(|(dead, _)| *dead));
+        asked.extend(ended.iter().map(|(_, answered)| *answered));
     }
     println!("cancel, call to all dead:  {}", figures(spans));
     println!("cancel, call to answer:    {}", figures(asked));
+}
+
+/// Starts a run whose child gets away like this, and cancels it. Says after how long all of it was
+/// dead, and after how long that was told.
+fn cancel_one(world: &World, way: &str) -> (Duration, Duration) {
+    let message = format!(
+        "script: pid $TASK_ARTIFACTS_DIR/pids\n\
+         script: daemon {way} $TASK_ARTIFACTS_DIR/pids\n\
+         script: deaf"
+    );
+    let task = world.send("tester", &message);
+    let pids = until_pids(&world.artifacts("tester", &task).join("pids"), 2);
+    assert!(pids.iter().all(|pid| alive(*pid)), "{way}");
+    let start = Instant::now();
+    let (dead, canceled, left) = std::thread::scope(|scope| {
+        let canceling = scope.spawn(|| {
+            let canceled = world.json(&["cancel", &task]);
+            let left: Vec<u32> = pids.iter().copied().filter(|pid| alive(*pid)).collect();
+            (canceled, left)
+        });
+        until_dead(way, &pids);
+        let dead = start.elapsed();
+        let (canceled, left) = canceling.join().unwrap();
+        (dead, canceled, left)
+    });
+    let answered = start.elapsed();
+    assert_eq!(canceled["state"], "canceled", "{way}: {canceled}");
+    assert!(left.is_empty(), "{way}: {left:?} live after the answer");
+    // An end is an end: a second cancel changes nothing and is no error.
+    assert_eq!(world.json(&["cancel", &task])["state"], "canceled");
+    (dead, answered)
 }
 
 #[test]
