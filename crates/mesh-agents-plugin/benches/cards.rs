@@ -172,7 +172,12 @@ fn card(n: usize) -> AgentDefinition {
             tags: vec![
                 "git".into(),
                 (*word).into(),
-                if n.is_multiple_of(500) { "rare" } else { "usual" }.into(),
+                if n.is_multiple_of(500) {
+                    "rare"
+                } else {
+                    "usual"
+                }
+                .into(),
             ],
         })
         .collect();
