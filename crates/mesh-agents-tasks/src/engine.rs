@@ -1,22 +1,21 @@
 //! The handle to the task engine: the few things anybody can ask of it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod inner;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
-use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{AgentId, ArtifactId, MessageId, TaskId};
-use mesh_agents_core::layout::Layout;
+use mesh_agents_core::ids::{AgentId, ArtifactId, TaskId};
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
-use mesh_agents_core::run::{MeshEndpoints, Runner};
+use mesh_agents_core::run::MeshEndpoints;
 use mesh_agents_core::task::{ArtifactInfo, Task, TaskState};
-use mesh_agents_core::transition::{Effect, Happening, StopCause};
+use mesh_agents_core::transition::{Happening, StopCause};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{
@@ -27,8 +26,9 @@ use crate::drive;
 use crate::mint::Mint;
 use crate::recover;
 use crate::schedule::Slots;
-use crate::store::{self, Change, Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::wake::Wakes;
+pub(crate) use inner::{Inner, Live};
 
 /// How long a cancel waits for the run to be gone before it answers with the task as it stands.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,37 +37,6 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct TaskEngine {
     pub(crate) inner: Arc<Inner>,
-}
-
-/// What all clones share.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) store: Store,
-    pub(crate) blobs: Blobs,
-    pub(crate) layout: Layout,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) runner: Arc<dyn Runner>,
-    pub(crate) mint: Mint,
-    pub(crate) slots: Slots,
-    pub(crate) wakes: Wakes,
-    agents: Mutex<Agents>,
-    mesh: Mutex<MeshEndpoints>,
-    pub(crate) tools_url: Option<String>,
-    live: Mutex<HashMap<TaskId, Arc<Live>>>,
-    stop: watch::Sender<bool>,
-    load: watch::Sender<Load>,
-    tracker: TaskTracker,
-}
-
-/// A run under way, as seen from outside its driver.
-#[derive(Debug)]
-pub(crate) struct Live {
-    /// Cancelled when the run is to end.
-    pub(crate) end: CancellationToken,
-    /// Bearer token of its harness on our own MCP endpoint.
-    pub(crate) token: String,
-    /// How deep its task is.
-    pub(crate) depth: u8,
 }
 
 impl TaskEngine {
@@ -399,128 +368,6 @@ impl Agents {
     /// Whether the agent's directory exists.
     fn knows(&self, agent: &AgentId) -> bool {
         self.ready.contains_key(agent) || self.broken.contains(agent)
-    }
-}
-
-impl Inner {
-    pub(crate) fn now(&self) -> UnixMillis {
-        self.clock.now()
-    }
-
-    pub(crate) fn agents(&self) -> MutexGuard<'_, Agents> {
-        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn mesh(&self) -> MeshEndpoints {
-        self.mesh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn live(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Live>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn stopping(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    pub(crate) fn stop_signal(&self) -> watch::Receiver<bool> {
-        self.stop.subscribe()
-    }
-
-    pub(crate) fn mint_message(&self) -> MessageId {
-        MessageId::from_ulid(self.mint.next(self.now()))
-    }
-
-    /// Stores what happened to a task, then does what follows from it.
-    pub(crate) async fn happen(
-        &self,
-        id: &TaskId,
-        attempt: Option<u32>,
-        happening: Happening,
-    ) -> Result<Task, StoreError> {
-        let (now, minted, task_id) = (self.now(), self.mint_message(), id.clone());
-        let change = self
-            .store
-            .write(move |db| store::apply(db, now, &task_id, attempt, &happening, &minted))
-            .await?;
-        Ok(self.follow(change))
-    }
-
-    /// Performs the effects of a stored change.
-    pub(crate) fn follow(&self, change: Change) -> Task {
-        let task = change.task;
-        for effect in change.effects {
-            match effect {
-                Effect::StopRun => {
-                    if let Some(run) = self.live().get(&task.id) {
-                        run.end.cancel();
-                    }
-                }
-                Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
-                // The driver does these itself: it starts the run, owns the idle clock and the
-                // questions, and frees the slot when it is done with the run's directory.
-                Effect::StartRun
-                | Effect::FreeSlot
-                | Effect::PauseIdle
-                | Effect::ResumeIdle
-                | Effect::VoidQuestions => {}
-            }
-        }
-        self.wakes.tell(&task);
-        self.signal_load();
-        task
-    }
-
-    /// Does what must not stop half way, such as storing something and acting on it, when the caller
-    /// stops waiting: a front-end that dies takes its open calls with it.
-    pub(crate) async fn to_the_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        match self.tracker.spawn(work).await {
-            Ok(done) => done,
-            Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
-            Err(_runtime_ends) => Err(StoreError::Closed),
-        }
-    }
-
-    /// Starts a piece of background work the engine waits for before it ends.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(work);
-    }
-
-    /// Tells those who watch how much there is to do.
-    pub(crate) fn signal_load(&self) {
-        let total = self.slots.total();
-        self.load
-            .send_if_modified(|load| std::mem::replace(load, total) != total);
-    }
-
-    /// Starts what can start, for every agent somebody waits for.
-    pub(crate) fn pump_all(self: &Arc<Self>) {
-        for (agent, _) in self.slots.waiting() {
-            self.pump(&agent);
-        }
-        self.signal_load();
-    }
-
-    /// Starts what can start for one agent.
-    pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
-        while !self.stopping() {
-            let definition = self.agents().ready.get(agent).cloned();
-            let Some(definition) = definition.filter(|definition| definition.enabled) else {
-                return;
-            };
-            let limit = definition.runtime.max_concurrent_tasks.get();
-            let Some(task) = self.slots.take(agent, limit) else {
-                return;
-            };
-            self.tracker
-                .spawn(drive::run_task(Arc::clone(self), task, definition));
-        }
     }
 }
 

@@ -1,0 +1,176 @@
+//! What all clones of an engine share, and the few moves every part of it makes: store what
+//! happened, do what follows from it, start what can start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mesh_agents_core::clock::{Clock, UnixMillis};
+use mesh_agents_core::ids::{AgentId, MessageId, TaskId};
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::run::{MeshEndpoints, Runner};
+use mesh_agents_core::task::Task;
+use mesh_agents_core::transition::{Effect, Happening};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Agents, Load};
+use crate::blobs::Blobs;
+use crate::drive;
+use crate::mint::Mint;
+use crate::schedule::Slots;
+use crate::store::{self, Change, Store, StoreError};
+use crate::wake::Wakes;
+
+/// What all clones share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) layout: Layout,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) mint: Mint,
+    pub(crate) slots: Slots,
+    pub(crate) wakes: Wakes,
+    pub(super) agents: Mutex<Agents>,
+    pub(super) mesh: Mutex<MeshEndpoints>,
+    pub(crate) tools_url: Option<String>,
+    pub(super) live: Mutex<HashMap<TaskId, Arc<Live>>>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) load: watch::Sender<Load>,
+    pub(super) tracker: TaskTracker,
+}
+
+/// A run under way, as seen from outside its driver.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Cancelled when the run is to end.
+    pub(crate) end: CancellationToken,
+    /// Bearer token of its harness on our own MCP endpoint.
+    pub(crate) token: String,
+    /// How deep its task is.
+    pub(crate) depth: u8,
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    pub(crate) fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mesh(&self) -> MeshEndpoints {
+        self.mesh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    pub(crate) fn stop_signal(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    pub(crate) fn mint_message(&self) -> MessageId {
+        MessageId::from_ulid(self.mint.next(self.now()))
+    }
+
+    /// Stores what happened to a task, then does what follows from it.
+    pub(crate) async fn happen(
+        &self,
+        id: &TaskId,
+        attempt: Option<u32>,
+        happening: Happening,
+    ) -> Result<Task, StoreError> {
+        let (now, minted, task_id) = (self.now(), self.mint_message(), id.clone());
+        let change = self
+            .store
+            .write(move |db| store::apply(db, now, &task_id, attempt, &happening, &minted))
+            .await?;
+        Ok(self.follow(change))
+    }
+
+    /// Performs the effects of a stored change.
+    pub(crate) fn follow(&self, change: Change) -> Task {
+        let task = change.task;
+        for effect in change.effects {
+            match effect {
+                Effect::StopRun => {
+                    if let Some(run) = self.live().get(&task.id) {
+                        run.end.cancel();
+                    }
+                }
+                Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
+                // The driver does these itself: it starts the run, owns the idle clock and the
+                // questions, and frees the slot when it is done with the run's directory.
+                Effect::StartRun
+                | Effect::FreeSlot
+                | Effect::PauseIdle
+                | Effect::ResumeIdle
+                | Effect::VoidQuestions => {}
+            }
+        }
+        self.wakes.tell(&task);
+        self.signal_load();
+        task
+    }
+
+    /// Does what must not stop half way, such as storing something and acting on it, when the caller
+    /// stops waiting: a front-end that dies takes its open calls with it.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.tracker.spawn(work).await {
+            Ok(done) => done,
+            Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
+            Err(_runtime_ends) => Err(StoreError::Closed),
+        }
+    }
+
+    /// Starts a piece of background work the engine waits for before it ends.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(work);
+    }
+
+    /// Tells those who watch how much there is to do.
+    pub(crate) fn signal_load(&self) {
+        let total = self.slots.total();
+        self.load
+            .send_if_modified(|load| std::mem::replace(load, total) != total);
+    }
+
+    /// Starts what can start, for every agent somebody waits for.
+    pub(crate) fn pump_all(self: &Arc<Self>) {
+        for (agent, _) in self.slots.waiting() {
+            self.pump(&agent);
+        }
+        self.signal_load();
+    }
+
+    /// Starts what can start for one agent.
+    pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
+        while !self.stopping() {
+            let definition = self.agents().ready.get(agent).cloned();
+            let Some(definition) = definition.filter(|definition| definition.enabled) else {
+                return;
+            };
+            let limit = definition.runtime.max_concurrent_tasks.get();
+            let Some(task) = self.slots.take(agent, limit) else {
+                return;
+            };
+            self.tracker
+                .spawn(drive::run_task(Arc::clone(self), task, definition));
+        }
+    }
+}
