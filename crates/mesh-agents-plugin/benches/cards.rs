@@ -73,7 +73,10 @@ async fn rows() {
         ("by tag, few", json!({ "tags": ["rare"] })),
         ("by query, few", json!({ "query": "numbered 4999" })),
         ("by query, none", json!({ "query": "no such words" })),
-        ("by query and tags", json!({ "query": "reviews changes", "tags": ["git", "rare"] })),
+        (
+            "by query and tags",
+            json!({ "query": "reviews changes", "tags": ["git", "rare"] }),
+        ),
     ] {
         let times = time(&tools, arguments).await;
         Row::new(format!("get_agents over {CARDS} cards: {what}"), &times)
@@ -99,7 +102,10 @@ async fn time(tools: &EngineTools, arguments: Value) -> Samples {
     Samples::of(times)
 }
 
-async fn tools(dir: &Path, agents: BTreeMap<mesh_agents_core::ids::AgentId, Arc<AgentDefinition>>) -> EngineTools {
+async fn tools(
+    dir: &Path,
+    agents: BTreeMap<mesh_agents_core::ids::AgentId, Arc<AgentDefinition>>,
+) -> EngineTools {
     let layout = Layout::new(dir);
     let config = BridgeConfig::new(
         BTreeMap::from([("PATH".to_owned(), path(dir))]),
@@ -128,7 +134,9 @@ async fn tools(dir: &Path, agents: BTreeMap<mesh_agents_core::ids::AgentId, Arc<
 
 /// A PATH like a developer's: many directories, the harness in the last.
 fn path(dir: &Path) -> String {
-    let dirs: Vec<_> = (0..PATH_DIRS).map(|n| dir.join(format!("bin-{n}"))).collect();
+    let dirs: Vec<_> = (0..PATH_DIRS)
+        .map(|n| dir.join(format!("bin-{n}")))
+        .collect();
     for dir in &dirs {
         fs::create_dir(dir).unwrap();
     }
@@ -158,8 +166,19 @@ fn card(n: usize) -> AgentDefinition {
         .map(|word| Skill {
             id: format!("{word}-{n}"),
             name: format!("{word} a change"),
-            description: format!("Can {word} a change of any size, given as a branch or as a diff."),
-            tags: vec!["git".into(), (*word).into(), if n % 500 == 0 { "rare" } else { "usual" }.into()],
+            description: format!(
+                "Can {word} a change of any size, given as a branch or as a diff."
+            ),
+            tags: vec![
+                "git".into(),
+                (*word).into(),
+                if n.is_multiple_of(500) {
+                    "rare"
+                } else {
+                    "usual"
+                }
+                .into(),
+            ],
         })
         .collect();
     card.json = JsonText::of(&json!({

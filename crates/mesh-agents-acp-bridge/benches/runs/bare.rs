@@ -37,8 +37,18 @@ pub(crate) async fn run(workspace: &Path, prompt: &str) -> usize {
             on_receive_notification!(),
         )
         .connect_with(lines, async |cx: ConnectionTo<Agent>| {
-            ask(&cx, "initialize", json!({ "protocolVersion": 1, "clientCapabilities": {} })).await;
-            let session = ask(&cx, "session/new", json!({ "cwd": workspace, "mcpServers": [] })).await;
+            ask(
+                &cx,
+                "initialize",
+                json!({ "protocolVersion": 1, "clientCapabilities": {} }),
+            )
+            .await;
+            let session = ask(
+                &cx,
+                "session/new",
+                json!({ "cwd": workspace, "mcpServers": [] }),
+            )
+            .await;
             let prompt = json!({
                 "sessionId": session["sessionId"],
                 "prompt": [{ "type": "text", "text": prompt }],

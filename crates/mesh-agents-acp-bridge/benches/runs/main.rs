@@ -36,7 +36,11 @@ fn main() {
 async fn tasks() {
     let world = bridged::World::new();
     let prompt = "script: text done";
-    let kinds = [Filesystem::Unconfined, Filesystem::ReadAll, Filesystem::Workspace];
+    let kinds = [
+        Filesystem::Unconfined,
+        Filesystem::ReadAll,
+        Filesystem::Workspace,
+    ];
     let mut bare_times = Vec::new();
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..RUNS {
@@ -51,7 +55,11 @@ async fn tasks() {
     }
     let bare = Samples::of(bare_times);
     let [unconfined, read_all, workspace] = times.map(Samples::of);
-    for (kind, times) in [("unconfined", &unconfined), ("read_all", &read_all), ("workspace", &workspace)] {
+    for (kind, times) in [
+        ("unconfined", &unconfined),
+        ("read_all", &read_all),
+        ("workspace", &workspace),
+    ] {
         let added = times.p50().saturating_sub(bare.p50());
         Row::new(
             format!("bridge, one task, {kind}: added at p50"),

@@ -25,7 +25,10 @@ pub(crate) fn rows() {
     let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "bench", "version": "0" } });
     http.mcp("initialize", &hello);
     // Takes the one slot, so that what follows is only stored.
-    let first = http.mcp_tool("send_message", &json!({ "agent_id": "a", "message": "script: hang" }));
+    let first = http.mcp_tool(
+        "send_message",
+        &json!({ "agent_id": "a", "message": "script: hang" }),
+    );
     let (mut health, mut tools, mut sends, mut gets) = (vec![], vec![], vec![], vec![]);
     for _ in 0..CALLS {
         health.push(timed(|| http.get("/healthz").unwrap()).1);
@@ -36,7 +39,12 @@ pub(crate) fn rows() {
     }
     let health = Samples::of(health);
     row("MCP over HTTP: tools/list", tools, &health, "GET /healthz");
-    row("MCP over HTTP: send_message", sends, &health, "GET /healthz");
+    row(
+        "MCP over HTTP: send_message",
+        sends,
+        &health,
+        "GET /healthz",
+    );
     row("MCP over HTTP: get_task", gets, &health, "GET /healthz");
     let mut status = Vec::new();
     let mut sends = Vec::new();
@@ -60,7 +68,8 @@ fn stdio(place: &Place, status: &Samples) {
     let mut next_id = 0;
     let mut ask = |method: &str, params: Value| {
         next_id += 1;
-        let message = json!({ "jsonrpc": "2.0", "id": next_id, "method": method, "params": params });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": next_id, "method": method, "params": params });
         stdin.write_all(format!("{message}\n").as_bytes()).unwrap();
         let answer: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
         assert_eq!(answer["id"], next_id);
@@ -75,7 +84,12 @@ fn stdio(place: &Place, status: &Samples) {
         let params = json!({ "name": "send_message", "arguments": message() });
         sends.push(timed(|| ask("tools/call", params)).1);
     }
-    row("front-end `agents mcp`: send_message", sends, status, "GET status");
+    row(
+        "front-end `agents mcp`: send_message",
+        sends,
+        status,
+        "GET status",
+    );
 }
 
 fn message() -> Value {

@@ -65,13 +65,18 @@ impl Http {
 
     /// Calls a tool over MCP.
     pub(crate) fn mcp_tool(&mut self, name: &str, arguments: &Value) -> Value {
-        self.mcp("tools/call", &json!({ "name": name, "arguments": arguments }))["structuredContent"].clone()
+        self.mcp(
+            "tools/call",
+            &json!({ "name": name, "arguments": arguments }),
+        )["structuredContent"]
+            .clone()
     }
 
     /// One MCP request; returns its result.
     pub(crate) fn mcp(&mut self, method: &str, params: &Value) -> Value {
         self.next_id += 1;
-        let body = json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params });
+        let body =
+            json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params });
         let headers =
             "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-06-18\r\n";
         let text = self.post("/mcp", headers, &body.to_string()).unwrap();
@@ -80,7 +85,10 @@ impl Http {
             .map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
         let mut answers = answers.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let answer = answers.find(|value| value["id"] == self.next_id).unwrap();
-        assert!(answer["error"].is_null() && answer["result"]["isError"] != true, "{answer}");
+        assert!(
+            answer["error"].is_null() && answer["result"]["isError"] != true,
+            "{answer}"
+        );
         answer["result"].clone()
     }
 
@@ -122,7 +130,10 @@ impl Http {
     }
 
     fn take(&mut self, size: usize, body: &mut Vec<u8>) -> Option<()> {
-        let read = (&mut self.reading).take(size as u64).read_to_end(body).ok()?;
+        let read = (&mut self.reading)
+            .take(size as u64)
+            .read_to_end(body)
+            .ok()?;
         (read == size).then_some(())
     }
 }

@@ -20,21 +20,41 @@ pub(crate) fn rows() {
         place.agent(id).write().unwrap();
     }
     let (engine, _) = place.engine();
-    row("engine, idle, never called", engine.0.id(), "≤ 30 MiB", 30.0);
+    row(
+        "engine, idle, never called",
+        engine.0.id(),
+        "≤ 30 MiB",
+        30.0,
+    );
     for _ in 0..100 {
         let mut socket = place.socket().unwrap();
         socket.tool("get_agents", &json!({}));
         socket.tool("list_tasks", &json!({}));
     }
-    row("engine, idle, after 200 calls", engine.0.id(), "≤ 30 MiB", 30.0);
+    row(
+        "engine, idle, after 200 calls",
+        engine.0.id(),
+        "≤ 30 MiB",
+        30.0,
+    );
     let stdio = mcp_frontend(&place);
-    row("front-end `agents mcp`, idle, after 3 calls", stdio.0.id(), "≤ 15 MiB", 15.0);
+    row(
+        "front-end `agents mcp`, idle, after 3 calls",
+        stdio.0.id(),
+        "≤ 15 MiB",
+        15.0,
+    );
     let (plugin, _listener) = plugin(&place);
-    row("front-end plugin, idle, attached", plugin.0.id(), "≤ 15 MiB", 15.0);
-    let sent = place
-        .socket()
-        .unwrap()
-        .tool("send_message", &json!({ "agent_id": "tester", "message": "script: hang" }));
+    row(
+        "front-end plugin, idle, attached",
+        plugin.0.id(),
+        "≤ 15 MiB",
+        15.0,
+    );
+    let sent = place.socket().unwrap().tool(
+        "send_message",
+        &json!({ "agent_id": "tester", "message": "script: hang" }),
+    );
     let guard = place.until(|| child(engine.0.id(), "harness\0guard"));
     place.until(|| child(guard, "scripted-acp-agent"));
     row("guard of a run", guard, "none set", f64::MAX);
@@ -101,7 +121,10 @@ fn child(parent: u32, words: &str) -> Option<u32> {
     pids.find(|pid| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let ppid = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+        let ppid = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
         line.contains(words) && ppid == Some(parent)
     })
 }

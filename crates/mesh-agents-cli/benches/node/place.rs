@@ -95,7 +95,11 @@ impl Place {
             if let Some(status) = self.status() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "no engine on {}", self.data().display());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "no engine on {}",
+                self.data().display()
+            );
             std::thread::sleep(Duration::from_micros(500));
         }
     }
@@ -118,7 +122,11 @@ impl Place {
             if let Some(value) = condition() {
                 return value;
             }
-            assert!(start.elapsed() < PATIENCE, "it did not happen on {}", self.data().display());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "it did not happen on {}",
+                self.data().display()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -93,26 +93,36 @@ pub(crate) fn rows() {
     let queued = place.status().unwrap()["queued"].clone();
     assert_eq!(queued, QUEUED);
     let none_works = || {
-        let working = place.socket()?.tool("list_tasks", &json!({ "state": "working" }));
+        let working = place
+            .socket()?
+            .tool("list_tasks", &json!({ "state": "working" }));
         working["tasks"].as_array()?.is_empty().then_some(())
     };
     place.until(none_works);
     let settled = start.elapsed();
     let ratio = |time: Duration| time.as_secs_f64() / empty.as_secs_f64();
-    Row::new(format!("recover {} open tasks: until it serves", WORKING + QUEUED), ms(ready))
-        .baseline(format!("empty: {}", ms(empty)), ratio(ready))
-        .budget("≤ 1 s", ready <= Duration::from_secs(1))
-        .print();
-    Row::new(format!("… until the {WORKING} interrupted ones have their cause"), ms(settled))
-        .baseline(format!("empty: {}", ms(empty)), ratio(settled))
-        .print();
+    Row::new(
+        format!("recover {} open tasks: until it serves", WORKING + QUEUED),
+        ms(ready),
+    )
+    .baseline(format!("empty: {}", ms(empty)), ratio(ready))
+    .budget("≤ 1 s", ready <= Duration::from_secs(1))
+    .print();
+    Row::new(
+        format!("… until the {WORKING} interrupted ones have their cause"),
+        ms(settled),
+    )
+    .baseline(format!("empty: {}", ms(empty)), ratio(settled))
+    .print();
 }
 
 /// Leaves the tasks as a killed engine does: nothing is told to stop.
 async fn leave_open(place: &Place) {
     let (_watcher, snapshots) = Watcher::start(
         &place.data().with_file_name("agents"),
-        mesh_agents_registry::Environment { variables: BTreeMap::new() },
+        mesh_agents_registry::Environment {
+            variables: BTreeMap::new(),
+        },
     )
     .unwrap();
     let ready = Arc::new(snapshots.borrow().agents.clone());
@@ -120,7 +130,10 @@ async fn leave_open(place: &Place) {
         layout: place.layout(),
         clock: Arc::new(Noon),
         runner: Arc::new(Dead),
-        agents: Agents { ready, broken: Arc::default() },
+        agents: Agents {
+            ready,
+            broken: Arc::default(),
+        },
         mesh: MeshEndpoints::default(),
         tools_url: None,
     });
@@ -141,7 +154,14 @@ async fn leave_open(place: &Place) {
         limit: WORKING + 1,
         ..mesh_agents_tasks::ListTasks::default()
     };
-    while engine.list(&caller, all_work.clone()).await.unwrap().tasks.len() < WORKING as usize {
+    while engine
+        .list(&caller, all_work.clone())
+        .await
+        .unwrap()
+        .tasks
+        .len()
+        < WORKING as usize
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // The process of an engine that is killed writes nothing more, and neither does this one.

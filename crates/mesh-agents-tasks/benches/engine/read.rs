@@ -141,7 +141,10 @@ const KINDS: &[Kind] = &[
     Kind {
         what: "a full page of 100",
         caller: local,
-        query: |_| ListTasks { limit: 100, ..all() },
+        query: |_| ListTasks {
+            limit: 100,
+            ..all()
+        },
     },
     Kind {
         what: "from anywhere in the middle",

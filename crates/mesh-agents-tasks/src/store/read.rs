@@ -237,7 +237,10 @@ fn list_sql(
         filter(sql, Box::new(principal.to_string()));
     }
     if let Some(agent) = &query.agent_id {
-        filter(or("agent_id = ?", "+agent_id = ?"), Box::new(agent.to_string()));
+        filter(
+            or("agent_id = ?", "+agent_id = ?"),
+            Box::new(agent.to_string()),
+        );
     }
     if let Some(context) = &query.context_id {
         filter("context_id = ?", Box::new(context.to_string()));
