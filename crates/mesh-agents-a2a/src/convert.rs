@@ -239,13 +239,7 @@ fn wire_part(part: &Part) -> WirePart<'_> {
 }
 
 fn failure_text(failure: &Failure) -> String {
-    match &failure.stderr_tail {
-        Some(tail) => format!(
-            "{}: {}\n\nThe last lines of its standard error:\n{tail}",
-            failure.code, failure.message
-        ),
-        None => format!("{}: {}", failure.code, failure.message),
-    }
+    format!("{}: {}", failure.code, failure.told())
 }
 
 fn state(state: TaskState) -> a2a::TaskState {

@@ -49,12 +49,6 @@ impl AcpBridge {
         self.tracker.close();
         self.tracker.wait().await;
     }
-
-    /// Kills whatever is left of an earlier run whose guard is dead, found by the run's mark.
-    /// Returns how many processes that were. Blocks for at most the sweep's timeout.
-    pub fn sweep(&self, run: &RunId) -> u32 {
-        platform::sweep(None, run.as_str(), self.config.timeouts.sweep).killed
-    }
 }
 
 impl Runner for AcpBridge {
@@ -77,6 +71,16 @@ impl Runner for AcpBridge {
 
     fn alive(&self, process: &ProcessRef) -> bool {
         platform::birth(process.pid) == Some(process.birth)
+    }
+
+    fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32 {
+        // The guard first: a stopped one that is woken later must find nothing to do, and it holds
+        // no more than what the mark finds anyway.
+        if let Some(guard) = guard {
+            platform::kill_one(guard.pid, guard.birth);
+        }
+        let budget = self.config.timeouts.sweep;
+        platform::sweep(None, run.as_str(), budget).left
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {

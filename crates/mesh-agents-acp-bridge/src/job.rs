@@ -168,7 +168,11 @@ impl Job {
             .then(|| confinement::hint(self.spec.agent.policy.filesystem, tail.as_deref()?))
             .flatten();
         let next = hint.unwrap_or_else(|| {
-            "its last words are in the failure's stderr_tail; try the command by hand".to_owned()
+            let words = match &tail {
+                Some(_) => "what it said last follows",
+                None => "it said nothing on its standard error",
+            };
+            format!("{words}; try the command by hand")
         });
         let program = launched.plan.program.display();
         Failure {

@@ -68,7 +68,7 @@ pub(crate) struct LaunchPlan {
     pub(crate) files: Vec<PlanFile>,
     /// Paths it may read beyond the grants of every harness.
     pub(crate) read: Vec<PathBuf>,
-    /// Paths it may write beyond the grants of every harness.
+    /// Directories it may write beyond the grants of every harness; made when they are not there.
     pub(crate) write: Vec<PathBuf>,
     /// Which HOME it gets.
     pub(crate) home: HomeKind,

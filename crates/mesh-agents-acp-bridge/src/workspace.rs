@@ -148,6 +148,15 @@ pub(crate) fn write_plan_files(files: &[crate::plan::PlanFile]) -> Result<(), Fa
     Ok(())
 }
 
+/// Makes the directories a plan grants for writing that are not there yet, such as those of a harness
+/// that has never run: confinement grants what exists, and nobody makes them from inside.
+pub(crate) fn make_plan_dirs(dirs: &[PathBuf]) -> Result<(), Failure> {
+    for dir in dirs {
+        private_dir(dir).map_err(|error| cannot("make", dir, &error))?;
+    }
+    Ok(())
+}
+
 fn cannot(act: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         "run_directory",

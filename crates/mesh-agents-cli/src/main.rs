@@ -69,7 +69,8 @@ fn start(cli: Cli, output: &mut Output) -> anyhow::Result<Exit> {
 fn log_to_stderr(environment: &Environment, verb: Option<&Verb>) {
     use tracing_subscriber::EnvFilter;
     let default = match verb {
-        Some(Verb::Engine { .. } | Verb::Serve(_)) => "info",
+        // rmcp tells of every connection, and over HTTP every call is one.
+        Some(Verb::Engine { .. } | Verb::Serve(_)) => "info,rmcp=warn",
         _ => "warn",
     };
     let filter = environment.get("AGENTS_LOG").unwrap_or(default);

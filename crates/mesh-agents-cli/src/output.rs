@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context as _;
 use mesh_agents_core::refusal::Refusal;
 use serde::Serialize;
 
@@ -71,18 +72,8 @@ impl Output {
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         if self.json {
-            #[derive(Serialize)]
-            struct Document<'a, T> {
-                schema: String,
-                #[serde(flatten)]
-                rest: &'a T,
-            }
-            let document = Document {
-                schema: format!("agents.{verb}/1"),
-                rest: document,
-            };
-            serde_json::to_writer(&mut *self.out, &document)?;
-            writeln!(self.out)?;
+            let document = serde_json::to_string(document)?;
+            writeln!(self.out, "{}", under_schema(verb, &document)?)?;
         } else {
             text(&mut *self.out)?;
         }
@@ -121,5 +112,48 @@ impl Output {
             }
         }
         Exit::Failed
+    }
+}
+
+/// The document of a verb with its schema as the first key.
+///
+/// Put together as text: what a tool answered is JSON that passes through unread, and serde cannot
+/// merge such a text into an object, it shows its own name for it instead.
+fn under_schema(verb: &str, document: &str) -> anyhow::Result<String> {
+    let keys = document
+        .strip_prefix('{')
+        .with_context(|| format!("agents {verb}: its answer is no object: {document}"))?;
+    let comma = if keys == "}" { "" } else { "," };
+    Ok(format!("{{\"schema\":\"agents.{verb}/1\"{comma}{keys}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_agents_core::json::JsonText;
+    use serde_json::Value;
+
+    fn shown<T: Serialize>(verb: &str, document: &T) -> Value {
+        let text = under_schema(verb, &serde_json::to_string(document).unwrap()).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_a_tool_answered_is_merged_with_the_schema() {
+        let answer = JsonText::parse(r#"{"task_id":"task-1","task":{"id":"task-1"}}"#).unwrap();
+        assert_eq!(
+            shown("send", &answer),
+            serde_json::json!({ "schema": "agents.send/1", "task_id": "task-1", "task": { "id": "task-1" } })
+        );
+    }
+
+    #[test]
+    fn a_document_without_keys_has_its_schema() {
+        let nothing = serde_json::json!({});
+        assert_eq!(
+            shown("stop", &nothing),
+            serde_json::json!({ "schema": "agents.stop/1" })
+        );
+        assert!(under_schema("stop", "null").is_err());
     }
 }

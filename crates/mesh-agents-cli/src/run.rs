@@ -12,9 +12,6 @@ use crate::output::{Exit, Output};
 use crate::plugin;
 use crate::settings::Environment;
 
-/// An engine without work and front-ends leaves after this long.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(60);
-
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<Exit> {
     let Some(verb) = cli.verb else {
@@ -60,7 +57,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
                 },
                 public_url: context.settings.public_url.clone(),
                 access_token: access_token(&context, None)?,
-                linger: Some(LINGER),
+                linger: Some(context.settings.linger),
                 own_mesh: false,
             };
             loopback_or_token(&config)?;

@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
-use serde::Deserialize;
-use toml::Spanned;
+use mesh_agents_core::near::nearest;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::args::Common;
 
@@ -59,6 +62,10 @@ pub(crate) struct Settings {
     pub(crate) openai_url: Option<String>,
     /// File with the access token.
     pub(crate) access_token_file: Option<PathBuf>,
+    /// How long an engine stays without work and front-ends.
+    pub(crate) linger: Duration,
+    /// How long a harness may take to answer `initialize`; the bridge's own patience when unset.
+    pub(crate) harness_start: Option<Duration>,
 }
 
 /// The keys of `agents.toml`.
@@ -66,12 +73,19 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     agents_dir: Option<PathBuf>,
-    listen: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "address")]
+    listen: Option<SocketAddr>,
     public_url: Option<String>,
     api_url: Option<String>,
     openai_url: Option<String>,
     access_token_file: Option<PathBuf>,
+    linger_seconds: Option<u32>,
+    harness_start_seconds: Option<NonZeroU32>,
 }
+
+/// An engine without work and front-ends leaves after this long: a person who types one verb after
+/// the other keeps it warm, and nothing stays in memory for the night.
+const LINGER: u32 = 60;
 
 /// The keys, for the nearest to a typo.
 const KEYS: &[&str] = &[
@@ -81,6 +95,8 @@ const KEYS: &[&str] = &[
     "api_url",
     "openai_url",
     "access_token_file",
+    "linger_seconds",
+    "harness_start_seconds",
 ];
 
 impl Settings {
@@ -114,14 +130,15 @@ impl Settings {
         Ok(Self {
             agents_dir: std::path::absolute(&agents_dir)
                 .context("the agents directory has no absolute path")?,
-            listen: file
-                .listen
-                .map(|listen| address(&layout.settings(), &listen))
-                .transpose()?,
+            listen: file.listen,
             public_url: file.public_url,
             api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
             access_token_file: file.access_token_file,
+            linger: Duration::from_secs(file.linger_seconds.unwrap_or(LINGER).into()),
+            harness_start: file
+                .harness_start_seconds
+                .map(|seconds| Duration::from_secs(seconds.get().into())),
             data_dir,
             layout,
         })
@@ -132,21 +149,29 @@ fn own(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-fn address(path: &Path, listen: &Spanned<String>) -> Result<SocketAddr> {
-    let text = listen.get_ref();
-    text.parse().map_err(|_| {
-        anyhow::anyhow!(
-            "{}: listen: {text:?} is not an address\nWrite an IP address and a port, such as \"127.0.0.1:3131\".",
-            path.display()
-        )
-    })
+/// An address with a port; names are not looked up.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "listen: {text:?} is not an address\nWrite an IP address and a port, such as \"127.0.0.1:3131\"."
+        ))
+    });
+    address.map(Some)
 }
 
 fn read_file(path: &Path) -> Result<File> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!(
+                    "cannot read {}; check the data directory, or choose another with --data-dir",
+                    path.display()
+                )
+            });
+        }
     };
     toml::from_str(&text).or_else(|error| bail!("{}", explain(path, &text, &error)))
 }
@@ -166,14 +191,9 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
         .message()
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split('`').next());
-    if let Some(unknown) = unknown {
-        let near = KEYS.iter().max_by(|a, b| {
-            strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
-        });
-        if let Some(near) = near.filter(|near| strsim::jaro_winkler(unknown, near) > 0.8) {
-            // A String takes every write.
-            let _infallible = write!(message, "\nDid you mean {near}?");
-        }
+    if let Some(near) = unknown.and_then(|unknown| nearest(unknown, KEYS.iter().copied())) {
+        // A String takes every write.
+        let _infallible = write!(message, "\nDid you mean {near}?");
     }
     message
 }

@@ -25,6 +25,12 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// Whether the process group of an earlier run of this machine still exists.
     fn alive(&self, process: &ProcessRef) -> bool;
 
+    /// Kills what is left of an earlier run of this machine, its guard included, and returns how
+    /// many processes would not die. For the engine that finds such a run after a restart: guard
+    /// and engine may have been killed together, and then nobody ended what had left the process
+    /// group. Blocks, for at most a few seconds.
+    fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32;
+
     /// What stands in the way of running this agent here and now, such as a harness not on PATH.
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String>;
 }

@@ -208,6 +208,18 @@ impl Failure {
             stderr_tail: None,
         }
     }
+
+    /// The whole of it for a person: the message, and what the harness said last.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.stderr_tail {
+            Some(tail) => format!(
+                "{}\n\nThe last lines of its standard error:\n{tail}",
+                self.message
+            ),
+            None => self.message.clone(),
+        }
+    }
 }
 
 /// An artifact in the index; its content is the blob with this digest.

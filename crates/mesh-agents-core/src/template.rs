@@ -35,6 +35,15 @@ pub const VARIABLES: &[&str] = &[
     "mesh.data_dir",
 ];
 
+/// Variables that a run's own processes have in their environment, and the template that gives the
+/// same value: templates are expanded before that environment exists.
+const OF_THE_RUN: &[(&str, &str)] = &[
+    ("MESH_AGENT_ID", "agent.id"),
+    ("MESH_TASK_WORKSPACE", "task.workspace"),
+    ("TASK_ARTIFACTS_DIR", "task.artifacts_dir"),
+    ("TASK_PROMPT_PATH", "task.prompt_path"),
+];
+
 /// What a template asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variable {
@@ -284,6 +293,11 @@ fn near_hint(nearest: Option<&str>) -> String {
 fn how_to_set(variable: &Variable) -> String {
     let name = match variable {
         Variable::Env(name) => {
+            if let Some((_, same)) = OF_THE_RUN.iter().find(|(known, _)| known == name) {
+                return format!(
+                    "only the run's processes have it: write {{{{ {same} }}}} here, or $${name} for a shell of the run to expand"
+                );
+            }
             return format!(
                 "set {name} in the environment mesh-llm (or `agents serve`) is started with, or write $$ for a literal dollar sign"
             );

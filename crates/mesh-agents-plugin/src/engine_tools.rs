@@ -126,6 +126,9 @@ impl EngineTools {
             Some(near) => {
                 refusal.hint(format!("Did you mean {near:?}? get_agents lists them all."))
             }
+            None if agents.is_empty() => refusal.hint(format!(
+                "This node has no agent that works: `mesh-llm agents init {id}` makes one, and get_agents tells the problems of those there are."
+            )),
             None => refusal.hint("get_agents lists the agents there are."),
         }
     }

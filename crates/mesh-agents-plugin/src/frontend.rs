@@ -25,7 +25,7 @@ use ulid::Ulid;
 use crate::backend::{CallMeta, ToolBackend};
 use crate::socket::{
     INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER, MeshReport, PROTOCOL, SURFACE_HEADER,
-    Status, Stop,
+    Status, Stop, WAIT_HEADER,
 };
 use crate::tool::ToolName;
 use wire::{Request, WireError};
@@ -90,7 +90,10 @@ impl Frontend {
             ))
             .hint("Update this program, or stop that engine with its own: agents stop."));
         }
-        if status.protocol == PROTOCOL && !is_newer(&self.config.version, &status.version) {
+        let older = is_newer(&self.config.version, &status.version);
+        let busy = status.running > 0;
+        // An older engine of the same protocol goes on with its work; the next idle moment will do.
+        if status.protocol == PROTOCOL && (!older || busy) {
             return Ok(status);
         }
         self.stop(false).await?;
@@ -188,10 +191,26 @@ impl Frontend {
 
     /// Sends until an engine answers: starts one where none is, sends again where one breaks off.
     async fn request(&self, request: Request) -> Result<bytes::Bytes, Refusal> {
-        let deadline = Instant::now() + PATIENCE;
+        self.request_parked(request, Duration::ZERO).await
+    }
+
+    /// The same for a call that may be parked for `park` in all, however often it is sent.
+    async fn request_parked(
+        &self,
+        request: Request,
+        park: Duration,
+    ) -> Result<bytes::Bytes, Refusal> {
+        let started = Instant::now();
+        let mut deadline = started + PATIENCE;
         let mut pause = PAUSE;
         loop {
-            let problem = match wire::send(&self.config.socket, request.clone()).await {
+            let tried = Instant::now();
+            let left = park
+                .saturating_sub(started.elapsed())
+                .as_millis()
+                .to_string();
+            let attempt = request.clone().header(WAIT_HEADER, &left);
+            let problem = match wire::send(&self.config.socket, attempt).await {
                 Ok(Err(refusal)) if refusal.code == Code::EngineUnavailable => refusal,
                 Ok(answer) => return answer,
                 Err(WireError::NoEngine(error)) => {
@@ -202,6 +221,10 @@ impl Frontend {
                     unavailable(format!("the connection to the engine broke: {error}"))
                 }
             };
+            if tried.elapsed() > PAUSE_MAX {
+                // It was parked with an engine that has gone since: the trouble begins now.
+                (deadline, pause) = (Instant::now() + PATIENCE, PAUSE);
+            }
             if Instant::now() + pause > deadline {
                 return Err(problem);
             }
@@ -233,7 +256,7 @@ impl ToolBackend for Frontend {
             if minted {
                 request = request.header(MINTED_HEADER, "1");
             }
-            let answer = self.request(request).await?;
+            let answer = self.request_parked(request, meta.wait_cap).await?;
             let text = std::str::from_utf8(&answer).unwrap_or_default();
             JsonText::parse(text)
                 .map_err(|error| unavailable(format!("the engine's answer is no JSON: {error}")))

@@ -27,7 +27,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
-use crate::tool::{Effect, Tool, ToolName, one_line, table};
+use crate::tool::{Effect, Tool, ToolName, table};
 
 /// Largest request: a message of the largest size, every byte of it escaped in JSON, and room.
 const REQUEST_BYTES: usize = MESSAGE_BYTES * 7;
@@ -163,8 +163,9 @@ impl McpTools {
         let args = JsonText::of(&args).map_err(|error| unreadable(tool, &error))?;
         let result = self.backend.call(meta, tool.as_str(), args).await?;
         let structured = result.read().map_err(|error| unreadable(tool, &error))?;
-        let line = one_line(tool, &result);
-        let mut answer = CallToolResult::success(vec![ContentBlock::text(line)]);
+        // The text is the same JSON again, as MCP asks (server/tools, "Structured Content"): there are
+        // clients that show their model nothing else.
+        let mut answer = CallToolResult::success(vec![ContentBlock::text(result.as_str())]);
         answer.structured_content = Some(structured);
         Ok(answer)
     }

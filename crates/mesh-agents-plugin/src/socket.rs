@@ -41,6 +41,10 @@ pub const INSTANCE_HEADER: &str = "x-agents-instance";
 /// Header that says the `message_id` is the front-end's own and not the caller's.
 pub const MINTED_HEADER: &str = "x-agents-minted";
 
+/// Header with the milliseconds a call may still be parked: less than the surface's cap when it was
+/// sent before, to an engine that broke off.
+pub const WAIT_HEADER: &str = "x-agents-wait-ms";
+
 /// A message of the largest size, every byte escaped, and room for the other arguments.
 const REQUEST_BYTES: usize = MESSAGE_BYTES * 7;
 /// Events in one page of a log.
@@ -254,7 +258,12 @@ async fn tool(
         .map_err(|error| invalid(format!("header {SURFACE_HEADER}: {error}")))?;
     let args = JsonText::parse(&body)
         .map_err(|error| invalid(format!("the arguments are no JSON: {error}")))?;
+    let left = text(WAIT_HEADER).and_then(|text| text.parse().ok());
+    let wait_cap = left
+        .map_or(surface.wait_cap(), Duration::from_millis)
+        .min(surface.wait_cap());
     let meta = CallMeta {
+        wait_cap,
         instance: text(INSTANCE_HEADER).map(str::to_owned),
         minted: text(MINTED_HEADER).is_some(),
         ..CallMeta::local(surface)

@@ -6,7 +6,6 @@
 pub mod args;
 pub mod results;
 mod schema;
-mod summary;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +14,6 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use mesh_agents_core::near::nearest;
-pub use summary::one_line;
 
 /// A tool's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,10 @@
 //! A message comes in: checked, matched against earlier ones, stored, queued (DESIGN §4, "Submit").
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::{Caller, may_send};
@@ -40,34 +42,17 @@ impl TaskEngine {
         let key = key_of(caller, &submit)?;
         let (shared, now) = (Arc::clone(inner), inner.now());
         let new = new_task(inner, caller, &submit);
-        let stored = inner.store.write(move |db| {
-            match store::find(db, now, &key)? {
-                Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
-                Found::Conflict(task) => return Ok(Outcome::Conflict(task)),
-                Found::Nothing => {}
+        let stored = inner.to_the_end(async move {
+            let outcome = shared.store_new(now, admitted, key, new).await?;
+            if let Outcome::New(task, place) = &outcome {
+                place.take(task.id.clone());
+                shared.pump(&task.agent_id);
+                shared.signal_load();
             }
-            // Only now: a repeat is answered even when its agent is full, disabled or gone.
-            let reserved = admitted.and_then(|agent| shared.slots.reserve(&agent).map(|()| agent));
-            let agent = match reserved {
-                Ok(agent) => agent,
-                Err(refusal) => return Ok(Outcome::Refused(refusal)),
-            };
-            let (task, message) = new;
-            match store::insert_task(db, now, task, message, &key) {
-                Ok(task) => Ok(Outcome::New(Box::new(task))),
-                Err(error) => {
-                    shared.slots.release(&agent.id);
-                    Err(error)
-                }
-            }
+            Ok(outcome)
         });
         match stored.await {
-            Ok(Outcome::New(task)) => {
-                inner.slots.arrive(&task.agent_id, task.id.clone());
-                inner.pump(&task.agent_id);
-                inner.signal_load();
-                Ok(*task)
-            }
+            Ok(Outcome::New(task, _)) => Ok(*task),
             Ok(Outcome::Repeat(task)) => self.task(caller, &task).await,
             Ok(Outcome::Conflict(task)) => Err(conflict(&submit, &task)),
             Ok(Outcome::Refused(refusal)) => Err(refusal),
@@ -132,13 +117,71 @@ impl TaskEngine {
 
 /// What the writer found and did.
 enum Outcome {
-    New(Box<Task>),
+    New(Box<Task>, Place),
     Repeat(TaskId),
     Conflict(TaskId),
     Refused(Refusal),
 }
 
+/// A place in an agent's queue, promised to a task that is being stored. Given back when dropped
+/// without having been taken: when storing fails, or the commit it is part of.
+struct Place {
+    inner: Arc<Inner>,
+    agent: AgentId,
+    taken: Cell<bool>,
+}
+
+impl Place {
+    fn reserve(inner: &Arc<Inner>, agent: &AgentDefinition) -> Result<Self, Refusal> {
+        inner.slots.reserve(agent)?;
+        Ok(Self {
+            inner: Arc::clone(inner),
+            agent: agent.id.clone(),
+            taken: Cell::new(false),
+        })
+    }
+
+    fn take(&self, task: TaskId) {
+        self.taken.set(true);
+        self.inner.slots.arrive(&self.agent, task);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.taken.get() {
+            self.inner.slots.release(&self.agent);
+        }
+    }
+}
+
 impl Inner {
+    /// Stores a new task, unless it repeats an earlier one or its agent does not take it.
+    async fn store_new(
+        self: &Arc<Self>,
+        now: UnixMillis,
+        admitted: Result<Arc<AgentDefinition>, Refusal>,
+        key: Key,
+        (task, message): (Task, Message),
+    ) -> Result<Outcome, StoreError> {
+        let shared = Arc::clone(self);
+        let stored = self.store.write(move |db| {
+            match store::find(db, now, &key)? {
+                Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
+                Found::Conflict(task) => return Ok(Outcome::Conflict(task)),
+                Found::Nothing => {}
+            }
+            // Only now: a repeat is answered even when its agent is full, disabled or gone.
+            let place = match admitted.and_then(|agent| Place::reserve(&shared, &agent)) {
+                Ok(place) => place,
+                Err(refusal) => return Ok(Outcome::Refused(refusal)),
+            };
+            let task = store::insert_task(db, now, task, message, &key)?;
+            Ok(Outcome::New(Box::new(task), place))
+        });
+        stored.await
+    }
+
     fn admit(&self, caller: &Caller, agent: &AgentId) -> Result<Arc<AgentDefinition>, Refusal> {
         let agents = self.agents();
         let Some(definition) = agents.ready.get(agent) else {

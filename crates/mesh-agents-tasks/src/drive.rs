@@ -31,11 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs one task that holds a slot, then gives the slot to the next.
 pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDefinition>) {
-    let _slot = Slot {
-        inner: Arc::clone(&inner),
-        agent: agent.id.clone(),
-        task: task.clone(),
-    };
+    let _slot = Slot::of(&inner, agent.id.clone(), task.clone());
     let end = CancellationToken::new();
     // A token nobody can guess: two ULIDs carry 160 random bits.
     let token = format!("{}{}", Ulid::new(), Ulid::new());
@@ -71,10 +67,28 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
 }
 
 /// The slot of a task and its entry among the live; given back however the driver ends.
-struct Slot {
+pub(crate) struct Slot {
     inner: Arc<Inner>,
     agent: AgentId,
     task: TaskId,
+}
+
+impl Slot {
+    /// The slot this task was given.
+    pub(crate) fn of(inner: &Arc<Inner>, agent: AgentId, task: TaskId) -> Self {
+        let inner = Arc::clone(inner);
+        Self { inner, agent, task }
+    }
+
+    /// The engine it belongs to.
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Whose it is.
+    pub(crate) fn task(&self) -> &TaskId {
+        &self.task
+    }
 }
 
 impl Drop for Slot {

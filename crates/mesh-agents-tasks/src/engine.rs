@@ -284,11 +284,12 @@ impl TaskEngine {
         if task.state == TaskState::Canceled {
             return Ok(task);
         }
-        match self
-            .inner
-            .happen(id, None, Happening::Stop(StopCause::Canceled))
-            .await
-        {
+        let (inner, stopped) = (Arc::clone(&self.inner), id.clone());
+        let stop = self.inner.to_the_end(async move {
+            let cause = Happening::Stop(StopCause::Canceled);
+            inner.happen(&stopped, None, cause).await
+        });
+        match stop.await {
             Ok(_) => self.wait_terminal(caller, id).await,
             Err(StoreError::Illegal(illegal)) if illegal.state == TaskState::Canceled => {
                 self.task(caller, id).await
@@ -471,6 +472,19 @@ impl Inner {
         self.wakes.tell(&task);
         self.signal_load();
         task
+    }
+
+    /// Does what must not stop half way, such as storing something and acting on it, when the caller
+    /// stops waiting: a front-end that dies takes its open calls with it.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.tracker.spawn(work).await {
+            Ok(done) => done,
+            Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
+            Err(_runtime_ends) => Err(StoreError::Closed),
+        }
     }
 
     /// Starts a piece of background work the engine waits for before it ends.

@@ -85,6 +85,15 @@ impl Slots {
             .insert(task);
     }
 
+    /// A task from before a restart keeps its slot while its run is brought to an end.
+    pub(crate) fn hold(&self, agent: &AgentId, task: TaskId) {
+        self.lanes()
+            .entry(agent.clone())
+            .or_default()
+            .running
+            .insert(task);
+    }
+
     /// Moves the task that came first into a free slot.
     pub(crate) fn take(&self, agent: &AgentId, limit: u32) -> Option<TaskId> {
         let mut lanes = self.lanes();

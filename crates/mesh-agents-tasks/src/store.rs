@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
 pub(crate) use read::{
-    artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
+    Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
 };
 pub(crate) use submits::{Found, Key, answered, find, insert_task};
 

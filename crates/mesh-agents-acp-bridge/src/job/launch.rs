@@ -16,7 +16,7 @@ use crate::guard::wire::{Grace, Harness, Launch, StageError, Step};
 use crate::logs::{Stderr, WireLog};
 use crate::plan::{HomeKind, LaunchPlan, PlanContext};
 use crate::session::{Feed, Incoming, read_lines};
-use crate::workspace::{Places, write_plan_files};
+use crate::workspace::{Places, make_plan_dirs, write_plan_files};
 use crate::{environment, model, platform, preset};
 
 /// A harness under its guard, and what is read from it.
@@ -38,6 +38,9 @@ impl Job {
         write_plan_files(&plan.files)?;
         let grants = self.confine(places, &plan).await?;
         let confined = grants.is_some();
+        if confined {
+            make_plan_dirs(&plan.write)?;
+        }
         let dirs = &self.spec.dirs;
         let secret = self.spec.tools.as_ref().map(|tools| tools.token.clone());
         let log = WireLog::create(&dirs.acp_log(), secret);

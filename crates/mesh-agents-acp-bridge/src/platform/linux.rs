@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{self, Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 pub(crate) use confine::{confine, confinement_support};
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{kill_one, sweep};
 
 /// How often a guard looks for orphans to reap while nothing else happens. The exit of the harness
 /// itself is signalled at once; this only bounds how long a dead stranger stays in the table.

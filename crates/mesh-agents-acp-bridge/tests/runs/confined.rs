@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use mesh_agents_acp_bridge::{ConfinementSupport, confinement_support};
-use mesh_agents_core::agent::{AgentDefinition, Filesystem};
+use mesh_agents_core::agent::{AgentDefinition, ConfigSource, Filesystem, RuntimeKind};
 
 use super::support::{World, names};
 
@@ -88,6 +88,22 @@ async fn a_confined_harness_writes_only_where_it_may() {
         }
         assert_eq!(names(&world.owner_home()), ["canary"]);
     }
+}
+
+#[tokio::test]
+async fn a_harness_with_the_owners_configuration_can_make_its_first_files() {
+    let (world, _) = furnished();
+    let mut agent = confined(&world, Filesystem::Workspace);
+    agent.runtime.kind = RuntimeKind::Opencode;
+    agent.runtime.config = ConfigSource::User;
+    agent.runtime.args = Some(Vec::new());
+    let prompt = "script: sh echo x > ~/.local/share/opencode/first && echo kept";
+    let events = world.run_agent(agent, prompt).await;
+    assert!(events.text().contains("kept"), "{}", events.text());
+    let dir = world.owner_home().join(".local/share/opencode");
+    let mode = fs::metadata(&dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(names(&dir), ["first"]);
 }
 
 #[tokio::test]

@@ -208,8 +208,8 @@ async fn what_both_engine_and_guard_left_is_found_by_its_mark() {
     let bystanding = guard_of(&mut bystander).await;
     let pids = escaped(file).await;
     // The sweep of a later engine, racing with nobody: it finds the harness too.
-    let swept = bridge.sweep(&run_id);
-    assert_eq!(swept, 7, "all of the run");
+    let left = bridge.reap(&run_id, None);
+    assert_eq!(left, 0, "all of the run died");
     assert!(pids.iter().all(|pid| !is_alive(*pid)));
     assert!(bridge.alive(&bystanding), "another run is left alone");
     drop((run, bystander));

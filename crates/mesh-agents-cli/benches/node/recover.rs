@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{MessageId, QuestionId};
+use mesh_agents_core::ids::{MessageId, QuestionId, RunId};
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
@@ -56,6 +56,10 @@ impl Runner for Dead {
 
     fn alive(&self, _process: &ProcessRef) -> bool {
         false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
     }
 
     fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::client;
 use crate::context::Context;
-use crate::engine::lock::EngineLock;
+use crate::engine::lock::{self, EngineLock};
 use crate::output::{Exit, Output};
 
 #[derive(Debug, Serialize)]
@@ -36,7 +36,10 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         });
     };
     let engine = client::frontend(context)?.running().await;
-    check("data directory", data_directory(context, engine.is_some()));
+    check(
+        "data directory",
+        data_directory(context, engine.is_some()).await,
+    );
     check(
         "engine",
         Ok(match &engine {
@@ -92,10 +95,15 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
 }
 
 /// Whether an engine could work there: one that runs proves it, else the lock is tried.
-fn data_directory(context: &Context, engine_runs: bool) -> Result<String, String> {
+async fn data_directory(context: &Context, engine_runs: bool) -> Result<String, String> {
     let path = context.settings.data_dir.display().to_string();
     if !engine_runs {
-        EngineLock::take(&context.settings.layout).map_err(|error| format!("{error:#}"))?;
+        let layout = &context.settings.layout;
+        let free = async {
+            let socket = lock::socket_path(layout, &context.temp)?;
+            EngineLock::take_over(layout, &socket).await
+        };
+        free.await.map_err(|error| format!("{error:#}"))?;
     }
     Ok(path)
 }

@@ -3,11 +3,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::engine::launch;
 
 /// Longest socket path every platform takes (`sun_path` is 104 bytes on macOS, 108 on Linux).
 const SOCKET_PATH: usize = 100;
@@ -25,6 +28,16 @@ pub(crate) struct Holder {
     pub(crate) base_url: Option<String>,
 }
 
+/// How long a holder that does not answer may take to go: its last answers have 2 s.
+const LEAVING: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Another engine has the lock; who, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Held(String);
+
 /// The lock, held until dropped (or until the process dies, however it dies).
 #[derive(Debug)]
 pub(crate) struct EngineLock {
@@ -32,8 +45,26 @@ pub(crate) struct EngineLock {
 }
 
 impl EngineLock {
+    /// Takes the lock, or says who has it. A holder that does not answer on `socket` is on its way
+    /// out (or in), so it is waited for: a killed engine has its files until its last thread is
+    /// gone, and one that was told to stop closes its socket first.
+    pub(crate) async fn take_over(layout: &Layout, socket: &Path) -> Result<Self> {
+        let deadline = Instant::now() + LEAVING;
+        loop {
+            match Self::take(layout) {
+                Err(error) if error.is::<Held>() => {
+                    if Instant::now() > deadline || launch::listens(socket) {
+                        return Err(error);
+                    }
+                }
+                taken => return taken,
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Takes the lock, or says who has it.
-    pub(crate) fn take(layout: &Layout) -> Result<Self> {
+    fn take(layout: &Layout) -> Result<Self> {
         let root = layout.root();
         std::fs::create_dir_all(root).with_context(|| {
             format!("cannot create {}; check that the data directory is writable, or choose another with --data-dir", root.display())
@@ -53,10 +84,11 @@ impl EngineLock {
             Err(TryLockError::WouldBlock) => {
                 let who = holder(layout)
                     .map_or_else(String::new, |holder| format!(" (pid {})", holder.pid));
-                bail!(
+                Err(Held(format!(
                     "an engine{who} already runs on {}\nUse it (agents status), or stop it first: agents stop",
                     root.display()
-                )
+                ))
+                .into())
             }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {}", path.display()))
@@ -150,6 +182,22 @@ mod tests {
         );
         drop(lock);
         EngineLock::take(&layout).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_holder_is_waited_for_unless_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let socket = dir.path().join("sock");
+        let held = EngineLock::take(&layout).unwrap();
+        let (taken, ()) = tokio::join!(EngineLock::take_over(&layout, &socket), async {
+            // By now the other side has met the lock and waits.
+            drop(held);
+        });
+        let _held = taken.unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let refused = EngineLock::take_over(&layout, &socket).await.unwrap_err();
+        assert!(refused.is::<Held>(), "{refused:#}");
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Node {
     /// Starts a node; it serves when this returns.
     pub(crate) async fn start(context: &Context, config: NodeConfig) -> Result<Self> {
         let settings = &context.settings;
-        let mut lock = EngineLock::take(&settings.layout)?;
+        let socket = lock::socket_path(&settings.layout, &context.temp)?;
+        let mut lock = EngineLock::take_over(&settings.layout, &socket).await?;
         let listener = config.listen.bind().await?;
         let address = listener
             .local_addr()
@@ -122,12 +123,7 @@ impl Node {
 
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
-        let bridge = Arc::new(AcpBridge::new(BridgeConfig::new(
-            context.environment.0.clone(),
-            context.program.clone(),
-            context.temp.clone(),
-            settings.layout.root().to_owned(),
-        )));
+        let bridge = Arc::new(AcpBridge::new(bridge_config(context)));
         let agents = snapshots::agents_of(&snapshots.borrow());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = TaskEngine::open(EngineConfig {
@@ -153,7 +149,6 @@ impl Node {
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let socket = lock::socket_path(&settings.layout, &context.temp)?;
         let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
@@ -244,6 +239,19 @@ impl Node {
         drop(self.watcher);
         drop(self.lock);
     }
+}
+
+fn bridge_config(context: &Context) -> BridgeConfig {
+    let mut config = BridgeConfig::new(
+        context.environment.0.clone(),
+        context.program.clone(),
+        context.temp.clone(),
+        context.settings.layout.root().to_owned(),
+    );
+    if let Some(limit) = context.settings.harness_start {
+        config.timeouts.initialize = limit;
+    }
+    config
 }
 
 fn status(context: &Context, base_url: &str) -> Status {

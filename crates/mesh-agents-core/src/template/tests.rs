@@ -195,3 +195,16 @@ fn nesting_without_end_is_refused_not_followed() {
         );
     }
 }
+
+#[test]
+fn a_variable_of_the_run_is_pointed_to_its_template() {
+    let variable = Variable::Env("TASK_PROMPT_PATH".to_owned());
+    assert_eq!(
+        TemplateError::unset(&variable).to_string(),
+        "$TASK_PROMPT_PATH has no value; only the run's processes have it: write {{ task.prompt_path }} here, \
+         or $$TASK_PROMPT_PATH for a shell of the run to expand"
+    );
+    for (_, same) in OF_THE_RUN {
+        assert!(VARIABLES.contains(same), "{same}");
+    }
+}

@@ -1,214 +1,16 @@
 //! The tools over a real task engine whose runs do what their message says.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bench;
 
-use futures::StreamExt as _;
-use mesh_agents_core::agent::AgentDefinition;
+use std::collections::BTreeSet;
+
 use mesh_agents_core::agent::testing::definition;
-use mesh_agents_core::clock::UnixMillis;
-use mesh_agents_core::ids::QuestionId;
-use mesh_agents_core::layout::Layout;
-use mesh_agents_core::limits::RESULT_BYTES;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::run::{
-    Answer, ArtifactSource, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec,
-    Runner,
-};
-use mesh_agents_tasks::{Agents, EngineConfig};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::backend::Surface;
-use crate::tool::table;
-
-#[derive(Debug)]
-struct Noon;
-impl Clock for Noon {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(1_700_000_000_000)
-    }
-}
-
-/// Runs what the message says: each line `NAME CHAR COUNT` is an artifact, `hang` never ends, `answer
-/// COUNT` makes the answer that long.
-#[derive(Debug)]
-struct Lines;
-
-struct Nothing;
-impl RunControl for Nothing {
-    fn answer(&self, _: &QuestionId, _: Answer) {}
-    fn cancel(&self) {}
-}
-
-impl Runner for Lines {
-    fn start(&self, spec: RunSpec) -> Run {
-        let mut events = Vec::new();
-        let mut answer = "Done".to_owned();
-        let mut hang = false;
-        for line in spec.prompt.lines() {
-            match line.split(' ').collect::<Vec<_>>()[..] {
-                ["hang"] => hang = true,
-                ["answer", count] => answer = "ä".repeat(count.parse().unwrap()),
-                [name, char, count] => {
-                    events.push(artifact(name, &char.repeat(count.parse().unwrap())));
-                }
-                ["json", text] => events.push(artifact("findings.json", text)),
-                ["bytes"] => events.push(binary(&spec)),
-                _ => {}
-            }
-        }
-        events.push(RunEvent::Text(answer.clone()));
-        let ended = (!hang).then_some(RunEvent::Ended(Outcome::Completed { answer }));
-        let first = futures::stream::iter(events.into_iter().chain(ended));
-        let events = match hang {
-            true => first.chain(futures::stream::pending()).boxed(),
-            false => first.boxed(),
-        };
-        Run {
-            events,
-            control: Arc::new(Nothing),
-        }
-    }
-
-    fn alive(&self, _: &ProcessRef) -> bool {
-        false
-    }
-
-    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
-        (agent.id.as_str() == "broken").then(|| "opencode is not on PATH".to_owned())
-    }
-}
-
-fn artifact(name: &str, content: &str) -> RunEvent {
-    let json = name.ends_with(".json");
-    RunEvent::Artifact {
-        id: name.parse().unwrap(),
-        media_type: if json {
-            "application/json"
-        } else {
-            "text/markdown"
-        }
-        .into(),
-        source: ArtifactSource::Text(content.to_owned()),
-        complete: true,
-    }
-}
-
-fn binary(spec: &RunSpec) -> RunEvent {
-    let path = spec.dirs.root.with_extension("bin");
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
-    RunEvent::Artifact {
-        id: "shot.png".parse().unwrap(),
-        media_type: "image/png".into(),
-        source: ArtifactSource::File(path),
-        complete: true,
-    }
-}
-
-struct Bench {
-    tools: EngineTools,
-    _dir: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn open(agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let ready: BTreeMap<_, _> = agents
-            .into_iter()
-            .map(|one| (one.id.clone(), Arc::new(one)))
-            .collect();
-        let engine = TaskEngine::open(EngineConfig {
-            layout: Layout::new(dir.path()),
-            clock: Arc::new(Noon),
-            runner: Arc::new(Lines),
-            agents: Agents {
-                ready: Arc::new(ready),
-                broken: Arc::default(),
-            },
-            mesh: MeshEndpoints::default(),
-            tools_url: None,
-        });
-        let problem = |n: usize| ProblemLine {
-            file: format!("/agents/x{n}/runtime.toml"),
-            line: Some(3),
-            key: Some("runtime.typ".into()),
-            reason: "unknown key. ".repeat(60),
-            fix: Some("Did you mean type?".into()),
-        };
-        let tools = EngineTools {
-            engine: engine.await.unwrap(),
-            problems: Arc::new(move || (0..40).map(problem).collect()),
-            base: "http://127.0.0.1:3131".into(),
-            clock: Arc::new(Noon),
-        };
-        Self { tools, _dir: dir }
-    }
-
-    /// Calls a tool and holds its result against the table: its size and its shape.
-    async fn ask(&self, meta: CallMeta, tool: &str, args: Value) -> Result<Value, Refusal> {
-        let args = JsonText::of(&args).unwrap();
-        let result = self.tools.call(meta, tool, args).await?;
-        let bytes = result.as_str().len();
-        assert!(bytes <= RESULT_BYTES, "{tool}: {bytes} bytes");
-        let result: Value = result.read().unwrap();
-        let shown = table(std::time::Duration::ZERO);
-        let schema = shown.iter().find(|one| one.name.as_str() == tool).unwrap();
-        matches(&Value::Object(schema.output.clone()), &result, tool);
-        Ok(result)
-    }
-
-    async fn call(&self, tool: &str, args: Value) -> Result<Value, Refusal> {
-        self.ask(CallMeta::local(Surface::Http), tool, args).await
-    }
-
-    /// Sends a message and waits for the end of its task; returns the result and the task's id.
-    async fn done(&self, message: &str) -> (Value, String) {
-        let args = json!({"agent_id": "a", "message": message, "wait_seconds": 60});
-        let sent = self.call("send_message", args).await.unwrap();
-        assert_eq!(sent["state"], "completed", "{sent}");
-        let id = sent["task_id"].as_str().unwrap().to_owned();
-        (sent, id)
-    }
-
-    async fn refused(&self, tool: &str, args: Value) -> String {
-        self.call(tool, args).await.unwrap_err().to_string()
-    }
-}
-
-/// What a strict client checks: types, required members, and that no member is a surprise.
-fn matches(schema: &Value, value: &Value, at: &str) {
-    let is = match value {
-        Value::Object(_) => "object",
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "integer",
-        Value::Null => "null",
-    };
-    assert!(
-        schema["type"].is_null() || schema["type"] == is,
-        "{at} is {is}"
-    );
-    if let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object())
-    {
-        for (name, member) in members {
-            let property = properties
-                .get(name)
-                .unwrap_or_else(|| panic!("{at}/{name}"));
-            matches(property, member, &format!("{at}/{name}"));
-        }
-        for name in schema["required"].as_array().into_iter().flatten() {
-            assert!(
-                members.contains_key(name.as_str().unwrap()),
-                "{at} has no {name}"
-            );
-        }
-    }
-    for element in value.as_array().into_iter().flatten() {
-        matches(&schema["items"], element, at);
-    }
-}
+use bench::Bench;
 
 #[tokio::test]
 async fn work_is_given_waited_for_and_read() {
@@ -328,17 +130,14 @@ async fn lists_of_many_fit_and_their_pages_miss_nothing() {
     }
     assert_eq!(seen.len(), 130, "all but the disabled one");
 
-    let message = format!(
-        "{}\n{}",
-        "ä\"".repeat(100),
-        (0..60)
-            .map(|n| format!("dir/{n}.md x 1\n"))
-            .collect::<String>()
-    );
+    let long = "n".repeat(200);
+    let files: String = (0..25).map(|n| format!("{long}/{n}.md x 1\n")).collect();
+    let message = format!("{}\n{files}", "ä\"".repeat(100));
     let mut sent = BTreeSet::new();
-    for _ in 0..40 {
+    for _ in 0..8 {
         sent.insert(bench.done(&message).await.1);
     }
+    let mut pages = 0;
     let mut seen = BTreeSet::new();
     let mut cursor = Value::Null;
     loop {
@@ -346,10 +145,11 @@ async fn lists_of_many_fit_and_their_pages_miss_nothing() {
             .call("list_tasks", json!({"cursor": cursor, "limit": 100}))
             .await
             .unwrap();
+        pages += 1;
         for task in page["tasks"].as_array().unwrap() {
             assert_eq!(
-                task["more_artifacts"], 41,
-                "60 files and the response, 20 listed"
+                task["more_artifacts"], 6,
+                "25 files and the response, 20 listed"
             );
             assert!(seen.insert(task["task_id"].as_str().unwrap().to_owned()));
         }
@@ -359,6 +159,7 @@ async fn lists_of_many_fit_and_their_pages_miss_nothing() {
         }
     }
     assert_eq!(seen, sent);
+    assert!(pages > 1, "what is asked for does not fit one page");
 }
 
 #[tokio::test]

@@ -15,40 +15,33 @@ pub(super) struct Page<'a> {
 /// bytes of JSON between its quotes, but at least one character, so that readers get on.
 /// `Err` with the number of characters when there is none at `offset`.
 pub(super) fn page(text: &str, offset: u64, most: u64, bytes: usize) -> Result<Page<'_>, u64> {
-    let mut start = None;
-    let mut end = text.len();
-    let mut next = None;
-    let mut spent = 0_usize;
-    let mut total = 0_u64;
-    for (index, (at, c)) in (0_u64..).zip(text.char_indices()) {
-        total = index + 1;
-        if index < offset {
-            continue;
-        }
-        let from = *start.get_or_insert(at);
-        if next.is_some() {
-            continue;
-        }
+    // The standard library counts and skips many characters at a step; a page of a long text would
+    // otherwise cost a look at every character before and after it.
+    let total = text.chars().count() as u64;
+    if offset > total {
+        return Err(total);
+    }
+    let mut rest = text.chars();
+    if let Some(last_before) = offset.checked_sub(1) {
+        rest.nth(usize::try_from(last_before).unwrap_or(usize::MAX));
+    }
+    let rest = rest.as_str();
+    let (mut end, mut taken, mut spent) = (rest.len(), 0_u64, 0_usize);
+    for (at, c) in rest.char_indices() {
         spent += encoded_len(c);
-        if at > from && (index - offset >= most || spent > bytes) {
-            next = Some(index);
+        if taken > 0 && (taken >= most || spent > bytes) {
             end = at;
+            break;
         }
+        taken += 1;
     }
-    match start {
-        Some(start) => Ok(Page {
-            text: text.get(start..end).unwrap_or_default(),
-            total,
-            next,
-        }),
-        // Just past the end: what a reader asks for who counts on, and all there is of an empty text.
-        None if offset == total => Ok(Page {
-            text: "",
-            total,
-            next: None,
-        }),
-        None => Err(total),
-    }
+    // Just past the end is no mistake: what a reader asks for who counts on, and all there is of an
+    // empty text.
+    Ok(Page {
+        text: &rest[..end],
+        total,
+        next: (end < rest.len()).then_some(offset + taken),
+    })
 }
 
 /// Bytes of a character inside a JSON string as `serde_json` writes it.

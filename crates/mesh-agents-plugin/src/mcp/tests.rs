@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use axum::http::{HeaderName, HeaderValue};
+use http_body_util::BodyExt as _;
 use mesh_agents_core::limits::WAIT_SECONDS;
 use rmcp::RoleClient;
 use rmcp::service::RunningService;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::net::UnixListener;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::fake::FakeBackend;
@@ -190,4 +193,96 @@ async fn stdio_serves_the_person_at_this_machine_and_ends_with_its_client() {
         (Surface::Stdio, Some("i1"))
     );
     assert_eq!(meta.caller, Caller::local());
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Parked {
+    Not,
+    Waits,
+    GivenUp,
+}
+
+/// Parks every call until it is released; says how that goes.
+struct Parking {
+    parked: watch::Sender<Parked>,
+    release: Arc<Notify>,
+}
+
+/// A call while it is parked.
+struct Waiting(watch::Sender<Parked>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_replace(Parked::GivenUp);
+    }
+}
+
+impl ToolBackend for Parking {
+    fn call<'a>(
+        &'a self,
+        _meta: CallMeta,
+        _tool: &'a str,
+        _args: JsonText,
+    ) -> futures::future::BoxFuture<'a, Result<JsonText, Refusal>> {
+        Box::pin(async move {
+            self.parked.send_replace(Parked::Waits);
+            let _waiting = Waiting(self.parked.clone());
+            self.release.notified().await;
+            Ok(JsonText::parse("{\"state\":\"working\"}").unwrap())
+        })
+    }
+}
+
+/// A call as a client of MCP 2025-06-18 sends it, without saying hello before: parked when this returns.
+async fn parked_call() -> (
+    axum::response::Response,
+    watch::Receiver<Parked>,
+    Arc<Notify>,
+) {
+    let release = Arc::new(Notify::new());
+    let parking = Parking {
+        parked: watch::Sender::new(Parked::Not),
+        release: Arc::clone(&release),
+    };
+    let mut parked = parking.parked.subscribe();
+    let app = router(Arc::new(parking), "0.0.0", CancellationToken::new());
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_task","arguments":{}}}"#;
+    let mut request = axum::http::Request::post("/mcp")
+        .header("host", "127.0.0.1")
+        .header("accept", "application/json, text/event-stream")
+        .header("content-type", "application/json")
+        .header("mcp-protocol-version", "2025-06-18")
+        .body(axum::body::Body::from(call))
+        .unwrap();
+    request.extensions_mut().insert(Caller::local());
+    let answer = app.oneshot(request).await.unwrap();
+    parked.wait_for(|now| *now == Parked::Waits).await.unwrap();
+    (answer, parked, release)
+}
+
+#[tokio::test]
+async fn a_parked_call_is_heard_of_at_once_and_needs_no_session() {
+    let (answer, _parked, release) = parked_call().await;
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert!(
+        !answer.headers().contains_key("mcp-session-id"),
+        "nothing that could end meanwhile"
+    );
+    release.notify_one();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    assert!(
+        text.contains(r#""structuredContent":{"state":"working"}"#),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_waiting() {
+    let (answer, mut parked, _release) = parked_call().await;
+    drop(answer);
+    parked
+        .wait_for(|now| *now == Parked::GivenUp)
+        .await
+        .unwrap();
 }

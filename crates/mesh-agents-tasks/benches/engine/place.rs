@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use futures::StreamExt as _;
 use mesh_agents_core::agent::{AgentDefinition, testing::definition};
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::QuestionId;
+use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
@@ -46,6 +46,10 @@ impl Runner for Endless {
 
     fn alive(&self, _process: &ProcessRef) -> bool {
         false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
     }
 
     fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {

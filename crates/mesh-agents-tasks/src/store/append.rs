@@ -68,7 +68,7 @@ pub(crate) fn apply(
         let message = change
             .failure
             .as_ref()
-            .map(|failure| Message::text(minted.clone(), Role::Agent, failure.message.clone()));
+            .map(|failure| Message::text(minted.clone(), Role::Agent, failure.told()));
         let event = TaskEvent::State {
             state: change.standing.state,
             message: message.clone(),

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{ArtifactId, TaskId};
+use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::run::ProcessRef;
-use mesh_agents_core::task::{ArtifactInfo, Message};
+use mesh_agents_core::task::{ArtifactInfo, Message, TaskState};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tokio::sync::Semaphore;
 
@@ -261,33 +261,55 @@ fn list_sql(
     (sql, values)
 }
 
-/// Every task that has not ended, with the guard of its newest attempt.
-pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<(Row, Option<ProcessRef>)>, StoreError> {
+/// A task that has not ended, as an engine finds it at its start.
+pub(crate) struct Open {
+    /// The task.
+    pub(crate) task: TaskId,
+    /// Its agent.
+    pub(crate) agent: AgentId,
+    /// Where it stands.
+    pub(crate) state: TaskState,
+    /// Its newest run; `None` when it never started.
+    pub(crate) run: Option<RunId>,
+    /// That run's guard; `None` when the engine ended before it had stored it.
+    pub(crate) guard: Option<ProcessRef>,
+}
+
+/// Every task that has not ended, with its newest attempt.
+pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<Open>, StoreError> {
     let columns = COLUMNS
         .split(", ")
         .map(|column| format!("t.{column}"))
         .collect::<Vec<_>>()
         .join(", ");
     let mut statement = db.prepare(&format!(
-        "SELECT {columns}, a.pid, a.birth FROM tasks t \
+        "SELECT {columns}, a.run_id, a.pid, a.birth FROM tasks t \
          LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt \
          WHERE t.state IN (1, 2, 6, 8) ORDER BY t.id"
     ))?;
     let found = statement.query_map([], |row| {
-        let pid: Option<u32> = row.get(19)?;
-        let birth: Option<i64> = row.get(20)?;
-        let process = pid.map(|pid| ProcessRef {
+        let run: Option<String> = row.get(19)?;
+        let pid: Option<u32> = row.get(20)?;
+        let birth: Option<i64> = row.get(21)?;
+        let guard = pid.map(|pid| ProcessRef {
             pid,
             birth: birth
                 .and_then(|birth| u64::try_from(birth).ok())
                 .unwrap_or(0),
         });
-        Ok((Row::read(row), process))
+        Ok((Row::read(row), run, guard))
     })?;
     let mut open = Vec::new();
     for row in found {
-        let (row, process) = row?;
-        open.push((row?, process));
+        let (row, run, guard) = row?;
+        let task = row?.task;
+        open.push(Open {
+            task: task.id,
+            agent: task.agent_id,
+            state: task.state,
+            run: run.map(|run| parsed(&run)).transpose()?,
+            guard,
+        });
     }
     Ok(open)
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::channel::mpsc as stream;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{MessageId, QuestionId, TaskId};
+use mesh_agents_core::ids::{MessageId, QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
@@ -54,6 +54,10 @@ pub(crate) struct FakeRunner {
     started: mpsc::UnboundedSender<Started>,
     /// Guards that are said to live.
     pub(crate) alive: Mutex<BTreeSet<u32>>,
+    /// Runs whose rest was killed.
+    pub(crate) reaped: Mutex<Vec<(RunId, Option<ProcessRef>)>>,
+    /// How many processes of such a run do not die.
+    pub(crate) undead: AtomicU32,
     /// Whether a cancel ends the run by itself.
     pub(crate) obeys: AtomicBool,
 }
@@ -108,6 +112,14 @@ impl Runner for FakeRunner {
         self.alive.lock().unwrap().contains(&process.pid)
     }
 
+    fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32 {
+        self.reaped
+            .lock()
+            .unwrap()
+            .push((run.clone(), guard.copied()));
+        self.undead.load(Ordering::SeqCst)
+    }
+
     fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {
         None
     }
@@ -138,6 +150,8 @@ impl Bench {
         let runner = Arc::new(FakeRunner {
             started,
             alive: Mutex::default(),
+            reaped: Mutex::default(),
+            undead: AtomicU32::new(0),
             obeys: AtomicBool::new(true),
         });
         let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000)));

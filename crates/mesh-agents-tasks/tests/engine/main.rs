@@ -20,7 +20,7 @@ use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::run::{ArtifactSource, Outcome, ProcessRef, RunEvent};
 use mesh_agents_core::task::{Failure, Role, TaskState};
-use mesh_agents_tasks::{ListTasks, Minted};
+use mesh_agents_tasks::{ListTasks, Load, Minted};
 
 fn local() -> Caller {
     Caller::local()
@@ -112,6 +112,49 @@ async fn text_can_be_read_while_it_streams() {
     assert_eq!(text, b"so far");
     run.complete("so far");
     bench.until(&task.id, TaskState::Completed).await;
+}
+
+#[tokio::test]
+async fn a_message_whose_caller_is_gone_still_runs_and_is_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    {
+        // On its way to the store when its front-end is killed: nobody waits for it any more.
+        let caller = local();
+        let mut sent = Box::pin(bench.engine.submit(&caller, submit("a", "x", "m-1")));
+        assert!(futures::poll!(&mut sent).is_pending());
+    }
+    let run = bench.next_run().await;
+    let again = bench.engine.submit(&local(), submit("a", "x", "m-1")).await;
+    assert_eq!(again.unwrap().id, run.spec.task_id);
+    run.complete("ok");
+    bench.until(&run.spec.task_id, TaskState::Completed).await;
+    let mut load = bench.engine.total_load();
+    let idle = load.wait_for(|load| *load == Load::default());
+    let idle = tokio::time::timeout(Duration::from_secs(20), idle).await;
+    assert!(idle.is_ok(), "a place stays taken");
+}
+
+#[tokio::test]
+async fn a_cancel_whose_caller_is_gone_still_ends_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let _run = bench.next_run().await;
+    {
+        let caller = local();
+        let mut cancel = Box::pin(bench.engine.cancel(&caller, &task.id));
+        // Left alone as soon as it is stored, which is not the moment in which it is done.
+        'stored: while futures::poll!(&mut cancel).is_pending() {
+            for _ in 0..100 {
+                let task = bench.engine.task(&caller, &task.id).await.unwrap();
+                if task.cancel_requested {
+                    break 'stored;
+                }
+            }
+        }
+    }
+    bench.until(&task.id, TaskState::Canceled).await;
 }
 
 #[tokio::test]
@@ -453,6 +496,11 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         let run = bench.next_run().await;
         assert_eq!(run.spec.task_id, queued);
         let failed = bench.until(&working, TaskState::Failed).await;
+        let reaped = bench.runner.reaped.lock().unwrap().clone();
+        assert!(
+            matches!(&reaped[..], [(_, Some(guard))] if guard.pid == 4711),
+            "what the run left behind was looked for: {reaped:?}"
+        );
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "interrupted");
         assert!(failure.message.contains("engine"), "{}", failure.message);
@@ -463,28 +511,58 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
 }
 
 #[tokio::test]
-async fn an_interrupted_task_is_not_failed_while_its_guard_lives() {
+async fn a_run_whose_guard_was_never_stored_is_looked_for_too() {
     let dir = tempfile::tempdir().unwrap();
-    let id = {
+    let (id, run) = {
         let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
         let task = bench.send("a", "x").await.id;
-        let _run = bench.next_run().await;
+        let run = bench.next_run().await;
         bench.until(&task, TaskState::Working).await;
-        task
+        (task, run.spec.run_id)
+    };
+    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    bench.until(&id, TaskState::Failed).await;
+    assert_eq!(*bench.runner.reaped.lock().unwrap(), [(run, None)]);
+}
+
+#[tokio::test]
+async fn an_interrupted_task_is_not_failed_while_its_guard_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (id, queued, run) = {
+        let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+        let task = bench.send("a", "x").await.id;
+        let queued = bench.send("a", "y").await.id;
+        let run = bench.next_run().await;
+        bench.until(&task, TaskState::Working).await;
+        (task, queued, run.spec.run_id)
     };
     let database = rusqlite::Connection::open(dir.path().join("a2a/mesh-agents.sqlite")).unwrap();
     database
         .execute("UPDATE attempts SET pid = 4711, birth = 1", [])
         .unwrap();
-    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
     // `open` looks at the guard in the background; say it lives before that can have happened.
     bench.runner.alive.lock().unwrap().insert(4711);
+    bench.runner.undead.store(3, Ordering::SeqCst);
     assert_eq!(
         bench.engine.task(&local(), &id).await.unwrap().state,
         TaskState::Working
     );
+    // What runs still has its slot, which is the only one.
+    assert_eq!(
+        bench.engine.task(&local(), &queued).await.unwrap().state,
+        TaskState::Submitted
+    );
     bench.runner.alive.lock().unwrap().clear();
-    bench.until(&id, TaskState::Failed).await;
+    let failed = bench.until(&id, TaskState::Failed).await;
+    let guard = ProcessRef {
+        pid: 4711,
+        birth: 1,
+    };
+    assert_eq!(*bench.runner.reaped.lock().unwrap(), [(run, Some(guard))]);
+    let why = failed.failure.unwrap().message;
+    assert!(why.contains("3 of its processes would not die"), "{why}");
+    assert_eq!(bench.next_run().await.spec.task_id, queued);
 }
 
 #[tokio::test]

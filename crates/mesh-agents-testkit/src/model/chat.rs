@@ -8,8 +8,8 @@ use super::conversation::Conversation;
 /// Characters per streamed piece of text or arguments: small, so that harnesses have to put pieces together.
 const PIECE_CHARS: usize = 24;
 
-/// Goose puts notes of its own into user messages; they are no new user text.
-const NOTE: &str = "<info-msg>";
+/// Goose puts notes of its own into user messages, beside the user's text or alone; they are no user text.
+const NOTE: (&str, &str) = ("<info-msg>", "</info-msg>");
 
 /// What the request says, in terms no dialect knows.
 pub(super) fn read(request: &Value) -> Conversation {
@@ -20,9 +20,12 @@ pub(super) fn read(request: &Value) -> Conversation {
         let is_result = message["role"] == "tool";
         match message["role"].as_str() {
             Some("system" | "developer") => conversation.system.push(text),
-            Some("user") if !text.trim_start().starts_with(NOTE) => {
-                conversation.users.push(text);
-                conversation.rounds = 0;
+            Some("user") => {
+                let said = without_notes(&text);
+                if !said.trim().is_empty() || said.len() == text.len() {
+                    conversation.users.push(said);
+                    conversation.rounds = 0;
+                }
             }
             Some("tool") => {
                 conversation.tool_results.push(text);
@@ -36,6 +39,16 @@ pub(super) fn read(request: &Value) -> Conversation {
     let names = tools.filter_map(|tool| tool["function"]["name"].as_str());
     conversation.tools = names.map(str::to_owned).collect();
     conversation
+}
+
+fn without_notes(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(NOTE.0) {
+        said.push_str(before);
+        rest = after.split_once(NOTE.1).map_or("", |(_, after)| after);
+    }
+    said + rest
 }
 
 /// The answer as one JSON body.
@@ -170,7 +183,7 @@ mod tests {
             { "role": "system", "content": "s" },
             { "role": "user", "content": "first" },
             { "role": "tool", "content": "old" },
-            { "role": "user", "content": [{ "type": "text", "text": "second" }, { "type": "text", "text": "part" }] },
+            { "role": "user", "content": [{ "type": "text", "text": "<info-msg>before</info-msg>\nsecond" }, { "type": "text", "text": "part" }] },
             { "role": "assistant", "tool_calls": [] },
             { "role": "tool", "content": "a" },
             { "role": "tool", "content": [{ "type": "text", "text": "b" }] },
@@ -179,7 +192,7 @@ mod tests {
             { "role": "tool", "content": "c" },
         ]});
         let conversation = read(&request);
-        assert_eq!(conversation.last_user(), "second\npart");
+        assert_eq!(conversation.last_user(), "\nsecond\npart");
         assert_eq!(conversation.tool_results, ["old", "a", "b", "c"]);
         assert_eq!(conversation.rounds, 2);
     }

@@ -1,12 +1,14 @@
 //! A temporary home: everything a host, our plugin, its engine and its runs write or are told by.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{self, Process};
@@ -43,11 +45,22 @@ impl Home {
             fs::create_dir_all(&directory)
                 .with_context(|| format!("create {}", directory.display()))?;
         }
-        let settings = home.data_dir().join("a2a/agents.toml");
         // Any free port: the default is one fixed port, and other homes may be in use beside this one.
-        fs::write(&settings, "listen = \"127.0.0.1:0\"\n")
-            .with_context(|| format!("write {}", settings.display()))?;
+        home.set("listen", "127.0.0.1:0")?;
         Ok(home)
+    }
+
+    /// Adds a setting to `a2a/agents.toml`, which an engine reads when it starts.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        let path = self.data_dir().join("a2a/agents.toml");
+        let settings = OpenOptions::new().create(true).append(true).open(&path);
+        settings
+            // A JSON string is a TOML basic string for what a test sets.
+            .and_then(|mut file| writeln!(file, "{key} = {}", json!(value)))
+            .with_context(|| format!("write {}", path.display()))
     }
 
     /// The home directory.
@@ -78,6 +91,24 @@ impl Home {
     /// What the file system refuses.
     pub fn agent(&self, agent: &AgentFiles) -> Result<PathBuf> {
         agent.write(&self.agents_dir())
+    }
+
+    /// Copies an agent of the repository's `examples/`, under an id of its own, and returns its directory.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn example(&self, example: &str, id: &str) -> Result<PathBuf> {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../examples")
+            .join(example);
+        let to = self.agents_dir().join(id);
+        fs::create_dir_all(&to).with_context(|| format!("create {}", to.display()))?;
+        for entry in fs::read_dir(&from).with_context(|| format!("read {}", from.display()))? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))
+                .with_context(|| format!("copy {}", entry.path().display()))?;
+        }
+        Ok(to)
     }
 
     /// Makes a directory that a test shares with the runs of its agents.
@@ -124,6 +155,18 @@ impl Home {
             .current_dir(self.path())
             .output()
             .with_context(|| format!("run {} {args:?}", program.display()))
+    }
+
+    /// What `agents status` says of the engine of this home.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn status(&self) -> Result<Value> {
+        let output = self.agents(&["status", "--json"])?;
+        let mut status: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("agents status: {output:?}"))?;
+        ensure!(status["engine"].is_object(), "no engine: {status}");
+        Ok(status["engine"].take())
     }
 
     /// The engine of this home, if one runs.

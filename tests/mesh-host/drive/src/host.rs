@@ -247,7 +247,7 @@ impl<'home> Host<'home> {
     /// # Errors
     /// When the handshake fails.
     pub async fn mcp(&self) -> Result<Client> {
-        Client::connect(&self.url("/mcp"), PLUGIN).await
+        Client::of_host(&self.url("/mcp")).await
     }
 
     /// Runs `mesh-llm agents <args…>`, a second copy of the plugin, beside the running node.

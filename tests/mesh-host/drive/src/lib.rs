@@ -12,6 +12,7 @@ mod agent;
 mod home;
 mod host;
 mod mcp;
+mod model;
 mod process;
 pub mod scripts;
 mod wait;
@@ -20,6 +21,7 @@ pub use agent::{AgentFiles, Queue};
 pub use home::{Home, run};
 pub use host::{Host, HostSpec};
 pub use mcp::{CallError, Client};
+pub use model::Model;
 pub use process::Process;
 pub use wait::eventually;
 
@@ -30,6 +32,12 @@ pub const HOST_ENV: &str = "MESHHOST_BIN";
 
 /// Names the environment variable with the path of our plugin's binary.
 pub const AGENTS_ENV: &str = "AGENTS_BIN";
+
+/// Names the environment variable with the path of the testkit's scripted model server.
+pub const MODEL_ENV: &str = "MODEL_BIN";
+
+/// Names the environment variable with the path of a real OpenCode.
+pub const OPENCODE_ENV: &str = "OPENCODE_BIN";
 
 /// The plugin's name on the mesh: the `[[plugin]]` stanza, the tools' prefix, the command line word.
 pub const PLUGIN: &str = "agents";
@@ -53,6 +61,29 @@ pub fn agents_bin() -> PathBuf {
         AGENTS_ENV,
         "cargo build --locked -p mesh-agents && export AGENTS_BIN=\"$PWD/target/debug/agents\"",
     )
+}
+
+/// The scripted model server.
+///
+/// # Panics
+/// When [`MODEL_ENV`] is unset or names no file; the message says how to build it.
+#[must_use]
+pub fn model_bin() -> PathBuf {
+    program(
+        MODEL_ENV,
+        "cargo build --locked -p mesh-agents-testkit --bins && export MODEL_BIN=\"$PWD/target/debug/scripted-model\"",
+    )
+}
+
+/// A real OpenCode, under the name it is started by: what it is a link to need not have that name.
+///
+/// # Panics
+/// When [`OPENCODE_ENV`] is unset or names no file; the message says which script prints the path.
+#[must_use]
+pub fn opencode_bin() -> PathBuf {
+    let recipe = "export OPENCODE_BIN=\"$(scripts/opencode.sh)\"";
+    program(OPENCODE_ENV, recipe);
+    std::env::var_os(OPENCODE_ENV).unwrap_or_default().into()
 }
 
 fn program(variable: &str, recipe: &str) -> PathBuf {

@@ -1,18 +1,26 @@
-//! An MCP client as a coding tool would be one: streamable HTTP, one session, `tools/call`.
+//! An MCP client as a coding tool would be one: streamable HTTP or a program's stdio, one session, `tools/call`.
 
-use anyhow::{Context, Result};
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result, ensure};
 use rmcp::ServiceExt as _;
 use rmcp::model::{CallToolRequestParams, ErrorCode, Tool};
 use rmcp::service::{RoleClient, RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::Value;
+use tokio::process::{Child, Command};
 
-/// One session with the host's `/mcp`.
+use crate::{Home, PLUGIN, agents_bin};
+
+/// One session with an MCP server.
 #[derive(Debug)]
 pub struct Client {
     service: RunningService<RoleClient, ()>,
+    /// Put before every tool's name: `agents.` at the host, nothing at our own servers.
     prefix: String,
+    /// The server, where it is one that its client starts.
+    server: Option<Child>,
 }
 
 /// Why a call has no result.
@@ -53,11 +61,23 @@ pub enum CallError {
 }
 
 impl Client {
-    /// Opens a session; tools will be called by their name without `prefix` and the dot after it.
+    /// Opens a session with a host's `/mcp`, where every plugin's tools begin with its name.
     ///
     /// # Errors
     /// When the handshake fails.
-    pub async fn connect(url: &str, prefix: &str) -> Result<Self> {
+    pub async fn of_host(url: &str) -> Result<Self> {
+        Self::connect(url, format!("{PLUGIN}.")).await
+    }
+
+    /// Opens a session with an engine's own `/mcp`.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn of_engine(url: &str) -> Result<Self> {
+        Self::connect(url, String::new()).await
+    }
+
+    async fn connect(url: &str, prefix: String) -> Result<Self> {
         // As rmcp builds its own, plus: loopback only, whatever proxy the machine has.
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -68,14 +88,45 @@ impl Client {
         let service = ().serve(transport).await.with_context(|| format!("MCP handshake at {url}"))?;
         Ok(Self {
             service,
-            prefix: prefix.to_owned(),
+            prefix,
+            server: None,
         })
     }
 
-    /// Every tool the host lists, of whichever plugin.
+    /// Starts `agents mcp` in a home and opens a session with it, as an editor would.
     ///
     /// # Errors
-    /// When the host does not list them.
+    /// When it cannot be started, or the handshake fails.
+    ///
+    /// # Panics
+    /// As [`agents_bin`].
+    pub async fn of_stdio(home: &Home) -> Result<Self> {
+        let mut server = Command::new(agents_bin())
+            .arg("mcp")
+            .env_clear()
+            .envs(home.environment())
+            .current_dir(home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("start agents mcp")?;
+        let pipes = server.stdout.take().zip(server.stdin.take());
+        let service =
+            ().serve(pipes.context("piped")?)
+                .await
+                .context("MCP handshake with agents mcp")?;
+        Ok(Self {
+            service,
+            prefix: String::new(),
+            server: Some(server),
+        })
+    }
+
+    /// Every tool the server lists, a host's of whichever plugin.
+    ///
+    /// # Errors
+    /// When it does not list them.
     pub async fn tools(&self) -> Result<Vec<Tool>> {
         Ok(self.service.list_all_tools().await?)
     }
@@ -88,7 +139,7 @@ impl Client {
     /// # Panics
     /// When `arguments` is no JSON object.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, CallError> {
-        let tool = format!("{}.{tool}", self.prefix);
+        let tool = format!("{}{tool}", self.prefix);
         let Value::Object(arguments) = arguments else {
             panic!("the arguments of {tool} must be an object: {arguments}")
         };
@@ -132,12 +183,17 @@ impl Client {
         }
     }
 
-    /// Ends the session, so that the host need not keep it for its five minutes.
+    /// Ends the session, so that a host need not keep it for its five minutes; a server that this client
+    /// started leaves then.
     ///
     /// # Errors
-    /// When the session's task failed.
+    /// When the session's task failed, or the server left with an error.
     pub async fn close(self) -> Result<()> {
         self.service.cancel().await?;
+        if let Some(mut server) = self.server {
+            let left: ExitStatus = server.wait().await?;
+            ensure!(left.success(), "the server left with {left}");
+        }
         Ok(())
     }
 }

@@ -76,6 +76,29 @@ impl Process {
             .collect()
     }
 
+    /// Its session, which tells what a terminal's Ctrl-C and its end reach.
+    #[must_use]
+    pub fn session(&self) -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The fourth field after the name's: state, parent, group, session.
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(3)?
+            .parse()
+            .ok()
+    }
+
+    /// Memory it holds at the moment, in KiB: `VmRSS` of its status, pages shared with others included.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches("kB").trim().parse().ok()
+    }
+
     /// Its direct children that are alive.
     #[must_use]
     pub fn children(&self) -> Vec<Self> {

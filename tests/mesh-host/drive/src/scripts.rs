@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{Process, eventually};
 
@@ -20,15 +20,17 @@ exit 7
 /// In a message to [`GATED`]: go through at once.
 pub const AT_ONCE: &str = "do not wait";
 
-/// Notes its start and its pid in the shared directory, then waits for the gate to open.
+/// Notes its start and its pid in the shared directory, then waits for the gate to open, and notes its end.
 pub const GATED: &str = r#"#!/bin/sh
 # Runs in a directory shared with the test. $1 is the task's id.
 set -eu
 echo "$1" >> starts
+echo "start $1" >> course
 echo "$$" > "$1.pid.part"
 mv "$1.pid.part" "$1.pid"
 grep -q "do not wait" "$TASK_PROMPT_PATH" || while [ ! -e go ]; do sleep 0.1; done
 echo "$$" > "$TASK_ARTIFACTS_DIR/pid.txt"
+echo "end $1" >> course
 echo "the gate is open"
 "#;
 
@@ -69,6 +71,25 @@ impl Gate {
         }
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The most runs that were under way at any time, by the notes of the runs themselves.
+    ///
+    /// # Errors
+    /// When there are none, or one cannot be understood.
+    pub fn most_at_once(&self) -> Result<usize> {
+        let path = self.directory.join("course");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let (mut now, mut most) = (0_usize, 0);
+        for line in text.lines() {
+            now = match line.split_once(' ').map(|(what, _)| what) {
+                Some("start") => now + 1,
+                Some("end") => now.checked_sub(1).context("an end before its start")?,
+                _ => bail!("a note that is none: {line:?}"),
+            };
+            most = most.max(now);
+        }
+        Ok(most)
     }
 
     /// The shell that runs for a task, once it has written its pid.

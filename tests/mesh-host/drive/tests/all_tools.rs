@@ -1,4 +1,5 @@
-//! Every tool through a real host's `/mcp`, with the agent that needs no model: a test runner.
+//! Every tool through a real host's `/mcp`, with agents that need no model: the example `test-runner` as it
+//! is in the repository, and scripts of the test's own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,7 +30,10 @@ const PARK: u64 = 25;
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tools_with_test_runner() {
     run(async |home| {
-        home.agent(&AgentFiles::new("test-runner", TEST_RUN))?;
+        home.example("test-runner", "test-runner")?;
+        let project = home.shared("project")?;
+        std::fs::write(project.join("run-tests.sh"), TEST_RUN)?;
+        home.agent(&AgentFiles::new("script", TEST_RUN))?;
         let shared = home.shared("gated")?;
         home.agent(&AgentFiles::new("gated", GATED).in_directory(&shared))?;
         let host = Host::start(home, HostSpec::new("all-tools")).await?;
@@ -37,9 +41,11 @@ async fn all_tools_with_test_runner() {
 
         tools_are_listed(&mcp).await?;
         agents_are_described(&mcp).await?;
-        let finished = a_run_is_read_back(&mcp).await?;
+        let message = format!("Run the tests of this project:\n{}\n", project.display());
+        let by_example = a_run_is_read_back(&mcp, "test-runner", &message).await?;
+        let finished = a_run_is_read_back(&mcp, "script", "Run the tests.").await?;
         let parked = a_parked_call_ends_with_the_task(&mcp, &Gate::new(&shared)).await?;
-        tasks_are_listed(&mcp, &finished, &parked).await?;
+        tasks_are_listed(&mcp, &[&by_example, &finished, &parked]).await?;
         a_running_task_is_canceled(home, &mcp).await?;
         mistakes_are_named(&mcp, &finished).await?;
 
@@ -70,7 +76,8 @@ async fn agents_are_described(mcp: &Client) -> Result<()> {
         .iter()
         .filter_map(|agent| agent["agent_id"].as_str())
         .collect();
-    assert_eq!(ids, BTreeSet::from(["gated", "test-runner"]), "{listed}");
+    let expected = BTreeSet::from(["gated", "script", "test-runner"]);
+    assert_eq!(ids, expected, "{listed}");
     for agent in agents {
         assert_eq!(agent["location"], "local", "{agent}");
         assert_eq!(agent["state"], "ready", "{agent}");
@@ -80,7 +87,7 @@ async fn agents_are_described(mcp: &Client) -> Result<()> {
         .call("get_agent", json!({ "agent_id": "test-runner" }))
         .await?;
     assert_eq!(agent["runtime"]["type"], "command", "{agent}");
-    assert_eq!(agent["agent_card"]["name"], "test-runner", "{agent}");
+    assert_eq!(agent["agent_card"]["name"], "Test Runner", "{agent}");
     let url = agent["agent_card"]["supportedInterfaces"][0]["url"]
         .as_str()
         .unwrap_or_default();
@@ -88,8 +95,8 @@ async fn agents_are_described(mcp: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn a_run_is_read_back(mcp: &Client) -> Result<String> {
-    let message = json!({ "agent_id": "test-runner", "message": "Run the tests." });
+async fn a_run_is_read_back(mcp: &Client, agent_id: &str, message: &str) -> Result<String> {
+    let message = json!({ "agent_id": agent_id, "message": message });
     let sent = mcp.call("send_message", message).await?;
     let task_id = sent["task_id"].as_str().context("task_id")?.to_owned();
     assert!(task_id.starts_with("task-"), "{sent}");
@@ -105,7 +112,7 @@ async fn a_run_is_read_back(mcp: &Client) -> Result<String> {
         task["task"]["status"]["state"], "TASK_STATE_COMPLETED",
         "{task}"
     );
-    assert_eq!(task["agent_id"], "test-runner", "{task}");
+    assert_eq!(task["agent_id"], agent_id, "{task}");
 
     let artifact = |id: &str| json!({ "task_id": task_id, "artifact_id": id });
     let summary = mcp
@@ -164,20 +171,21 @@ async fn a_parked_call_ends_with_the_task(mcp: &Client, gate: &Gate) -> Result<S
     Ok(task_id)
 }
 
-async fn tasks_are_listed(mcp: &Client, finished: &str, parked: &str) -> Result<()> {
+/// The first of the tasks is the one of `test-runner`.
+async fn tasks_are_listed(mcp: &Client, expected: &[&str]) -> Result<()> {
     let listed = mcp.call("list_tasks", json!({})).await?;
     let tasks = listed["tasks"].as_array().context("tasks")?;
     let ids: BTreeSet<_> = tasks
         .iter()
         .filter_map(|task| task["task_id"].as_str())
         .collect();
-    assert_eq!(ids, BTreeSet::from([finished, parked]), "{listed}");
+    assert_eq!(ids, expected.iter().copied().collect(), "{listed}");
 
     let filter = json!({ "agent_id": "test-runner", "state": "completed" });
     let listed = mcp.call("list_tasks", filter).await?;
     let tasks = listed["tasks"].as_array().context("tasks")?;
     assert_eq!(tasks.len(), 1, "{listed}");
-    assert_eq!(tasks[0]["task_id"], finished);
+    assert_eq!(tasks[0]["task_id"], expected[0]);
     let names = tasks[0]["artifacts"]
         .as_array()
         .context("artifacts")?

@@ -1,5 +1,6 @@
-//! The plugin dies with submits unanswered. The host re-sends them, with nothing but their arguments, and
-//! still every submit is one task and one start, the ten with the same text included.
+//! The plugin dies with submits unanswered: parked ones, and ones that are just being stored. The host re-sends
+//! them, with nothing but their arguments, and still every submit is one task and one start, the ten with the
+//! same text included.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use mesh_host_drive::scripts::{AT_ONCE, GATED, Gate};
 use mesh_host_drive::{
     AgentFiles, CallError, Client, Host, HostSpec, Process, Queue, eventually, run,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Submits answered before the kill.
 const ANSWERED: usize = 15;
@@ -108,16 +109,93 @@ async fn every_submit_is_one_task_when_the_plugin_is_killed() {
     .await;
 }
 
-/// Submits one text, without a message id, and returns its task's id.
+/// Submits of the stream, and after how many answers the plugin is killed each time.
+const STREAM: usize = 240;
+/// See [`STREAM`].
+const KILL_AT: [usize; 4] = [30, 80, 130, 180];
+
+/// Kills at no particular moment: some submits have not left the plugin, some are in the engine's hands, some
+/// are answered on paper only.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_submit_of_a_stream_is_one_task_when_the_plugin_is_killed() {
+    run(async |home| {
+        let shared = home.shared("gated")?;
+        let gate = Gate::new(&shared);
+        gate.open()?;
+        let queue = Queue {
+            running: 2,
+            pending: 1_000,
+        };
+        let agent = AgentFiles::new("gated", GATED)
+            .in_directory(&shared)
+            .with_queue(queue);
+        home.agent(&agent)?;
+        let host = Host::start(home, HostSpec::new("stream")).await?;
+        let clients = try_join_all((0..CLIENTS).map(|_| host.mcp())).await?;
+
+        let answers = Cell::new(0);
+        let stream = clients.iter().enumerate().map(async |(c, client)| {
+            let mut ids = Vec::new();
+            for n in (c..STREAM).step_by(CLIENTS) {
+                let message = json!({ "agent_id": "gated", "message": format!("text {n}") });
+                ids.push(send(client, message).await?);
+                answers.set(answers.get() + 1);
+            }
+            anyhow::Ok(ids)
+        });
+        let (ids, ()) = tokio::try_join!(try_join_all(stream), kill_now_and_then(&host, &answers))?;
+        let ids: Vec<_> = ids.into_iter().flatten().collect();
+        let tasks: BTreeSet<_> = ids.iter().cloned().collect();
+        assert_eq!(tasks.len(), ids.len(), "two submits share a task");
+
+        eventually("every task to run", RUNS_LIMIT, async || {
+            Ok((gate.starts()?.len() >= ids.len()).then_some(()))
+        })
+        .await?;
+        for state in ["submitted", "working"] {
+            let query = json!({ "state": state, "limit": 1 });
+            eventually("nothing to be left", RUNS_LIMIT, async || {
+                let left = clients[0].call("list_tasks", query.clone()).await?;
+                Ok((left["tasks"] == json!([])).then_some(()))
+            })
+            .await?;
+        }
+        let starts = gate.starts()?;
+        assert_eq!(starts.len(), ids.len(), "a task was started twice");
+        assert_eq!(starts.into_iter().collect::<BTreeSet<_>>(), tasks);
+
+        try_join_all(clients.into_iter().map(Client::close)).await?;
+        host.stop().await
+    })
+    .await;
+}
+
+async fn kill_now_and_then(host: &Host<'_>, answers: &Cell<usize>) -> Result<()> {
+    for at in KILL_AT {
+        eventually("answers before a kill", RUNS_LIMIT, async || {
+            Ok((answers.get() >= at).then_some(()))
+        })
+        .await?;
+        host.plugin_now()?.context("a plugin to kill")?.kill9();
+    }
+    Ok(())
+}
+
+/// Submits one text that waits for its task's end, and returns the task's id.
+async fn submit(client: &Client, text: String) -> Result<String> {
+    let message = json!({ "agent_id": "gated", "message": text, "wait_seconds": PARK });
+    send(client, message).await
+}
+
+/// Sends a message without a message id and returns its task's id.
 ///
 /// In the instant in which the plugin comes up again the host says that it knows no such tool. Then nothing
 /// was submitted, and a client tries again.
-async fn submit(client: &Client, text: String) -> Result<String> {
-    let request = json!({ "agent_id": "gated", "message": text, "wait_seconds": PARK });
+async fn send(client: &Client, message: Value) -> Result<String> {
     let sent = eventually(
         "the tool to be known again",
         Duration::from_secs(20),
-        async || match client.call("send_message", request.clone()).await {
+        async || match client.call("send_message", message.clone()).await {
             Ok(sent) => Ok(Some(sent)),
             Err(CallError::UnknownTool { .. }) => Ok(None),
             Err(error) => Err(error.into()),

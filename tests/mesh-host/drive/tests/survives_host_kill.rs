@@ -27,6 +27,10 @@ async fn a_task_survives_the_kill_of_its_host() {
         let engine = home.engine()?.context("an engine runs")?;
         let plugin = host.plugin().await?;
 
+        // Ctrl-C at the host, or the end of its terminal, reaches all of its session and nothing else.
+        assert_ne!(engine.session(), host.process()?.session());
+        assert_ne!(runner.session(), host.process()?.session());
+
         host.kill9()?;
         drop(mcp);
         // The plugin sees the end of its connection and leaves; what it fronted for stays.

@@ -30,7 +30,7 @@ pub(crate) fn sweep(root: Option<u32>, run_id: &str, budget: Duration) -> Swept 
         }
         let mut dying = Vec::with_capacity(found.len());
         for process in &found {
-            if let Some(pidfd) = kill(process) {
+            if let Some(pidfd) = kill(process.pid, process.birth) {
                 killed.insert((process.pid, process.birth));
                 dying.push(pidfd);
             }
@@ -72,12 +72,17 @@ fn descendants(root: u32, all: &[Process]) -> HashSet<u32> {
     found
 }
 
+/// Kills process `pid` if it is the one that began at `birth`, and waits a moment for its end.
+pub(crate) fn kill_one(pid: u32, birth: u64) {
+    await_all(kill(pid, birth).into_iter().collect(), PASS);
+}
+
 /// Kills exactly this process: the pidfd holds on to whoever has the pid now, and the birth tells
 /// whether that is still the one we saw.
-fn kill(process: &Process) -> Option<OwnedFd> {
-    let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    if proc::stat(process.pid)?.birth != process.birth {
+fn kill(pid: u32, birth: u64) -> Option<OwnedFd> {
+    let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let pidfd = pidfd_open(raw, PidfdFlags::empty()).ok()?;
+    if proc::stat(pid)?.birth != birth {
         return None;
     }
     pidfd_send_signal(&pidfd, Signal::KILL).ok()?;

@@ -1,0 +1,47 @@
+//! Real harnesses under `agents serve`, with a scripted model: what only the real programs can show.
+//!
+//! `scripts/test-opencode.sh` and `scripts/test-goose.sh` install the programs and set OPENCODE_BIN and GOOSE_BIN; without
+//! them every test here says that it is skipped.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod cancel;
+mod confined;
+mod machine;
+mod review;
+mod tools;
+
+/// One test for each thing the harness `$name` has to show.
+macro_rules! tests {
+    ($name:ident: $($test:ident is $path:path),+ $(,)?) => {
+        mod $name {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    if let Some(harness) = crate::machine::Harness::find(stringify!($name)) {
+                        $path(&harness).await;
+                    }
+                }
+            )+
+        }
+    };
+}
+
+tests! { opencode:
+    what_it_reads_in_the_repository_reaches_the_artifacts is crate::review::arrives,
+    without_a_model_the_task_fails_and_names_both_ways_out is crate::review::without_a_model,
+    its_shell_reaches_nothing_that_was_not_granted is crate::confined::holds,
+    it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
+    a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
+}
+
+tests! { goose:
+    what_it_reads_in_the_repository_reaches_the_artifacts is crate::review::arrives,
+    its_shell_reaches_nothing_that_was_not_granted is crate::confined::holds,
+    it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
+    a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
+}

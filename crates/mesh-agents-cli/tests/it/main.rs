@@ -1,0 +1,17 @@
+//! The real binary `agents`, driven as a person or a program drives it: what it says to bad input,
+//! what it does with good, and what becomes of the processes it starts, however things end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where its setting fails"
+)]
+#![cfg(target_os = "linux")]
+
+mod bad_input;
+mod cancel;
+mod confinement;
+mod engine_life;
+mod flow;
+mod hot_reload;
+mod kills;
+mod support;
