@@ -17,8 +17,8 @@ pub(crate) fn rows() {
     let place = Place::new();
     place.agent("a").write().unwrap();
     let (_engine, _) = place.engine();
-    let polite = times(&place, "script: hang");
-    let deaf = times(&place, "script: deaf");
+    let polite = times(&place, "", "script: hang");
+    let deaf = times(&place, "script: ignore cancel eof term\n", "script: deaf");
     Row::new("cancel, a harness that obeys and five daemons", &polite)
         .budget("p99 ≤ 2 s", polite.p99() <= Duration::from_secs(2))
         .print();
@@ -31,10 +31,10 @@ pub(crate) fn rows() {
         .print();
 }
 
-fn times(place: &Place, last: &str) -> Samples {
+fn times(place: &Place, first: &str, last: &str) -> Samples {
     let daemons = KINDS.map(|kind| format!("script: daemon {kind} $TASK_ARTIFACTS_DIR/pids\n"));
     let message = format!(
-        "script: pid $TASK_ARTIFACTS_DIR/pids\n{}{last}",
+        "{first}script: pid $TASK_ARTIFACTS_DIR/pids\n{}{last}",
         daemons.concat()
     );
     let agent = "a".parse().unwrap();

@@ -42,7 +42,7 @@ impl EngineTools {
         }
         let limit = args.limit.unwrap_or(args::PAGE);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let words = Words::of(&args);
+        let mut words = Words::of(&args);
         let mut page = Agents {
             agents: Vec::new(),
             problems: (!problems.is_empty()).then_some(problems),
@@ -155,6 +155,8 @@ fn cursor(text: &str) -> Result<AgentId, Refusal> {
 struct Words {
     query: Vec<String>,
     tags: Vec<String>,
+    /// The text searched last: five thousand agents are searched in a call, and share one buffer.
+    text: String,
 }
 
 impl Words {
@@ -164,40 +166,57 @@ impl Words {
         Self {
             query: query.split_whitespace().map(str::to_owned).collect(),
             tags: tags.map(|tag| tag.to_lowercase()).collect(),
+            text: String::new(),
         }
     }
 
-    fn find(&self, agent: &AgentDefinition) -> bool {
-        let card = &agent.card;
-        let skills = &card.skills;
-        let tags = || {
-            skills
-                .iter()
-                .flat_map(|skill| &skill.tags)
-                .map(|tag| tag.to_lowercase())
+    fn find(&mut self, agent: &AgentDefinition) -> bool {
+        let skills = &agent.card.skills;
+        let has = |wanted: &String| {
+            let mut tags = skills.iter().flat_map(|skill| &skill.tags);
+            tags.any(|tag| same_in_any_case(tag, wanted))
         };
-        if !self
-            .tags
-            .iter()
-            .all(|wanted| tags().any(|tag| tag == *wanted))
-        {
+        if !self.tags.iter().all(has) {
             return false;
         }
         if self.query.is_empty() {
             return true;
         }
-        let mut text = format!("{}\n{}\n{}", agent.id, card.name, card.description);
-        for skill in skills {
-            for word in [&skill.id, &skill.name, &skill.description]
-                .into_iter()
-                .chain(&skill.tags)
-            {
-                text.push('\n');
-                text.push_str(word);
-            }
+        self.read(agent);
+        self.query.iter().all(|word| self.text.contains(word))
+    }
+
+    /// Puts all that is said of an agent into `text`, in lower case.
+    fn read(&mut self, agent: &AgentDefinition) {
+        let (card, text) = (&agent.card, &mut self.text);
+        text.clear();
+        let mut add = |word: &str| {
+            text.push('\n');
+            text.push_str(word);
+        };
+        for word in [agent.id.as_str(), &card.name, &card.description] {
+            add(word);
         }
-        let text = text.to_lowercase();
-        self.query.iter().all(|word| text.contains(word))
+        for skill in &card.skills {
+            for word in [&skill.id, &skill.name, &skill.description] {
+                add(word);
+            }
+            skill.tags.iter().for_each(|tag| add(tag));
+        }
+        if text.is_ascii() {
+            text.make_ascii_lowercase();
+        } else {
+            *text = text.to_lowercase();
+        }
+    }
+}
+
+/// Whether `text` in lower case is `lower`.
+fn same_in_any_case(text: &str, lower: &str) -> bool {
+    if text.is_ascii() {
+        text.eq_ignore_ascii_case(lower)
+    } else {
+        text.to_lowercase() == lower
     }
 }
 
@@ -286,8 +305,8 @@ mod tests {
         agent.card.skills = vec![Skill {
             id: "review".into(),
             name: "Review".into(),
-            description: "Finds bugs".into(),
-            tags: vec!["Git".into(), "quality".into()],
+            description: "Finds bugs in every Änderung".into(),
+            tags: vec!["Git".into(), "quality".into(), "Größe".into()],
         }];
         let find = |query: &str, tags: &[&str]| {
             Words::of(&args::GetAgents {
@@ -298,6 +317,7 @@ mod tests {
             .find(&agent)
         };
         assert!(find("", &[]) && find("BUGS pr-rev", &["git", "QUALITY"]));
+        assert!(find("ÄNDERUNG", &["größe"]) && !find("anderung", &[]));
         assert!(!find("bugs cooking", &[]) && !find("", &["git", "cooking"]) && !find("", &["gi"]));
     }
 

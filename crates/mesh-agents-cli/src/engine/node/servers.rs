@@ -1,18 +1,20 @@
 //! The listeners of a node: HTTP for clients, a Unix socket for front-ends.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use mesh_agents_a2a::router::A2aRoutes;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
 use mesh_agents_plugin::socket::{EngineControl, OwnUser};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use super::{Control, NodeConfig};
@@ -106,6 +108,18 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot protect {}", path.display()))?;
     Ok(OwnUser(listener))
+}
+
+/// A listener whose answers leave at once. An event stream is written in pieces, and without this the
+/// second waits for the client to acknowledge the first: 40 ms on every MCP call.
+pub(super) fn at_once(
+    listener: TcpListener,
+) -> impl axum::serve::Listener<Io = TcpStream, Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "answers on a connection may be late");
+        }
+    })
 }
 
 /// Serves until `end`; then finishes what is being answered.
