@@ -17,6 +17,6 @@ stage() { # name, script, what it needs
     echo "skipped: $1 (needs $3); run $2"
   fi
 }
-stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm from crates.io"
+stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm from its published crates"
 stage "real OpenCode" scripts/test-opencode.sh "npm"
 stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"
