@@ -21,7 +21,7 @@ if [ $# -gt 0 ]; then crate_of "$1" >/dev/null; fi
 
 # As a user builds it: what is measured below has what only tests need besides.
 cargo build --release --locked --bin agents
-size=$(wc -c <target/release/agents)
+size=$(wc -c <"${CARGO_TARGET_DIR:-target}/release/agents")
 
 packages=(-p mesh-agents -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
 benches=(--bench engine --bench cards --bench runs --bench node)
