@@ -138,6 +138,8 @@ pub fn message(task: &Task, message: &Message) -> Result<JsonText, ConvertError>
         },
         parts: message.parts.iter().map(wire_part).collect(),
         metadata: message.metadata.as_ref(),
+        extensions: &message.extensions,
+        reference_task_ids: &message.references,
     };
     JsonText::of(&wire).map_err(|source| failed("a message", task, source))
 }
@@ -231,9 +233,15 @@ fn wire_part(part: &Part) -> WirePart<'_> {
             url: Some(url),
             ..WirePart::default()
         },
+        Content::Raw(base64) => WirePart {
+            raw: Some(base64.clone()),
+            ..WirePart::default()
+        },
     };
     WirePart {
         media_type: part.media_type.as_deref(),
+        filename: part.filename.as_deref(),
+        metadata: part.metadata.as_ref(),
         ..wire
     }
 }
@@ -295,6 +303,10 @@ struct WireMessage<'a> {
     parts: Vec<WirePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a JsonText>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    extensions: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reference_task_ids: &'a [String],
 }
 
 #[derive(Serialize, Default)]
@@ -310,6 +322,10 @@ struct WirePart<'a> {
     raw: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a JsonText>,
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod near;
 pub mod policy;
 pub mod principal;
+pub mod push;
 pub mod refusal;
 pub mod run;
 pub mod task;

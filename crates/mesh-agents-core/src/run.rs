@@ -72,8 +72,10 @@ pub struct RunSpec {
     pub attempt: u32,
     /// The definition it is started with.
     pub agent: Arc<AgentDefinition>,
-    /// The caller's message.
+    /// What to say to the agent: the caller's message, or what [`Resume`] calls for.
     pub prompt: String,
+    /// The earlier session to go on in, instead of a new one.
+    pub resume: Option<Resume>,
     /// Where prompt, artifacts and logs lie. The runner creates them.
     pub dirs: RunDirs,
     /// The harness's private HOME. The runner creates it.
@@ -82,6 +84,29 @@ pub struct RunSpec {
     pub mesh: MeshEndpoints,
     /// Our tools for the harness, when the agent has them.
     pub tools: Option<ToolsGrant>,
+}
+
+/// An earlier session to go on in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The harness's id for it, from [`RunEvent::Started`].
+    pub session_id: String,
+    /// Why it is taken up again.
+    pub why: ResumeReason,
+}
+
+/// Why an earlier session is taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeReason {
+    /// Its run was cut off in the middle of this task. A session that cannot be taken up ends the
+    /// run with [`Outcome::Interrupted`]; its artifacts and workspace are kept.
+    Interrupted,
+    /// Its run was cut off while a question of this task was open, and the answer, which
+    /// [`RunSpec::prompt`] tells, came later. Otherwise as [`Self::Interrupted`].
+    Answered,
+    /// An earlier task of the same context ended there (`session = "per_context"`). A session that
+    /// cannot be taken up is replaced by a new one, with a [`RunEvent::Note`] that says so.
+    NextTask,
 }
 
 /// Where the mesh is. A variable without a value is an error only where it is used.

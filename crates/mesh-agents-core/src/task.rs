@@ -119,6 +119,12 @@ pub struct Message {
     /// The caller's own data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonText>,
+    /// Earlier tasks of the same context it refers to, as the caller wrote them (A2A §4.1.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+    /// URIs of the extensions that shaped it (A2A §4.1.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
 }
 
 impl Message {
@@ -130,6 +136,8 @@ impl Message {
             role,
             parts: vec![Part::text(text)],
             metadata: None,
+            references: Vec::new(),
+            extensions: Vec::new(),
         }
     }
 
@@ -138,7 +146,7 @@ impl Message {
     pub fn joined_text(&self) -> String {
         let texts = self.parts.iter().filter_map(|part| match &part.content {
             Content::Text(text) => Some(text.as_str()),
-            Content::Data(_) | Content::Url(_) => None,
+            Content::Data(_) | Content::Url(_) | Content::Raw(_) => None,
         });
         texts.collect::<Vec<_>>().join("\n\n")
     }
@@ -152,6 +160,12 @@ pub struct Part {
     /// Its media type, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// The name of the file it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// The caller's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<JsonText>,
 }
 
 impl Part {
@@ -161,6 +175,8 @@ impl Part {
         Self {
             content: Content::Text(text.into()),
             media_type: None,
+            filename: None,
+            metadata: None,
         }
     }
 
@@ -170,6 +186,8 @@ impl Part {
         Self {
             content: Content::Data(data),
             media_type: None,
+            filename: None,
+            metadata: None,
         }
     }
 }
@@ -184,6 +202,19 @@ pub enum Content {
     Data(JsonText),
     /// A reference to content elsewhere.
     Url(String),
+    /// Bytes, in standard base64.
+    Raw(String),
+}
+
+impl Content {
+    /// Its length as it is stored.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Url(text) | Self::Raw(text) => text.len(),
+            Self::Data(data) => data.as_str().len(),
+        }
+    }
 }
 
 /// Why a task failed or was rejected, in a form programs may branch on.

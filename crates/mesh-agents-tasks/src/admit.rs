@@ -6,11 +6,12 @@ use std::sync::Arc;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
+use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::{Caller, may_send};
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
-use mesh_agents_core::task::{Message, Role, Task, TaskState};
+use mesh_agents_core::task::{Content, Message, Part, Task, TaskState};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -31,7 +32,7 @@ impl TaskEngine {
     /// `storage`. Nothing is stored then.
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<Task, Refusal> {
         let inner = &self.inner;
-        check_text(&submit.text)?;
+        check_message(&submit.message)?;
         if inner.stopping() {
             return Err(storage(&StoreError::Closed));
         }
@@ -205,15 +206,20 @@ impl Inner {
     }
 }
 
-fn check_text(text: &str) -> Result<(), Refusal> {
-    if text.trim().is_empty() {
+fn check_message(message: &Message) -> Result<(), Refusal> {
+    let bytes: usize = message.parts.iter().map(|part| part.content.bytes()).sum();
+    let said = message.parts.iter().any(|part| match &part.content {
+        Content::Text(text) => !text.trim().is_empty(),
+        Content::Data(_) | Content::Url(_) | Content::Raw(_) => true,
+    });
+    if !said {
         return Err(Refusal::new(Code::InvalidArgument, "message is empty")
             .hint("Say what the agent should do."));
     }
-    if text.len() > MESSAGE_BYTES {
+    if bytes > MESSAGE_BYTES {
         return Err(Refusal::new(
             Code::MessageTooLarge,
-            format!("message is {} bytes and may be {MESSAGE_BYTES}", text.len()),
+            format!("message is {bytes} bytes and may be {MESSAGE_BYTES}"),
         )
         .hint("Put long input into a file the agent can read and name it in the message."));
     }
@@ -223,16 +229,22 @@ fn check_text(text: &str) -> Result<(), Refusal> {
 /// All that makes two submits the same wish.
 #[derive(Serialize)]
 struct Body<'a> {
-    text: &'a str,
+    parts: &'a [Part],
+    message_metadata: Option<serde_json::Value>,
     metadata: Option<serde_json::Value>,
     context_id: Option<&'a ContextId>,
     task_id: Option<&'a TaskId>,
 }
 
+fn value(json: Option<&JsonText>) -> Option<serde_json::Value> {
+    json.and_then(|json| json.read().ok())
+}
+
 fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     let body = Body {
-        text: &submit.text,
-        metadata: submit.metadata.as_ref().and_then(|json| json.read().ok()),
+        parts: &submit.message.parts,
+        message_metadata: value(submit.message.metadata.as_ref()),
+        metadata: value(submit.metadata.as_ref()),
         context_id: submit.context_id.as_ref(),
         task_id: submit.task_id.as_ref(),
     };
@@ -246,7 +258,7 @@ fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     Ok(Key {
         agent: submit.agent_id.clone(),
         principal: caller.principal.clone(),
-        message_id: submit.message_id.clone(),
+        message_id: submit.message.message_id.clone(),
         body_hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         instance: submit.minted.as_ref().map(|minted| minted.instance.clone()),
         answered_at_once: submit
@@ -259,7 +271,7 @@ fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
 fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
     Refusal::new(
         Code::MessageConflict,
-        format!("message_id \"{}\" was used before, for another message (task {task})", submit.message_id),
+        format!("message_id \"{}\" was used before, for another message (task {task})", submit.message.message_id),
     )
     .hint("Nothing was stored. Use a new message_id for a new message; repeat one only with the same arguments.")
 }
@@ -283,16 +295,14 @@ fn new_task(inner: &Inner, caller: &Caller, submit: &Submit) -> (Task, Message) 
         parent,
         depth: caller.depth.map_or(0, |depth| depth.saturating_add(1)),
         attempt: 0,
-        summary: summary(&submit.text),
+        summary: summary(&submit.message.joined_text()),
         metadata: submit.metadata.clone(),
         created_at: now,
         updated_at: now,
         version: 1,
         last_seq: 0,
     };
-    let mut message = Message::text(submit.message_id.clone(), Role::User, submit.text.clone());
-    message.metadata.clone_from(&submit.metadata);
-    (task, message)
+    (task, submit.message.clone())
 }
 
 /// The first line with words in it, control characters as spaces.

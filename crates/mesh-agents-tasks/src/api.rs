@@ -7,9 +7,10 @@ use std::sync::Arc;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::{Clock, UnixMillis};
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{AgentId, ContextId, MessageId, TaskId};
+use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
+use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::run::{MeshEndpoints, Runner};
 use mesh_agents_core::task::{ArtifactInfo, Message, Task, TaskState};
 
@@ -71,16 +72,16 @@ pub enum OpenError {
 pub struct Submit {
     /// The agent as the caller wrote it.
     pub agent_id: AgentId,
-    /// The message.
-    pub text: String,
-    /// The caller's own data.
+    /// The message; its id is the key: a repeat of it is the same task.
+    pub message: Message,
+    /// The caller's own data about the task, an object.
     pub metadata: Option<JsonText>,
     /// The conversation it belongs to; a new one when absent.
     pub context_id: Option<ContextId>,
     /// The task it continues or answers; a new one when absent.
     pub task_id: Option<TaskId>,
-    /// The key: a repeat of it is the same task.
-    pub message_id: MessageId,
+    /// Where the caller wants to be told what happens; stored with the task.
+    pub push: Option<PushConfig>,
     /// Set when the key is not the caller's own but was minted by the front-end of a host that may
     /// re-send the bare call to a later instance of that front-end (host-contract T2).
     pub minted: Option<Minted>,

@@ -167,6 +167,7 @@ async fn spec(
             .first()
             .map(mesh_agents_core::task::Message::joined_text)
             .unwrap_or_default(),
+        resume: None,
         dirs: inner.layout.run(&agent.id, &task.id),
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),

@@ -85,6 +85,7 @@ impl Machine {
             attempt: 1,
             agent: Arc::new(self.agent.clone()),
             prompt: "Review it.".to_owned(),
+            resume: None,
             mesh: self.mesh.clone(),
             tools: None,
         }

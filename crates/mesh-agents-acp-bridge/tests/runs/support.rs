@@ -80,6 +80,7 @@ impl World {
             context_id: ContextId::from_ulid(Ulid::new()),
             attempt: 1,
             prompt: prompt.to_owned(),
+            resume: None,
             dirs: layout.run(&agent.id, &task_id),
             home: layout.agent_home(&agent.id),
             mesh: MeshEndpoints {

@@ -12,6 +12,7 @@ use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
+use mesh_agents_core::task::{Message, Role};
 use mesh_agents_registry::Watcher;
 use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
 use mesh_agents_testkit::bench::{Row, ms};
@@ -175,11 +176,15 @@ async fn leave_open(place: &Place) {
 async fn submit(engine: &TaskEngine) {
     let submit = Submit {
         agent_id: "a".parse().unwrap(),
-        text: "Review the change of this branch.".to_owned(),
+        message: Message::text(
+            MessageId::from_ulid(Ulid::new()),
+            Role::User,
+            "Review the change of this branch.",
+        ),
         metadata: None,
         context_id: None,
         task_id: None,
-        message_id: MessageId::from_ulid(Ulid::new()),
+        push: None,
         minted: None,
     };
     engine.submit(&Caller::local(), submit).await.unwrap();

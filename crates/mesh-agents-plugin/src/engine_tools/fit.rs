@@ -254,11 +254,15 @@ fn cut_part(part: &Part) -> Part {
             Content::Text(format!("[{} bytes of data left out]", data.as_str().len()))
         }
         Content::Url(url) => Content::Url(cut_text(url)),
+        Content::Raw(raw) => Content::Text(format!("[{} bytes of base64 left out]", raw.len())),
         Content::Data(data) => Content::Data(data.clone()),
     };
+    let metadata = part.metadata.clone();
     Part {
         content,
         media_type: part.media_type.clone(),
+        filename: part.filename.as_deref().map(cut_text),
+        metadata: metadata.filter(|data| data.as_str().len() <= METADATA_BYTES / 4),
     }
 }
 

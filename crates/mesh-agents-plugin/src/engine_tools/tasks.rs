@@ -8,7 +8,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::RESULT_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
-use mesh_agents_core::task::{ArtifactInfo, Task};
+use mesh_agents_core::task::{ArtifactInfo, Message, Role, Task};
 use mesh_agents_tasks::{ListTasks, Minted, Submit, TaskView};
 
 use super::fit::{self, Fitted, Piece};
@@ -37,15 +37,19 @@ impl EngineTools {
         let args: args::SendMessage = parse(args)?;
         let wait = wait(meta, args.wait_seconds);
         let minted_there = meta.minted && args.message_id.is_some();
+        let message_id = args
+            .message_id
+            .unwrap_or_else(|| mint::message_id(self.clock.as_ref()));
         let submit = Submit {
             agent_id: args.agent_id,
-            text: args.message,
+            message: Message {
+                metadata: args.metadata.clone(),
+                ..Message::text(message_id, Role::User, args.message)
+            },
             metadata: args.metadata,
             context_id: args.context_id,
             task_id: args.task_id,
-            message_id: args
-                .message_id
-                .unwrap_or_else(|| mint::message_id(self.clock.as_ref())),
+            push: None,
             minted: minted(meta, minted_there, wait),
         };
         // Only the host re-sends a call, and only after a wait is its answer a moment of its own.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mesh_agents_core::ids::MessageId;
 use mesh_agents_core::policy::Caller;
+use mesh_agents_core::task::{Message, Role};
 use mesh_agents_tasks::{Submit, TaskEngine};
 use mesh_agents_testkit::bench::{Row, Samples, ms};
 use tokio::task::JoinSet;
@@ -105,11 +106,15 @@ async fn many_clients() {
 async fn submit(engine: &TaskEngine) {
     let submit = Submit {
         agent_id: "a".parse().unwrap(),
-        text: "Review the change of this branch and say what is wrong with it.".to_owned(),
+        message: Message::text(
+            MessageId::from_ulid(Ulid::new()),
+            Role::User,
+            "Review the change of this branch and say what is wrong with it.",
+        ),
         metadata: None,
         context_id: None,
         task_id: None,
-        message_id: MessageId::from_ulid(Ulid::new()),
+        push: None,
         minted: None,
     };
     engine.submit(&Caller::local(), submit).await.unwrap();

@@ -10,13 +10,13 @@ use futures::StreamExt;
 use futures::channel::mpsc as stream;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{MessageId, QuestionId, RunId, TaskId};
+use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
-use mesh_agents_core::task::{Task, TaskState};
+use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
 use tokio::sync::mpsc;
 
@@ -208,11 +208,11 @@ pub(crate) fn unique() -> String {
 pub(crate) fn submit(agent: &str, text: &str, key: &str) -> Submit {
     Submit {
         agent_id: agent.parse().unwrap(),
-        text: text.to_owned(),
+        message: Message::text(key.parse().unwrap(), Role::User, text),
         metadata: None,
         context_id: None,
         task_id: None,
-        message_id: key.parse::<MessageId>().unwrap(),
+        push: None,
         minted: None,
     }
 }
