@@ -9,7 +9,6 @@ use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use mesh_agents_a2a::router::A2aRoutes;
-use mesh_agents_core::policy::Caller;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Control, NodeConfig};
 use crate::VERSION;
+use crate::tokens::Tokens;
 
 /// `/mcp`, `/a2a`, `/healthz` and `/metrics`, behind the rules of who may call.
 pub(super) fn http_app(
@@ -42,29 +42,21 @@ pub(super) fn http_app(
     let hosts = host.host().map(str::to_owned).into_iter().collect();
     let guard = Guard {
         hosts,
-        token_required: config.access_token.is_some(),
-        resolve: resolve(config.access_token.clone(), control),
+        // Beyond this machine nobody is let in without one, whatever tokens there are.
+        token_required: config.tokens.has_owners() || !config.listen.address.ip().is_loopback(),
+        resolve: resolve(config.tokens.clone(), control),
     };
     Ok(guard.protect(app))
 }
 
-/// Who a bearer token stands for: a run of ours, or the owner's access token.
-fn resolve(access_token: Option<String>, control: &Arc<Control>) -> ResolveToken {
+/// Who a bearer token stands for: the holder of an access token, or a run of ours.
+fn resolve(tokens: Tokens, control: &Arc<Control>) -> ResolveToken {
     let engine = control.engine.clone();
     Arc::new(move |token| {
-        if access_token
-            .as_deref()
-            .is_some_and(|own| same(own.as_bytes(), token.as_bytes()))
-        {
-            return Some(Caller::local());
-        }
-        engine.caller_of_token(token)
+        tokens
+            .caller(token)
+            .or_else(|| engine.caller_of_token(token))
     })
-}
-
-/// Compares without telling by the time taken how much of it was right.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 /// What a monitor wants to know, in the text format of Prometheus.
