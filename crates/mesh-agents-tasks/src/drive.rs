@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::blobs::PutError;
 use crate::engine::{Inner, Live};
 use crate::store::{self, StoreError};
 use journal::Journal;
@@ -28,6 +29,9 @@ use journal::Journal;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Between tries to write what must be written (an end), while the disk refuses.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Such tries once the engine stops.
+const LAST_TRIES: u32 = 5;
 
 /// Runs one task that holds a slot, then gives the slot to the next.
 pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDefinition>) {
@@ -319,18 +323,36 @@ impl<'a> Drive<'a> {
         if events.is_empty() {
             return;
         }
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        match self
-            .inner
-            .store
-            .write(move |db| store::append(db, now, &id, attempt, &events))
-            .await
-        {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
-            Err(error) => {
-                tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+        let events: Arc<[TaskEvent]> = events.into();
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = Arc::clone(&events);
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::append(db, now, &id, attempt, &same));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(StoreError::LogFull) => return self.stop(StopCause::TooMuchOutput).await,
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+                    return;
+                }
             }
+        }
+    }
+
+    /// Waits while only the disk is in the way; the run waits meanwhile, as nobody takes what it says.
+    /// Not beyond the moment its end is wanted: then what could not be stored is let go.
+    async fn try_again(&self, error: &StoreError) -> bool {
+        if !error.is_disk() {
+            return false;
+        }
+        tracing::error!(task = %self.task, %error, "the run waits for the disk");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => true,
+            () = self.end.cancelled() => false,
         }
     }
 
@@ -348,34 +370,42 @@ impl<'a> Drive<'a> {
                 format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
             );
         }
-        let stored = match self.inner.blobs.put(source).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                return self.note(
-                    "artifact_skipped",
-                    format!("\"{id}\" was not kept: {error}"),
-                );
+        let stored = loop {
+            match self.inner.blobs.put(source.clone()).await {
+                Ok(stored) => break stored,
+                Err(PutError::Store(error)) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{id}\" was not kept: {error}"),
+                    );
+                }
             }
         };
         let info = ArtifactInfo {
             id,
             media_type,
             bytes: stored.bytes,
-            sha256: stored.sha256,
+            sha256: stored.sha256.clone(),
             partial,
         };
-        let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let written = self
-            .inner
-            .store
-            .write(move |db| store::store_artifact(db, now, &task, attempt, &info))
-            .await;
-        match written {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => self.note(
-                "artifact_skipped",
-                format!("an artifact was not kept: {error}"),
-            ),
+        loop {
+            let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = info.clone();
+            let written = self
+                .inner
+                .store
+                .write(move |db| store::store_artifact(db, now, &task, attempt, &same));
+            match written.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{}\" was not kept: {error}", info.id),
+                    );
+                }
+            }
         }
     }
 
@@ -430,8 +460,10 @@ async fn lost(inner: &Arc<Inner>, task: &Task, what: &str) {
     finish(inner, task, runner_lost(what)).await;
 }
 
-/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run.
+/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run. An
+/// engine that stops gives up in the end; the next one finds the task at work and its run gone.
 async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
+    let mut last_tries = LAST_TRIES;
     loop {
         match inner
             .happen(
@@ -453,6 +485,12 @@ async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
             }
             Err(error) => {
                 tracing::error!(task = %task.id, %error, "the end of a run was not stored; trying again");
+                if inner.stopping() {
+                    last_tries -= 1;
+                    if last_tries == 0 {
+                        return;
+                    }
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -24,4 +24,4 @@ pub use api::{
     TaskView,
 };
 pub use engine::TaskEngine;
-pub use store::StoreError;
+pub use store::{StoreError, Trouble};
