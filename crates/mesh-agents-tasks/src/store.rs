@@ -9,6 +9,7 @@ mod error;
 mod open;
 #[cfg(test)]
 mod past;
+mod questions;
 mod read;
 mod rows;
 mod submits;
@@ -20,9 +21,11 @@ use rusqlite::Connection;
 
 pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
 pub use error::{StoreError, Trouble};
+pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, settle};
 pub(crate) use read::{
     Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
 };
+pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task};
 
 use open::open_connection;

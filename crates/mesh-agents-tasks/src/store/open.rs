@@ -15,6 +15,7 @@ use super::StoreError;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/001-tasks.sql"),
     include_str!("../../migrations/002-list-pairs.sql"),
+    include_str!("../../migrations/003-questions.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.

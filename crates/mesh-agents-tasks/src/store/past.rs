@@ -8,10 +8,13 @@ use std::path::PathBuf;
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{MessageId, RunId, TaskId};
+use mesh_agents_core::ids::{MessageId, QuestionId, RunId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::run::{Outcome, PlanEntry, ProcessRef, QuestionKind, ToolCall};
+use mesh_agents_core::question::Question;
+use mesh_agents_core::run::{
+    Outcome, PlanEntry, ProcessRef, QuestionKind, QuestionOption, ToolCall,
+};
 use mesh_agents_core::task::{ArtifactInfo, Failure, Message, Role, Task, TaskState};
 use mesh_agents_core::transition::{Happening, StopCause};
 use rusqlite::Connection;
@@ -19,6 +22,7 @@ use rusqlite::types::ValueRef;
 use ulid::Ulid;
 
 use super::open::{APPLICATION_ID, MIGRATIONS, migrate, open_connection};
+use super::questions::{Open, ask, settle};
 use super::read;
 use super::rows::Row;
 use super::submits::{Found, Key, find, insert_task};
@@ -139,6 +143,30 @@ fn happened(db: &Connection, n: u128, attempt: Option<u32>, happening: &Happenin
     apply(db, at(300), &id(n), attempt, happening, &message(2)).unwrap();
 }
 
+/// Has the run of task `n` ask two things, of which one is answered.
+fn asked(db: &Connection, n: u128) {
+    let question = |n| QuestionId::from_ulid(Ulid::from_parts(9, n));
+    let open = |n| Open {
+        question: Question {
+            id: question(n),
+            kind: QuestionKind::Permission,
+            text: "May I?".into(),
+            options: vec![QuestionOption {
+                id: "allow".into(),
+                name: "Allow".into(),
+                kind: "allow_once".into(),
+            }],
+        },
+        expires: at(9_000),
+    };
+    for one in [1, 2] {
+        ask(db, at(250), &id(n), 1, &open(one), &message(4)).unwrap();
+    }
+    let first = question(1);
+    let chosen = Some("allow".to_owned());
+    settle(db, at(251), &id(n), 1, (&first, chosen), None, &message(5)).unwrap();
+}
+
 /// Tasks in all states, with everything that can lie beside them.
 fn furnish(db: &Connection) {
     let parent = Some(id(2));
@@ -150,7 +178,7 @@ fn furnish(db: &Connection) {
         }
     }
     (2..=8).for_each(|n| started(db, n));
-    happened(db, 3, Some(1), &Happening::Asked(QuestionKind::Permission));
+    asked(db, 3);
     happened(db, 4, Some(1), &Happening::Asked(QuestionKind::Auth));
     happened(db, 5, Some(1), &Happening::Stop(StopCause::Canceled));
     let answer = "All is well.".to_owned();
