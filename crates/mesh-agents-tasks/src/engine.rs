@@ -25,6 +25,7 @@ use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
 use crate::recover;
+use crate::retention::Care;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
 use crate::wake::Wakes;
@@ -71,6 +72,7 @@ impl TaskEngine {
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
+            care: Care::default(),
         });
         recover::take_up(&inner)
             .await

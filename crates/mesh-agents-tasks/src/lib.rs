@@ -11,11 +11,13 @@
 mod admit;
 mod answer;
 pub mod api;
+mod backup;
 mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
 mod recover;
+mod retention;
 mod schedule;
 mod store;
 mod wake;
@@ -24,5 +26,7 @@ pub use api::{
     Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
     TaskView,
 };
+pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
+pub use retention::{Prune, Pruned, Retention};
 pub use store::{StoreError, Trouble};
