@@ -186,15 +186,24 @@ impl TaskEngine {
         }
         let mut stop = self.inner.stop.subscribe();
         let settle = async {
-            tokio::select! {
-                () = async { while !settled(wakes.changed().await.state) {} } => {}
-                // An engine that stops answers its waiters with what is so far.
-                _ = stop.wait_for(|stopping| *stopping) => {}
+            loop {
+                tokio::select! {
+                    seen = wakes.changed() => {
+                        // What is told may be older than the answer this caller has just given.
+                        if settled(seen.state) && settled(self.task(caller, id).await?.state) {
+                            return Ok(());
+                        }
+                    }
+                    // An engine that stops answers its waiters with what is so far.
+                    _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
+                }
             }
         };
-        // Time running out is a normal answer: the task as it stands.
-        let _in_time = tokio::time::timeout(limit, settle).await;
-        self.task(caller, id).await
+        match tokio::time::timeout(limit, settle).await {
+            Ok(Err(refusal)) => Err(refusal),
+            // Time running out is a normal answer: the task as it stands.
+            Ok(Ok(())) | Err(_) => self.task(caller, id).await,
+        }
     }
 
     /// A task with its history and artifacts.
