@@ -44,7 +44,7 @@ impl TaskEngine {
             });
             let answered = stored.await?;
             if let Answered::Given(change, question, answer) = answered {
-                let task = shared.follow(change);
+                let task = shared.follow(*change);
                 let run = shared.live().get(&task.id).cloned();
                 if let Some(run) = run {
                     // There is room for every open question; a run that is over needs no answer.

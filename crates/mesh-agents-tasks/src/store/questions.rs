@@ -31,7 +31,7 @@ pub(crate) struct Open {
 #[derive(Debug)]
 pub(crate) enum Answered {
     /// It was stored, and is to be passed on.
-    Given(Change, QuestionId, Answer),
+    Given(Box<Change>, QuestionId, Answer),
     /// It repeats an earlier submit, of this task.
     Repeat(TaskId),
     /// Its key was used for something else.
@@ -129,7 +129,7 @@ pub(crate) fn answer(
     close(db, now, &mut row, &question, chosen)?;
     let change = show(db, now, row, minted)?;
     key_existing(db, now, key, id)?;
-    Ok(Answered::Given(change, question, answer))
+    Ok(Answered::Given(Box::new(change), question, answer))
 }
 
 /// The questions of a task that wait for an answer, oldest first.

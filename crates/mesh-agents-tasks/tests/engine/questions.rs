@@ -3,7 +3,7 @@
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{ContextId, QuestionId};
 use mesh_agents_core::refusal::Refusal;
-use mesh_agents_core::task::{Content, Task};
+use mesh_agents_core::task::{Content, Message, Task};
 use mesh_agents_tasks::Submit;
 
 use super::prelude::*;
@@ -94,11 +94,7 @@ async fn a_question_interrupts_is_answered_once_and_the_wait_goes_on() {
     let again = answer(&bench, &local(), reply.clone()).await.unwrap();
     assert_eq!(again.id, task.id);
     let other = Submit {
-        message: mesh_agents_core::task::Message::text(
-            reply.message.message_id.clone(),
-            Role::User,
-            "develop",
-        ),
+        message: Message::text(reply.message.message_id.clone(), Role::User, "develop"),
         ..reply
     };
     let conflict = answer(&bench, &local(), other).await.unwrap_err();
@@ -110,7 +106,7 @@ async fn a_question_interrupts_is_answered_once_and_the_wait_goes_on() {
     assert_eq!(done.unwrap().state, TaskState::Completed);
     assert!(run.answers.try_recv().is_err(), "answered twice");
     let view = bench.engine.view(&local(), &task.id).await.unwrap();
-    let said: Vec<_> = view.history.iter().map(|m| m.joined_text()).collect();
+    let said: Vec<_> = view.history.iter().map(Message::joined_text).collect();
     assert_eq!(said, ["x", "main", "on main"]);
     assert_eq!(
         kinds(&bench, &task.id).await,
