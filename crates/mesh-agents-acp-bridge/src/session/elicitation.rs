@@ -293,7 +293,7 @@ fn option(id: &str, name: &str) -> QuestionOption {
 mod tests {
     use super::*;
 
-    fn form(properties: Value) -> Form {
+    fn form(properties: &Value) -> Form {
         let schema = json!({ "type": "object", "properties": properties, "required": ["a"] });
         let params = json!({ "mode": "form", "message": "Well?", "requestedSchema": schema });
         Form::of(&params).unwrap()
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_text_field_takes_whatever_is_said() {
-        let form = form(json!({ "a": { "type": "string", "title": "Name" } }));
+        let form = form(&json!({ "a": { "type": "string", "title": "Name" } }));
         assert_eq!(form.question().text, "Well?\nName: a text");
         assert_eq!(ids(&form), Vec::<String>::new());
         assert_eq!(
@@ -321,17 +321,17 @@ mod tests {
 
     #[test]
     fn choices_and_yes_or_no_become_options() {
-        let plain = form(json!({ "a": { "type": "string", "enum": ["red", "blue"] } }));
+        let plain = form(&json!({ "a": { "type": "string", "enum": ["red", "blue"] } }));
         assert_eq!(ids(&plain), ["red", "blue"]);
         assert_eq!(filled(&plain, "RED"), Ok(json!({ "a": "red" })));
         assert!(filled(&plain, "green").unwrap_err().contains("red, blue"));
-        let titled = form(json!({ "a": { "type": "string", "oneOf": [
+        let titled = form(&json!({ "a": { "type": "string", "oneOf": [
             { "const": "r", "title": "Red" }, { "const": "b", "title": "Blue" },
         ]}}));
         let answer = Answer::Option("b".to_owned());
         assert_eq!(titled.fill(&answer), Ok(json!({ "a": "b" })));
         assert_eq!(filled(&titled, "Red"), Ok(json!({ "a": "r" })));
-        let yes = form(json!({ "a": { "type": "boolean" } }));
+        let yes = form(&json!({ "a": { "type": "boolean" } }));
         assert_eq!(ids(&yes), ["true", "false"]);
         assert_eq!(filled(&yes, "no"), Ok(json!({ "a": false })));
         assert_eq!(
@@ -342,17 +342,17 @@ mod tests {
 
     #[test]
     fn numbers_and_lists_are_read_and_what_does_not_fit_is_told() {
-        let whole = form(json!({ "a": { "type": "integer" } }));
+        let whole = form(&json!({ "a": { "type": "integer" } }));
         assert_eq!(filled(&whole, " 7 "), Ok(json!({ "a": 7 })));
         assert_eq!(
             filled(&whole, "7.5").unwrap_err(),
             "That is not a whole number"
         );
-        let number = form(json!({ "a": { "type": "number" } }));
+        let number = form(&json!({ "a": { "type": "number" } }));
         assert_eq!(filled(&number, "7.5"), Ok(json!({ "a": 7.5 })));
         assert!(filled(&number, "many").is_err());
         let items = json!({ "type": "string", "enum": ["x", "y", "z"] });
-        let several = form(json!({ "a": { "type": "array", "items": items } }));
+        let several = form(&json!({ "a": { "type": "array", "items": items } }));
         assert_eq!(filled(&several, "x, z"), Ok(json!({ "a": ["x", "z"] })));
         assert_eq!(filled(&several, "[\"y\"]"), Ok(json!({ "a": ["y"] })));
         assert!(filled(&several, "x, w").is_err());
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn several_fields_take_a_json_object() {
-        let form = form(json!({
+        let form = form(&json!({
             "a": { "type": "string", "description": "who" },
             "b": { "type": "integer" },
         }));
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_form_without_fields_is_a_button_and_other_modes_are_none() {
-        let form = form(json!({}));
+        let form = form(&json!({}));
         assert_eq!(ids(&form), ["accept"]);
         assert_eq!(form.fill(&Answer::Option("accept".into())), Ok(json!({})));
         assert_eq!(Form::of(&json!({ "mode": "url", "url": "http://x" })), None);

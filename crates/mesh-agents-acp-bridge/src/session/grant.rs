@@ -177,12 +177,13 @@ mod tests {
             write: vec![at("ws").into()],
             read: vec![at("agent").into()],
         };
-        let edits = |kind: &str, raw: Value| grant.edits(&json!({ "kind": kind, "rawInput": raw }));
+        let edits =
+            |kind: &str, raw: &Value| grant.edits(&json!({ "kind": kind, "rawInput": raw }));
         assert!(edits(
             "edit",
-            json!({ "filePath": "src/a.rs", "text": "b" })
+            &json!({ "filePath": "src/a.rs", "text": "b" })
         ));
-        assert!(edits("delete", json!({ "path": at("ws/a") })));
+        assert!(edits("delete", &json!({ "path": at("ws/a") })));
         for (kind, raw) in [
             ("edit", json!({ "filePath": "../agent/a" })),
             ("edit", json!({ "filePath": "a", "to": at("agent/a") })),
@@ -191,7 +192,7 @@ mod tests {
             ("execute", json!({ "path": at("ws/a"), "command": "rm" })),
             ("read", json!({ "path": at("ws/a") })),
         ] {
-            assert!(!edits(kind, raw.clone()), "{kind} {raw}");
+            assert!(!edits(kind, &raw), "{kind} {raw}");
         }
         let elsewhere =
             json!({ "kind": "edit", "locations": [{ "path": at("ws/a") }, { "path": "/etc/x" }] });

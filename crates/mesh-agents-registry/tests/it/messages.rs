@@ -228,7 +228,7 @@ fn all_mistakes_of_a_directory_are_told_at_once() {
         .good("right")
         .with_runtime(
             "wrong",
-            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\napproval = \"ask\"\n",
+            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\nnetwork = \"deny\"\n",
         )
         .write("wrong", "agent-card.json", CARD.replace("\"version\"", "\"Version\""))
         .write("wrong", "instructions.md", "");
