@@ -6,7 +6,8 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+//! next), `drive` (one run), `recover` (after a kill), [`push`] (telling others), `store` (the
+//! database).
 
 mod admit;
 pub mod api;
@@ -14,6 +15,7 @@ mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
+pub mod push;
 mod recover;
 mod schedule;
 mod store;
@@ -24,4 +26,5 @@ pub use api::{
     TaskView,
 };
 pub use engine::TaskEngine;
+pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
 pub use store::StoreError;

@@ -6,6 +6,7 @@
 
 mod append;
 mod open;
+pub(crate) mod push;
 mod read;
 mod rows;
 mod submits;

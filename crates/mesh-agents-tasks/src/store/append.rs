@@ -202,7 +202,7 @@ pub(super) fn log(
 }
 
 /// Stores the row if nobody changed it since it was read.
-fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
+pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     let task = &row.task;
     let changed = db
         .prepare_cached(
@@ -230,7 +230,11 @@ fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn live_row(db: &Connection, id: &TaskId, attempt: Option<u32>) -> Result<Row, StoreError> {
+pub(super) fn live_row(
+    db: &Connection,
+    id: &TaskId,
+    attempt: Option<u32>,
+) -> Result<Row, StoreError> {
     let row = Row::load(db, id.as_str())?.ok_or(StoreError::NoTask)?;
     if attempt.is_some_and(|attempt| attempt != row.task.attempt) {
         return Err(StoreError::Stale);
