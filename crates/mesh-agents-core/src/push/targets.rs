@@ -42,13 +42,11 @@ pub struct BadTarget {
 /// An address that notifications do not go to. Its message names the setting that would allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{host} is {address}, {kind}, and notifications go to public addresses only; \
-     the owner of this node can allow it by push_allow in agents.toml"
+    "{address} is {kind}, and notifications go to public addresses only; \
+     the owner of this node can allow it by push_allow in a2a/agents.toml"
 )]
 pub struct Forbidden {
-    /// The host of the url.
-    pub host: String,
-    /// The address it stands for.
+    /// The address.
     pub address: IpAddr,
     /// What kind of address that is.
     pub kind: &'static str,
@@ -92,7 +90,6 @@ impl PushTargets {
             return Ok(());
         }
         Err(Forbidden {
-            host: host.to_owned(),
             address,
             kind: special.kind,
         })

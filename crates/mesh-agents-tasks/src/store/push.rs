@@ -96,7 +96,7 @@ pub(crate) fn put(
     }
     let newest = |only: &str| -> Result<Option<u64>, StoreError> {
         let sql = format!(
-            "SELECT seq FROM events WHERE task_id = ?1 AND {TOLD} AND {only} ORDER BY seq DESC LIMIT 1"
+            "SELECT seq FROM events INDEXED BY events_told WHERE task_id = ?1 AND {TOLD} AND {only} ORDER BY seq DESC LIMIT 1"
         );
         Ok(db
             .prepare_cached(&sql)?
@@ -182,62 +182,78 @@ pub(crate) fn watched(db: &Connection) -> Result<Vec<TaskId>, StoreError> {
     ids.map(|id| parsed(&id?)).collect()
 }
 
+fn owed_sql() -> String {
+    format!(
+        "SELECT {CONFIG}, task_id, revision, receiver, sent_seq, attempts, failing_ms FROM push_configs \
+         WHERE {OWED} AND next_ms <= ?1 AND (attempts = 0 OR ?4 = 0) \
+           AND receiver NOT IN (SELECT value FROM json_each(?3)) \
+           AND task_id || '/' || config_id NOT IN (SELECT value FROM json_each(?2)) \
+         ORDER BY next_ms LIMIT 1"
+    )
+}
+
 /// The event that may be sent and has waited longest, of what is not busy.
 pub(crate) fn owed(
     db: &Connection,
     now: UnixMillis,
     busy: &Busy,
 ) -> Result<Option<Owed>, StoreError> {
-    let sql = format!(
-        "SELECT {CONFIG}, task_id, revision, receiver, sent_seq, attempts, failing_ms FROM push_configs \
-         WHERE {OWED} AND next_ms <= ?1 AND (attempts = 0 OR ?4 = 0) \
-           AND receiver NOT IN (SELECT value FROM json_each(?3)) \
-           AND task_id || '/' || config_id NOT IN (SELECT value FROM json_each(?2)) \
-         ORDER BY next_ms LIMIT 1"
-    );
-    let found = db
-        .prepare_cached(&sql)?
+    let due = db
+        .prepare_cached(&owed_sql())?
         .query_row(
             params![now.0, busy.configs, busy.receivers, busy.no_retries],
-            |row| {
-                let config = config_row(row)?;
-                let task: String = row.get(5)?;
-                let revision: String = row.get(6)?;
-                let receiver: String = row.get(7)?;
-                let sent: u64 = row.get(8)?;
-                let attempts: u32 = row.get(9)?;
-                let failing_since: Option<i64> = row.get(10)?;
-                Ok((
-                    config,
-                    task,
-                    revision,
-                    receiver,
-                    sent,
-                    attempts,
-                    failing_since,
-                ))
-            },
+            due_row,
         )
         .optional()?;
-    let Some((config, task_id, revision, receiver, sent, attempts, failing_since)) = found else {
+    let Some(due) = due else {
         return Ok(None);
     };
-    let id: TaskId = parsed(&task_id)?;
-    let (seq, event) = next_told(db, &id, sent)?;
+    let task = Row::load(db, &due.task)?.ok_or(StoreError::NoTask)?.task;
+    let (seq, event) = next_told(db, &task.id, due.sent)?;
     Ok(Some(Owed {
         place: PushPlace {
-            task: id.clone(),
-            config: config.id.clone(),
-            revision,
+            task: task.id.clone(),
+            config: due.config.id.clone(),
+            revision: due.revision,
             seq,
         },
-        receiver,
-        config,
-        attempts,
-        failing_since: failing_since.map(UnixMillis),
-        task: Row::load(db, &task_id)?.ok_or(StoreError::NoTask)?.task,
+        receiver: due.receiver,
+        config: due.config,
+        attempts: due.attempts,
+        failing_since: due.failing_since.map(UnixMillis),
+        task,
         event,
     }))
+}
+
+/// A row of [`owed_sql`].
+struct Due {
+    config: PushConfig,
+    task: String,
+    revision: String,
+    receiver: String,
+    sent: u64,
+    attempts: u32,
+    failing_since: Option<i64>,
+}
+
+fn due_row(row: &SqlRow<'_>) -> rusqlite::Result<Due> {
+    Ok(Due {
+        config: config_row(row)?,
+        task: row.get(5)?,
+        revision: row.get(6)?,
+        receiver: row.get(7)?,
+        sent: row.get(8)?,
+        attempts: row.get(9)?,
+        failing_since: row.get(10)?,
+    })
+}
+
+// Left alone SQLite takes the primary key, and reads all text between two events that are told.
+fn told_sql() -> String {
+    format!(
+        "SELECT seq, at_ms, body FROM events INDEXED BY events_told WHERE task_id = ?1 AND seq > ?2 AND {TOLD} ORDER BY seq LIMIT 1"
+    )
 }
 
 /// The first event after `sent` that is told.
@@ -246,14 +262,17 @@ fn next_told(
     id: &TaskId,
     sent: u64,
 ) -> Result<(u64, Result<StoredEvent, StoreError>), StoreError> {
-    let sql = format!(
-        "SELECT seq, at_ms, body FROM events WHERE task_id = ?1 AND seq > ?2 AND {TOLD} ORDER BY seq LIMIT 1"
-    );
-    let (seq, at, body) = db
-        .prepare_cached(&sql)?
+    let found = db
+        .prepare_cached(&told_sql())?
         .query_row(params![id.as_str(), sent], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
-        })?;
+        })
+        .optional()?;
+    let Some((seq, at, body)) = found else {
+        let why = format!("there is none after {sent}");
+        let gone = StoreError::Unreadable { what: "event", why };
+        return Ok((sent, Err(gone)));
+    };
     let event = event_of(&body).map(|event| StoredEvent {
         seq,
         at: UnixMillis(at),
@@ -262,14 +281,18 @@ fn next_told(
     Ok((seq, event))
 }
 
+fn next_sql() -> String {
+    format!(
+        "SELECT next_ms FROM push_configs WHERE {OWED} AND next_ms > ?1 ORDER BY next_ms LIMIT 1"
+    )
+}
+
 /// When the next of what may not be sent yet may be.
 pub(crate) fn next_owed(
     db: &Connection,
     now: UnixMillis,
 ) -> Result<Option<UnixMillis>, StoreError> {
-    let sql = format!(
-        "SELECT next_ms FROM push_configs WHERE {OWED} AND next_ms > ?1 ORDER BY next_ms LIMIT 1"
-    );
+    let sql = next_sql();
     let next = db
         .prepare_cached(&sql)?
         .query_row([now.0], |row| row.get(0))
@@ -366,4 +389,60 @@ fn config_row(row: &SqlRow<'_>) -> rusqlite::Result<PushConfig> {
             credentials,
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::open_connection;
+    use super::*;
+
+    fn plan(db: &Connection, sql: &str) -> String {
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = statement.query_map([], |row| row.get::<_, String>(3));
+        let lines: Vec<_> = lines.unwrap().map(Result::unwrap).collect();
+        lines.join("; ")
+    }
+
+    #[test]
+    fn what_is_owed_is_found_without_reading_what_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_connection(&dir.path().join("t.sqlite")).unwrap();
+        let sql = owed_sql().replace("?2", "'[]'").replace("?3", "'[]'");
+        let due = plan(&db, &sql.replace("?1", "1").replace("?4", "0"));
+        assert!(due.contains("INDEX push_configs_due ("), "{due}");
+        assert!(!due.contains("TEMP B-TREE"), "{due}");
+        let later = plan(&db, &next_sql().replace("?1", "1"));
+        assert!(later.contains("INDEX push_configs_due ("), "{later}");
+        let event = plan(&db, &told_sql().replace("?1", "'t'").replace("?2", "1"));
+        assert!(event.contains("INDEX events_told ("), "{event}");
+    }
+
+    #[test]
+    fn configurations_and_their_secrets_go_with_their_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_connection(&dir.path().join("t.sqlite")).unwrap();
+        let new = NewPush {
+            config: PushConfig {
+                id: "c".into(),
+                url: "https://h.example/".into(),
+                token: Some("t".into()),
+                authentication: None,
+            },
+            receiver: "h.example:443".into(),
+            revision: "r".into(),
+        };
+        let ids = [1, 2].map(|n| TaskId::from_ulid(ulid::Ulid(n)));
+        for id in &ids {
+            db.execute(
+                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0)",
+                [id.as_str()],
+            )
+            .unwrap();
+            put_first(&db, id, &new).unwrap();
+        }
+        db.execute("DELETE FROM tasks WHERE id = ?1", [ids[0].as_str()])
+            .unwrap();
+        let left = |id| configs(&db, id, "", 9).unwrap().len();
+        assert_eq!(ids.each_ref().map(left), [0, 1]);
+    }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod fake;
+mod push;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
