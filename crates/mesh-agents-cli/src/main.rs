@@ -11,6 +11,7 @@ mod output;
 mod plugin;
 mod run;
 mod settings;
+mod tokens;
 
 use std::process::ExitCode;
 

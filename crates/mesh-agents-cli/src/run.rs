@@ -1,6 +1,6 @@
 //! From a parsed command line to the verb, for a terminal and for the host's `cli.run` alike.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::CommandFactory;
 
 use crate::args::{Cli, Serve, Verb};
@@ -11,6 +11,7 @@ use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
 use crate::plugin;
 use crate::settings::Environment;
+use crate::tokens::Tokens;
 
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<Exit> {
@@ -56,7 +57,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
                     or_next: true,
                 },
                 public_url: context.settings.public_url.clone(),
-                access_token: access_token(&context, None)?,
+                tokens: Tokens::load(&context, None)?,
                 linger: Some(context.settings.linger),
                 own_mesh: false,
             };
@@ -131,7 +132,7 @@ async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Res
         public_url: serve
             .public_url
             .or_else(|| context.settings.public_url.clone()),
-        access_token: access_token(context, serve.access_token_file.as_deref())?,
+        tokens: Tokens::load(context, serve.access_token_file.as_deref())?,
         linger: None,
         own_mesh: true,
     };
@@ -143,38 +144,10 @@ async fn serve_node(context: &Context, output: &mut Output, serve: Serve) -> Res
     Ok(Exit::Done)
 }
 
-/// The token callers must show: from a file, or the environment.
-fn access_token(context: &Context, flag: Option<&std::path::Path>) -> Result<Option<String>> {
-    let file = flag.or(context.settings.access_token_file.as_deref());
-    let token =
-        match file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                Some(text.with_context(|| {
-                    format!("cannot read the access token file {}", path.display())
-                })?)
-            }
-            None => context
-                .environment
-                .get("MESH_AGENTS_ACCESS_TOKEN")
-                .map(str::to_owned),
-        };
-    let token = token.map(|token| token.trim().to_owned());
-    match token {
-        Some(token) if token.len() < 16 => {
-            bail!(
-                "the access token has {} characters and needs 16 or more; make one with: openssl rand -hex 32",
-                token.len()
-            )
-        }
-        token => Ok(token),
-    }
-}
-
 /// Others than this machine may only knock where a token is asked for.
 fn loopback_or_token(config: &NodeConfig) -> Result<()> {
     let address = config.listen.address;
-    if !address.ip().is_loopback() && config.access_token.is_none() {
+    if !address.ip().is_loopback() && config.tokens.is_empty() {
         bail!(
             "{address} can be reached from other machines, and no access token is set\n\
              Pass --access-token-file FILE (or set MESH_AGENTS_ACCESS_TOKEN), or listen on 127.0.0.1."

@@ -60,8 +60,10 @@ pub(crate) struct Settings {
     pub(crate) api_url: Option<String>,
     /// The mesh's OpenAI-compatible API.
     pub(crate) openai_url: Option<String>,
-    /// File with the access token.
+    /// File with the owner's access token.
     pub(crate) access_token_file: Option<PathBuf>,
+    /// Files with the access tokens of others, by the name each is known under.
+    pub(crate) access_tokens: BTreeMap<String, PathBuf>,
     /// How long an engine stays without work and front-ends.
     pub(crate) linger: Duration,
     /// How long a harness may take to answer `initialize`; the bridge's own patience when unset.
@@ -79,6 +81,8 @@ struct File {
     api_url: Option<String>,
     openai_url: Option<String>,
     access_token_file: Option<PathBuf>,
+    #[serde(default)]
+    access_tokens: BTreeMap<String, PathBuf>,
     linger_seconds: Option<u32>,
     harness_start_seconds: Option<NonZeroU32>,
 }
@@ -95,6 +99,7 @@ const KEYS: &[&str] = &[
     "api_url",
     "openai_url",
     "access_token_file",
+    "access_tokens",
     "linger_seconds",
     "harness_start_seconds",
 ];
@@ -135,6 +140,7 @@ impl Settings {
             api_url: own(environment.get("MESH_LLM_API_URL")).or(file.api_url),
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
             access_token_file: file.access_token_file,
+            access_tokens: file.access_tokens,
             linger: Duration::from_secs(file.linger_seconds.unwrap_or(LINGER).into()),
             harness_start: file
                 .harness_start_seconds

@@ -5,11 +5,12 @@
 //! [`mesh_agents_core::transition`]; what a run is, is hidden behind
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
-//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), [`push`] (telling others), `store` (the
-//! database).
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
+//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
+//! others), `store` (the database).
 
 mod admit;
+mod answer;
 pub mod api;
 mod blobs;
 mod drive;

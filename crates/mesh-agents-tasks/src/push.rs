@@ -17,9 +17,10 @@ use mesh_agents_core::ids::TaskId;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::push::{PushConfig, PushTargets};
 use mesh_agents_core::refusal::{Code, Refusal};
+use rusqlite::Connection;
 
 use crate::engine::{Inner, TaskEngine, refusal, storage};
-use crate::store::push as table;
+use crate::store::push::{self as table, NewPush};
 use crate::store::{self, StoreError};
 pub(crate) use check::checked;
 pub(crate) use desk::Desk;
@@ -58,23 +59,19 @@ impl TaskEngine {
         let (task_id, principal) = (id.clone(), caller.principal.clone());
         let put = self.inner.store.write(move |db| {
             let row = store::task(db, &task_id, &principal)?;
-            let put = table::put(db, &row, &new, PUSH_CONFIGS_PER_TASK)?;
-            Ok((row.task.state.is_terminal(), put.is_some()))
-        });
-        let (over, taken) = put.await.map_err(|error| refusal(&error, id))?;
-        if taken {
-            // What happens from the commit to here is seen by the look that the ring causes.
-            if !over {
-                self.inner.wakes.bell.watch(id);
+            if let Some(full) = full(db, &task_id, &new)? {
+                return Ok(Err(full));
             }
-            self.inner.wakes.bell.ring();
-            return Ok(stored);
+            table::put(db, &task_id, &new)?;
+            Ok(Ok(row.task.state.is_terminal()))
+        });
+        let over = put.await.map_err(|error| refusal(&error, id))??;
+        // What happens from the commit to here is seen by the look that the ring causes.
+        if !over {
+            self.inner.wakes.bell.watch(id);
         }
-        let message = format!(
-            "task {id} has {PUSH_CONFIGS_PER_TASK} push configurations, and that is the most"
-        );
-        Err(Refusal::new(Code::InvalidArgument, message)
-            .hint("Delete one, or replace one by its id."))
+        self.inner.wakes.bell.ring();
+        Ok(stored)
     }
 
     /// One configuration of a task.
@@ -185,6 +182,22 @@ impl TaskEngine {
             .read(move |db| table::owed_fresh(db, since));
         pending.await.map_err(|error| storage(&error))
     }
+}
+
+/// Why a task takes no further configuration, if it does not.
+pub(crate) fn full(
+    db: &Connection,
+    id: &TaskId,
+    new: &NewPush,
+) -> Result<Option<Refusal>, StoreError> {
+    if table::has_room(db, id, &new.config.id, PUSH_CONFIGS_PER_TASK)? {
+        return Ok(None);
+    }
+    let message =
+        format!("task {id} has {PUSH_CONFIGS_PER_TASK} push configurations, and that is the most");
+    Ok(Some(
+        Refusal::new(Code::InvalidArgument, message).hint("Delete one, or replace one by its id."),
+    ))
 }
 
 /// Loads which tasks somebody wants to hear of.

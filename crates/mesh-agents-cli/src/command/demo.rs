@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
 use crate::settings::{Environment, Settings};
+use crate::tokens::Tokens;
 use mcp::McpClient;
 
 /// The agent that works, as it is in `examples/`.
@@ -187,7 +188,7 @@ fn node_config() -> NodeConfig {
             or_next: false,
         },
         public_url: None,
-        access_token: None,
+        tokens: Tokens::default(),
         linger: None,
         own_mesh: true,
     }

@@ -29,6 +29,7 @@ use crate::VERSION;
 use crate::clock::SystemClock;
 use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
+use crate::tokens::Tokens;
 pub(crate) use listen::Listen;
 
 /// Time for the last answers to leave once everything has stopped.
@@ -41,8 +42,8 @@ pub(crate) struct NodeConfig {
     pub(crate) listen: Listen,
     /// How clients reach it, when not by the address it listens on.
     pub(crate) public_url: Option<String>,
-    /// What callers must show, when it listens beyond this machine or the owner wants it.
-    pub(crate) access_token: Option<String>,
+    /// Who may call over HTTP, besides this machine's own unless the owner has a token too.
+    pub(crate) tokens: Tokens,
     /// Leave after this long without work and front-ends.
     pub(crate) linger: Option<Duration>,
     /// Whether `{{ mesh.mcp_url }}` is this node's own endpoint, there being no host.
@@ -158,7 +159,7 @@ impl Node {
             frontends: control.frontends.clone(),
             stop: end.clone(),
         };
-        servers.spawn(servers::serve(
+        servers.spawn(servers::serve_socket(
             servers::bind_socket(&socket)?,
             socket::router(behind),
             end.clone(),

@@ -71,29 +71,28 @@ pub(crate) fn put_first(db: &Connection, task: &TaskId, new: &NewPush) -> Result
     insert(db, task, new, 0, 0)
 }
 
-/// Stores a configuration, or replaces the one of that id; `None` when the task has `most` others.
+/// Whether the task takes one more configuration of this id: at most `most`, replacing is free.
+pub(crate) fn has_room(
+    db: &Connection,
+    id: &TaskId,
+    config: &str,
+    most: u32,
+) -> Result<bool, StoreError> {
+    let others: u32 = db
+        .prepare_cached("SELECT count(*) FROM push_configs WHERE task_id = ?1 AND config_id <> ?2")?
+        .query_row([id.as_str(), config], |row| row.get(0))?;
+    Ok(others < most)
+}
+
+/// Stores a configuration, or replaces the one of that id.
 ///
 /// The first thing told is how the task stands: a caller that was slower than its task, or than a
 /// question of it, still hears. One that replaces another goes on where that one was.
-pub(crate) fn put(
-    db: &Connection,
-    row: &Row,
-    new: &NewPush,
-    most: u32,
-) -> Result<Option<()>, StoreError> {
-    let id = &row.task.id;
+pub(crate) fn put(db: &Connection, id: &TaskId, new: &NewPush) -> Result<(), StoreError> {
     let earlier: Option<u64> = db
         .prepare_cached("SELECT sent_seq FROM push_configs WHERE task_id = ?1 AND config_id = ?2")?
         .query_row(params![id.as_str(), new.config.id], |row| row.get(0))
         .optional()?;
-    if earlier.is_none() {
-        let count: u32 = db
-            .prepare_cached("SELECT count(*) FROM push_configs WHERE task_id = ?1")?
-            .query_row([id.as_str()], |row| row.get(0))?;
-        if count >= most {
-            return Ok(None);
-        }
-    }
     let newest = |only: &str| -> Result<Option<u64>, StoreError> {
         let sql = format!(
             "SELECT seq FROM events INDEXED BY events_told WHERE task_id = ?1 AND {TOLD} AND {only} ORDER BY seq DESC LIMIT 1"
@@ -106,8 +105,7 @@ pub(crate) fn put(
     let wanted = newest("1")?.unwrap_or(0);
     let before_state = newest("kind = 'state'")?.map_or(wanted, |seq| seq - 1);
     let sent = earlier.map_or(before_state, |sent| sent.min(before_state));
-    insert(db, id, new, sent, wanted)?;
-    Ok(Some(()))
+    insert(db, id, new, sent, wanted)
 }
 
 fn insert(

@@ -9,16 +9,16 @@ use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use mesh_agents_a2a::router::A2aRoutes;
-use mesh_agents_core::policy::Caller;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
-use mesh_agents_plugin::socket::{EngineControl, OwnUser};
+use mesh_agents_plugin::socket::{EngineControl, OwnUser, Peer};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use super::{Control, NodeConfig};
 use crate::VERSION;
+use crate::tokens::Tokens;
 
 /// `/mcp`, `/a2a`, `/healthz` and `/metrics`, behind the rules of who may call.
 pub(super) fn http_app(
@@ -42,29 +42,21 @@ pub(super) fn http_app(
     let hosts = host.host().map(str::to_owned).into_iter().collect();
     let guard = Guard {
         hosts,
-        token_required: config.access_token.is_some(),
-        resolve: resolve(config.access_token.clone(), control),
+        // Beyond this machine nobody is let in without one, whatever tokens there are.
+        token_required: config.tokens.has_owners() || !config.listen.address.ip().is_loopback(),
+        resolve: resolve(config.tokens.clone(), control),
     };
     Ok(guard.protect(app))
 }
 
-/// Who a bearer token stands for: a run of ours, or the owner's access token.
-fn resolve(access_token: Option<String>, control: &Arc<Control>) -> ResolveToken {
+/// Who a bearer token stands for: the holder of an access token, or a run of ours.
+fn resolve(tokens: Tokens, control: &Arc<Control>) -> ResolveToken {
     let engine = control.engine.clone();
     Arc::new(move |token| {
-        if access_token
-            .as_deref()
-            .is_some_and(|own| same(own.as_bytes(), token.as_bytes()))
-        {
-            return Some(Caller::local());
-        }
-        engine.caller_of_token(token)
+        tokens
+            .caller(token)
+            .or_else(|| engine.caller_of_token(token))
     })
-}
-
-/// Compares without telling by the time taken how much of it was right.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 /// What a monitor wants to know, in the text format of Prometheus.
@@ -107,7 +99,10 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot protect {}", path.display()))?;
-    Ok(OwnUser(listener))
+    Ok(OwnUser::new(
+        listener,
+        Arc::new(mesh_agents_acp_bridge::may_be_in_a_run),
+    ))
 }
 
 /// A listener whose answers leave at once. An event stream is written in pieces, and without this the
@@ -131,5 +126,14 @@ where
     let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "a listener ended");
+    }
+}
+
+/// Serves the socket until `end`, as [`serve`] does; every request says who is at the other end.
+pub(super) async fn serve_socket(listener: OwnUser, app: Router, end: CancellationToken) {
+    let app = app.into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the socket of the engine ended");
     }
 }
