@@ -6,6 +6,7 @@
 
 mod append;
 mod open;
+pub(crate) mod push;
 mod questions;
 mod read;
 mod rows;
