@@ -17,6 +17,7 @@ pub mod near;
 pub mod policy;
 pub mod principal;
 pub mod push;
+pub mod question;
 pub mod refusal;
 pub mod run;
 pub mod task;

@@ -25,6 +25,8 @@ pub enum Code {
     TaskBusy,
     /// The task has ended.
     TaskTerminal,
+    /// The question is answered or void, or none is open.
+    QuestionGone,
     /// No such artifact in this task.
     ArtifactNotFound,
     /// The artifact exists and is not of the kind asked for.
@@ -58,6 +60,7 @@ impl Code {
             Self::TaskNotFound => "task_not_found",
             Self::TaskBusy => "task_busy",
             Self::TaskTerminal => "task_terminal",
+            Self::QuestionGone => "question_gone",
             Self::ArtifactNotFound => "artifact_not_found",
             Self::ArtifactKind => "artifact_kind",
             Self::MessageTooLarge => "message_too_large",

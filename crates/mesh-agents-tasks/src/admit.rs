@@ -24,20 +24,22 @@ const SUMMARY_CHARS: usize = 200;
 
 impl TaskEngine {
     /// Takes a message for an agent and returns its task; durable when this returns. A repeat of an
-    /// earlier submit returns the task of that one and starts nothing.
+    /// earlier submit returns the task of that one and starts nothing. With `task_id` it answers the
+    /// question that task asks.
     ///
     /// # Errors
     /// `message_too_large`, `agent_not_found`, `agent_disabled`, `agent_full`, `not_allowed`,
-    /// `message_conflict` (the key was used for another body), `task_busy`, `task_terminal`,
-    /// `storage`. Nothing is stored then.
+    /// `message_conflict` (the key was used for another body), `storage`; for an answer `task_not_found`,
+    /// `task_busy`, `task_terminal`, `question_gone`, `invalid_argument` (with the options there are).
+    /// Nothing is stored then.
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<Task, Refusal> {
         let inner = &self.inner;
         check_message(&submit.message)?;
         if inner.stopping() {
             return Err(storage(&StoreError::Closed));
         }
-        if let Some(task) = &submit.task_id {
-            return Err(self.why_not_continue(caller, &submit.agent_id, task).await);
+        if let Some(task) = submit.task_id.clone() {
+            return self.answer(caller, submit, &task).await;
         }
         let admitted = inner.admit(caller, &submit.agent_id);
         let key = key_of(caller, &submit)?;
@@ -75,44 +77,6 @@ impl TaskEngine {
         {
             tracing::debug!(%error, "the time of an answer was not kept");
         }
-    }
-
-    /// A message to a task that exists: no run waits for one yet, so every state has its refusal.
-    async fn why_not_continue(&self, caller: &Caller, agent: &AgentId, id: &TaskId) -> Refusal {
-        let task = match self.task(caller, id).await {
-            Ok(task) => task,
-            Err(refusal) => return refusal,
-        };
-        if task.agent_id != *agent {
-            return Refusal::new(
-                Code::TaskNotFound,
-                format!(
-                    "task {id} is not a task of agent \"{agent}\" but of \"{}\"",
-                    task.agent_id
-                ),
-            )
-            .hint("Leave agent_id out, or name the agent the task was sent to.");
-        }
-        if task.state.is_terminal() {
-            return Refusal::new(
-                Code::TaskTerminal,
-                format!("task {id} has ended: {}", task.state),
-            )
-            .hint(format!(
-                "To go on in the same conversation, send without task_id and with context_id {}.",
-                task.context_id
-            ));
-        }
-        let doing = if task.state == TaskState::Submitted {
-            "waits for its turn"
-        } else {
-            "is at work"
-        };
-        Refusal::new(
-            Code::TaskBusy,
-            format!("task {id} {doing} and takes no message now"),
-        )
-        .hint("Wait for it with get_task and wait_seconds, or send without task_id for a new task.")
     }
 }
 
@@ -240,7 +204,7 @@ fn value(json: Option<&JsonText>) -> Option<serde_json::Value> {
     json.and_then(|json| json.read().ok())
 }
 
-fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
+pub(crate) fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     let body = Body {
         parts: &submit.message.parts,
         message_metadata: value(submit.message.metadata.as_ref()),
@@ -268,7 +232,7 @@ fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     })
 }
 
-fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
+pub(crate) fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
     Refusal::new(
         Code::MessageConflict,
         format!("message_id \"{}\" was used before, for another message (task {task})", submit.message.message_id),

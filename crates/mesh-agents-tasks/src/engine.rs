@@ -186,15 +186,23 @@ impl TaskEngine {
         }
         let mut stop = self.inner.stop.subscribe();
         let settle = async {
-            tokio::select! {
-                () = async { while !settled(wakes.changed().await.state) {} } => {}
-                // An engine that stops answers its waiters with what is so far.
-                _ = stop.wait_for(|stopping| *stopping) => {}
+            loop {
+                let seen = tokio::select! {
+                    seen = wakes.changed() => seen,
+                    // An engine that stops answers its waiters with what is so far.
+                    () = stopped(&mut stop) => return Ok(()),
+                };
+                // What is told may be older than the answer this caller has just given.
+                if settled(seen.state) && settled(self.task(caller, id).await?.state) {
+                    return Ok(());
+                }
             }
         };
-        // Time running out is a normal answer: the task as it stands.
-        let _in_time = tokio::time::timeout(limit, settle).await;
-        self.task(caller, id).await
+        match tokio::time::timeout(limit, settle).await {
+            Ok(Err(refusal)) => Err(refusal),
+            // Time running out is a normal answer: the task as it stands.
+            Ok(Ok(())) | Err(_) => self.task(caller, id).await,
+        }
     }
 
     /// A task with its history and artifacts.
@@ -369,6 +377,12 @@ impl Agents {
     fn knows(&self, agent: &AgentId) -> bool {
         self.ready.contains_key(agent) || self.broken.contains(agent)
     }
+}
+
+/// Waits until the engine stops.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the engine is gone.
+    let _ended = stop.wait_for(|stopping| *stopping).await;
 }
 
 /// The refusal a caller gets for a store error about one task.

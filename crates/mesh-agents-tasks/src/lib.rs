@@ -5,10 +5,11 @@
 //! [`mesh_agents_core::transition`]; what a run is, is hidden behind
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
-//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `schedule` (who runs
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question), `schedule` (who runs
 //! next), `drive` (one run), `recover` (after a kill), `store` (the database).
 
 mod admit;
+mod answer;
 pub mod api;
 mod blobs;
 mod drive;

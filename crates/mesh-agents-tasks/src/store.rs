@@ -6,6 +6,7 @@
 
 mod append;
 mod open;
+mod questions;
 mod read;
 mod rows;
 mod submits;
@@ -16,9 +17,11 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
+pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, settle};
 pub(crate) use read::{
     Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
 };
+pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task};
 
 use open::open_connection;

@@ -11,6 +11,7 @@ use super::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/001-tasks.sql"),
     include_str!("../../migrations/002-list-pairs.sql"),
+    include_str!("../../migrations/003-questions.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.
@@ -75,7 +76,7 @@ mod tests {
                 error,
                 StoreError::Newer {
                     found: 99,
-                    known: 2
+                    known: 3
                 }
             ),
             "{error}"

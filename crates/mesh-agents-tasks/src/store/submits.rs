@@ -100,7 +100,7 @@ pub(crate) fn find(db: &Connection, now: UnixMillis, key: &Key) -> Result<Found,
 }
 
 /// Records that `key` too names this task.
-fn key_existing(
+pub(super) fn key_existing(
     db: &Connection,
     now: UnixMillis,
     key: &Key,
