@@ -24,6 +24,7 @@ use crate::api::{
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::{self, Desk};
 use crate::recover;
 use crate::retention::Care;
 use crate::schedule::Slots;
@@ -56,6 +57,7 @@ impl TaskEngine {
             path: path.clone(),
             source,
         })?;
+        let wakes = Wakes::default();
         let inner = Arc::new(Inner {
             store,
             blobs: Blobs::new(config.layout.blobs()),
@@ -64,7 +66,8 @@ impl TaskEngine {
             runner: config.runner,
             mint: Mint::new(),
             slots: Slots::default(),
-            wakes: Wakes::default(),
+            push: Arc::new(Desk::new(wakes.bell.clone())),
+            wakes,
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
             tools_url: config.tools_url,
@@ -74,7 +77,11 @@ impl TaskEngine {
             tracker: TaskTracker::new(),
             care: Care::default(),
         });
-        recover::take_up(&inner)
+        let taken_up = async {
+            push::take_up(&inner).await?;
+            recover::take_up(&inner).await
+        };
+        taken_up
             .await
             .map_err(|source| OpenError::Store { path, source })?;
         inner.pump_all();
@@ -373,6 +380,7 @@ impl TaskEngine {
         }
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
+        self.inner.push.close().await;
         self.inner.store.close().await;
     }
 }

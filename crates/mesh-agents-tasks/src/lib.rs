@@ -5,8 +5,9 @@
 //! [`mesh_agents_core::transition`]; what a run is, is hidden behind
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
-//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
+//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
+//! others), `store` (the database).
 
 mod admit;
 mod answer;
@@ -16,6 +17,7 @@ mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
+pub mod push;
 mod recover;
 mod retention;
 mod schedule;
@@ -28,5 +30,6 @@ pub use api::{
 };
 pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
+pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
 pub use retention::{Prune, Pruned, Retention};
 pub use store::{StoreError, Trouble};

@@ -10,6 +10,7 @@ mod error;
 mod open;
 #[cfg(test)]
 mod past;
+pub(crate) mod push;
 mod questions;
 mod read;
 mod retention;

@@ -16,7 +16,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/001-tasks.sql"),
     include_str!("../../migrations/002-list-pairs.sql"),
     include_str!("../../migrations/003-questions.sql"),
-    include_str!("../../migrations/004-retention.sql"),
+    include_str!("../../migrations/004-push-configs.sql"),
+    include_str!("../../migrations/005-retention.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.

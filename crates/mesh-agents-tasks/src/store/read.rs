@@ -338,7 +338,7 @@ fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {
     })
 }
 
-fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
+pub(super) fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
     serde_json::from_str(body).map_err(|error| unreadable("event", &error))
 }
 

@@ -14,9 +14,9 @@ use super::rows::parsed;
 /// The tables with rows of a task that go with it, besides `events` and `artifacts`. A test holds
 /// this against the schema.
 const PER_TASK: &[&str] = &["attempts", "questions"];
-/// The tables with a `task_id` whose rows outlive the task.
+/// The tables with a `task_id` whose rows outlive the task, or go by a trigger of their own.
 #[cfg(test)]
-const KEPT: &[&str] = &["submits", "removals"];
+const KEPT: &[&str] = &["submits", "removals", "push_configs"];
 
 /// A task on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod care;
 mod fake;
 mod lists;
 mod prelude;
+mod push;
 mod questions;
 mod recovery;
 mod runs;

@@ -72,9 +72,22 @@ CREATE TABLE questions (
     expires_ms  INTEGER NOT NULL,     -- when no answer is the answer
     PRIMARY KEY (task_id, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE removals (
-    task_id  TEXT NOT NULL PRIMARY KEY,
-    agent_id TEXT NOT NULL
+CREATE TABLE push_configs (
+    task_id     TEXT    NOT NULL,
+    config_id   TEXT    NOT NULL,
+    revision    TEXT    NOT NULL,     -- new with every put: what was sent for an older one does not count
+    url         TEXT    NOT NULL,
+    receiver    TEXT    NOT NULL,     -- host and port of the url
+    token       TEXT,
+    scheme      TEXT,
+    credentials TEXT,
+    sent_seq    INTEGER NOT NULL,     -- events up to here were told, or are not to be
+    wanted_seq  INTEGER NOT NULL,     -- the newest event to tell of
+    next_ms     INTEGER NOT NULL,     -- not before this
+    attempts    INTEGER NOT NULL DEFAULT 0, -- failed ones for the event that is next
+    failing_ms  INTEGER,              -- since when they fail, NULL when the newest did not
+    gave_up     TEXT,                 -- why nothing is sent any more
+    PRIMARY KEY (task_id, config_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tasks_by_time      ON tasks (updated_ms DESC, id DESC);
 CREATE INDEX tasks_by_agent     ON tasks (agent_id, updated_ms DESC, id DESC);
@@ -92,14 +105,19 @@ CREATE INDEX submits_unmatched ON submits (body_hash, created_ms) WHERE instance
 CREATE INDEX tasks_by_agent_state     ON tasks (agent_id, state, updated_ms DESC, id DESC);
 CREATE INDEX tasks_by_principal_agent ON tasks (principal, agent_id, updated_ms DESC, id DESC) WHERE principal <> 'local';
 CREATE INDEX tasks_by_principal_state ON tasks (principal, state, updated_ms DESC, id DESC) WHERE principal <> 'local';
-CREATE TRIGGER tasks_go_when_ended
-BEFORE DELETE ON tasks
-WHEN OLD.state NOT IN (3, 4, 5, 7) OR NOT EXISTS (SELECT 1 FROM removals WHERE task_id = OLD.id)
+CREATE INDEX push_configs_due ON push_configs (next_ms) WHERE gave_up IS NULL AND sent_seq < wanted_seq;
+CREATE INDEX events_told ON events (task_id, seq) WHERE kind IN ('state', 'artifact');
+CREATE TRIGGER push_configs_want
+AFTER INSERT ON events
+WHEN NEW.kind IN ('state', 'artifact')
 BEGIN
-    SELECT RAISE(ABORT, 'only retention removes a task, and only one that has ended');
+    UPDATE push_configs SET wanted_seq = NEW.seq WHERE task_id = NEW.task_id;
 END;
-CREATE INDEX artifacts_by_digest ON artifacts (sha256, bytes);
-CREATE INDEX submits_by_age ON submits (created_ms);
+CREATE TRIGGER push_configs_go_with_their_task
+AFTER DELETE ON tasks
+BEGIN
+    DELETE FROM push_configs WHERE task_id = OLD.id;
+END;
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000001', 'reviewer', 'ctx.of:someone', 'local', 1, NULL, NULL, NULL, NULL, 0, 0, 'look at change 1', '{"b":1,"a":[1.0,null]}', 1790000000010, 1790000000010, 1, 1, 1790000000010, 198);
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000002', 'reviewer', 'ctx.of:someone', 'local', 2, NULL, NULL, NULL, NULL, 0, 1, 'look at change 2', '{"b":1,"a":[1.0,null]}', 1790000000020, 1790000000200, 6, 11, 1790000000202, 965);
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000003', 'reviewer', 'ctx.of:someone', 'task:task-01M3250V000000000000000002', 6, NULL, '{"message_id":"msg-01M3250V010000000000000005","role":"agent","parts":[{"content":{"text":"May I?"}},{"content":{"data":{"question_id":"q-00000000090000000000000002","kind":"permission","options":[{"id":"allow","name":"Allow","kind":"allow_once"}]}}}]}', NULL, 'task-01M3250V000000000000000002', 1, 1, 'look at change 3', '{"b":1,"a":[1.0,null]}', 1790000000030, 1790000000252, 9, 17, 1790000000252, 2238);
@@ -237,3 +255,5 @@ INSERT INTO submits VALUES ('reviewer', 'local', 'm-9', '00000000000000000000000
 INSERT INTO submits VALUES ('reviewer', 'task:task-01M3250V000000000000000002', 'm-3', '0000000000000000000000000000000000000000000000000000000000000003', 'task-01M3250V000000000000000003', 1790000000030, NULL, NULL, 0);
 INSERT INTO submits VALUES ('reviewer', 'token:ci', 'm-4', '0000000000000000000000000000000000000000000000000000000000000004', 'task-01M3250V000000000000000004', 1790000000040, '00000000010000000000000001', 1790000000040, 0);
 INSERT INTO questions VALUES ('task-01M3250V000000000000000003', 14, 'q-00000000090000000000000002', '"permission"', 'May I?', '[{"id":"allow","name":"Allow","kind":"allow_once"}]', 1790000009000);
+INSERT INTO push_configs VALUES ('task-01M3250V000000000000000005', 'push-5', '00000000030000000000000005', 'https://hooks.example/x?y=1', 'hooks.example:443', 't''oken', 'Bearer', 'secret', 0, 11, 0, 0, NULL, NULL);
+INSERT INTO push_configs VALUES ('task-01M3250V00000000000000000A', 'push-10', '0000000003000000000000000A', 'https://hooks.example/x?y=1', 'hooks.example:443', 't''oken', 'Bearer', 'secret', 0, 2, 0, 0, NULL, NULL);
