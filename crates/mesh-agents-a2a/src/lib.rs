@@ -8,4 +8,5 @@
 pub mod card;
 pub mod convert;
 pub mod json;
+pub mod push;
 pub mod router;

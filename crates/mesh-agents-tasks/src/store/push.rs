@@ -147,7 +147,7 @@ pub(crate) fn configs(
         "SELECT {CONFIG} FROM push_configs WHERE task_id = ?1 AND config_id > ?2 ORDER BY config_id LIMIT ?3"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![id.as_str(), after, limit], |row| config_row(row))?;
+    let rows = statement.query_map(params![id.as_str(), after, limit], config_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn config(
 ) -> Result<Option<PushConfig>, StoreError> {
     let sql = format!("SELECT {CONFIG} FROM push_configs WHERE task_id = ?1 AND config_id = ?2");
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_row(params![id.as_str(), config], |row| config_row(row));
+    let found = statement.query_row(params![id.as_str(), config], config_row);
     Ok(found.optional()?)
 }
 
