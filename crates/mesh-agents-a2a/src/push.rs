@@ -25,7 +25,6 @@ use mesh_agents_tasks::{PushDelivery, TaskEngine};
 use tokio::task::JoinSet;
 
 use client::Sender;
-pub use client::SetupError;
 pub use resolve::{Lookup, SystemLookup};
 
 /// How long a worker that stops waits for what is on its way. It is sent again if it takes longer.

@@ -369,7 +369,10 @@ impl TaskEngine {
                     .happen(&task, None, Happening::Stop(StopCause::Shutdown))
                     .await
                 {
-                    tracing::debug!(task = %task, %error, "had ended already");
+                    tracing::debug!(task = %task, %error, "has ended already, or the disk is in the way");
+                    if let Some(run) = self.inner.live().get(&task) {
+                        run.end.cancel();
+                    }
                 }
             }
         }
@@ -413,6 +416,9 @@ pub(crate) fn storage(error: &StoreError) -> Refusal {
     match error {
         StoreError::Closed => Refusal::new(Code::EngineUnavailable, "the engine is stopping")
             .hint("Send the call again; the next engine starts on demand."),
+        StoreError::Disk { trouble, .. } => {
+            Refusal::new(Code::Storage, error.to_string()).hint(trouble.next_step())
+        }
         other => Refusal::new(Code::Storage, other.to_string()),
     }
 }

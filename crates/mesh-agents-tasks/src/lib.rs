@@ -28,4 +28,4 @@ pub use api::{
 };
 pub use engine::TaskEngine;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
-pub use store::StoreError;
+pub use store::{StoreError, Trouble};

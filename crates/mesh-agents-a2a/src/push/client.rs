@@ -9,21 +9,14 @@ use mesh_agents_tasks::{PushDelivery, PushFailure, PushFailureKind};
 use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use reqwest::{Client, Response, StatusCode, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::encode::notification;
 use super::resolve::{Lookup, Screened, ScreenedResolver};
+use crate::http::{HttpSetupError, screened_client};
 
-/// Longest wait for a connection, TLS included: a receiver that takes longer is as good as down.
-const CONNECT: Duration = Duration::from_secs(10);
 /// Longest time for one notification (A2A §4.3.3 recommends 10 to 30 s).
 const WHOLE: Duration = Duration::from_secs(20);
-/// An idle connection is kept this long: a task's events often come within seconds of each other.
-const POOL_IDLE: Duration = Duration::from_secs(20);
-/// Idle connections kept to one receiver.
-const POOL: usize = 2;
 /// Bytes of an answer's body that are read, so that its connection can be used again. Nobody reads
 /// what it says; a receiver that says more is cut off.
 const ANSWER: usize = 8 * 1024;
@@ -33,19 +26,6 @@ const TOKENS: [HeaderName; 2] = [
     HeaderName::from_static("x-a2a-notification-token"),
     HeaderName::from_static("a2a-notification-token"),
 ];
-
-/// Why no notification can be sent at all.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum SetupError {
-    /// The system's certificates could not be loaded.
-    #[error(
-        "the certificates this system trusts cannot be loaded ({0}); install them (the package is usually called ca-certificates)"
-    )]
-    Tls(#[source] rustls::Error),
-    /// The HTTP library refused.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
-}
 
 /// Sends notifications.
 #[derive(Debug)]
@@ -75,6 +55,7 @@ impl Sender {
         let client = client.map_err(|error| later(error.to_string()))?;
         let request = client
             .post(url)
+            .timeout(WHOLE)
             .headers(headers(&delivery.config)?)
             .body(body);
         match request.send().await {
@@ -95,42 +76,16 @@ impl Sender {
         Ok(url)
     }
 
-    fn client(&self, secure: bool) -> Result<Client, SetupError> {
+    fn client(&self, secure: bool) -> Result<Client, HttpSetupError> {
         let kept = if secure { &self.secure } else { &self.plain };
         if let Some(client) = kept.get() {
             return Ok(client.clone());
         }
         let lookup = Arc::clone(&self.lookup);
         let resolver = ScreenedResolver::new(Arc::clone(&self.targets), lookup);
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(secure)?)
-            .dns_resolver(Arc::new(resolver))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL)
-            .user_agent(concat!("mesh-agents/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| SetupError::Client(error.to_string()))?;
+        let client = screened_client(secure, Arc::new(resolver))?;
         Ok(kept.get_or_init(|| client).clone())
     }
-}
-
-/// TLS by rustls with ring; certificates are what the operating system trusts.
-fn tls(secure: bool) -> Result<ClientConfig, SetupError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(SetupError::Tls)?;
-    let builder = if secure {
-        builder.with_platform_verifier().map_err(SetupError::Tls)?
-    } else {
-        builder.with_root_certificates(RootCertStore::empty())
-    };
-    Ok(builder.with_no_client_auth())
 }
 
 fn headers(config: &PushConfig) -> Result<HeaderMap, PushFailure> {
