@@ -61,3 +61,43 @@ fn question(task: &Value) -> &Value {
     let data = parts.unwrap().iter().find(|part| part["data"].is_object());
     &data.unwrap_or_else(|| panic!("no question: {task:#}"))["data"]
 }
+
+/// Goose asks before every tool: allowed, the command runs; rejected, it does not.
+pub(crate) async fn runs_a_command(harness: &Harness) {
+    let results = "cd \"$TASK_ARTIFACTS_DIR\" && echo '{\"findings\":[]}' > findings.json && echo \"n=$((4000 + 711))\" > summary.md && cat summary.md";
+    let steps = json!([
+        { "tools": [{ "names": ["*shell"], "arguments": { "command": results } }] },
+        { "text": "Done." },
+    ]);
+    for (option, ran) in [("allow_once", true), ("reject_once", false)] {
+        let model = model(steps.clone()).await;
+        let ask = |text: &str| format!("{text}approval = \"ask\"\n");
+        let machine = Machine::start_edited(harness, &model.openai_url(), ask).await;
+        let asked = machine.send("pr-review", "Write the results").await;
+        assert_eq!(asked["state"], "input_required", "{asked:#}");
+        let task = asked["task_id"].as_str().unwrap();
+        let question = question(&asked);
+        let options = question["options"].as_array().unwrap();
+        let of_kind = |kind: &str| options.iter().find(|option| option["kind"] == kind);
+        let id = of_kind(option).unwrap()["id"].as_str().unwrap();
+        let words = [
+            "--json",
+            "send",
+            "pr-review",
+            "--task",
+            task,
+            "--option",
+            id,
+        ];
+        let ended = machine.agents(&words).await.json();
+        let wanted = if ran { "completed" } else { "failed" };
+        assert_eq!(ended["state"], wanted, "{ended:#}");
+        let log = model.log();
+        let told = log
+            .iter()
+            .any(|entry| entry.body.to_string().contains("n=4711"));
+        assert_eq!(told, ran, "{option}: {log:#?}");
+        machine.stop().await;
+        model.stop().await.unwrap();
+    }
+}
