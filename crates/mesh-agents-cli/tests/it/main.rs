@@ -15,4 +15,5 @@ mod flow;
 mod hot_reload;
 mod kills;
 mod questions;
+mod storage;
 mod support;
