@@ -41,6 +41,9 @@ pub(crate) enum Verb {
         /// What runs it
         #[arg(long, value_enum, default_value_t = AgentRuntimeArg::Opencode)]
         runtime: AgentRuntimeArg,
+        /// Where a remote agent is called
+        #[arg(long, value_name = "URL", required_if_eq("runtime", "remote"))]
+        url: Option<String>,
     },
     /// Check agent directories; all of them when none is named
     Validate {
@@ -214,4 +217,6 @@ pub(crate) enum AgentRuntimeArg {
     Acp,
     /// A fixed command without a model
     Command,
+    /// An agent elsewhere, called over A2A; needs --url
+    Remote,
 }
