@@ -15,3 +15,4 @@ mod flow;
 mod hot_reload;
 mod kills;
 mod support;
+mod versions;
