@@ -28,3 +28,4 @@ pub use command_harness::command_main;
 pub use config::{BridgeConfig, Timeouts};
 pub use confinement::{ConfinementSupport, confinement_support};
 pub use guard::{guard_main, stage_main};
+pub use platform::may_be_in_a_run;

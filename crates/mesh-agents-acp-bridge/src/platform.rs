@@ -7,10 +7,14 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+pub use linux::may_be_in_a_run;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 
 #[cfg(not(target_os = "linux"))]
 mod other;
+#[cfg(not(target_os = "linux"))]
+pub use other::may_be_in_a_run;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::*;
 

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod json;
@@ -17,6 +18,7 @@ pub mod near;
 pub mod policy;
 pub mod principal;
 pub mod push;
+pub mod question;
 pub mod refusal;
 pub mod run;
 pub mod task;

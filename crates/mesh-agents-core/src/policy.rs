@@ -4,6 +4,7 @@ use crate::agent::AgentDefinition;
 use crate::limits::TASK_DEPTH;
 use crate::principal::Principal;
 use crate::refusal::{Code, Refusal};
+use crate::run::QuestionKind;
 
 /// A caller, with what its authority rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,37 @@ pub fn may_send(caller: &Caller, agent: &AgentDefinition) -> Result<(), Refusal>
     }
 }
 
+/// Whether `caller` may answer a question of this kind that a task of `owner` asks, and why not.
+///
+/// A permission is the owner's of this node: whoever sent the work does not grant it the machine.
+/// What the work is about, and a login it needs, its own caller answers. A harness answers nothing:
+/// it would grant itself what it was denied (DESIGN §5).
+///
+/// # Errors
+/// `not_allowed`, with who may.
+pub fn may_answer(caller: &Caller, owner: &Principal, kind: QuestionKind) -> Result<(), Refusal> {
+    let refused = |why: &str| Err(Refusal::new(Code::NotAllowed, why));
+    match (&caller.principal, kind) {
+        (Principal::Local, _) => Ok(()),
+        (Principal::Task(_), _) => refused(
+            "a run answers no questions; the person at this node or the caller of the task does",
+        ),
+        (Principal::Token(_) | Principal::Key(_), QuestionKind::Permission) => refused(
+            "a permission is granted or denied by the owner of this node only, not by a caller",
+        ),
+        (
+            Principal::Token(_) | Principal::Key(_),
+            QuestionKind::Elicitation | QuestionKind::Auth,
+        ) => {
+            if caller.principal == *owner {
+                Ok(())
+            } else {
+                refused("only the caller of a task and the owner of this node answer its questions")
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +136,39 @@ mod tests {
             may_send(&Caller::local(), &agent).unwrap_err().code,
             Code::AgentDisabled
         );
+    }
+
+    #[test]
+    fn a_permission_is_the_owner_s_the_rest_its_caller_s_and_a_run_answers_nothing() {
+        let caller = |principal: &Principal| Caller {
+            principal: principal.clone(),
+            depth: matches!(principal, Principal::Task(_)).then_some(0),
+        };
+        let all = [
+            Principal::Local,
+            Principal::Token("ci".into()),
+            Principal::Token("other".into()),
+            Principal::Key("did:key:z6Mk".into()),
+            Principal::Task(TaskId::from_ulid(Ulid::nil())),
+        ];
+        let kinds = [
+            QuestionKind::Permission,
+            QuestionKind::Elicitation,
+            QuestionKind::Auth,
+        ];
+        for owner in &all {
+            for asker in &all {
+                for kind in kinds {
+                    let own = asker == owner && kind != QuestionKind::Permission;
+                    let may = match asker {
+                        Principal::Local => true,
+                        Principal::Task(_) => false,
+                        Principal::Token(_) | Principal::Key(_) => own,
+                    };
+                    let said = may_answer(&caller(asker), owner, kind);
+                    assert_eq!(said.is_ok(), may, "{asker} answers {kind:?} of {owner}");
+                }
+            }
+        }
     }
 }

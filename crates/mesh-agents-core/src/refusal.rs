@@ -25,8 +25,12 @@ pub enum Code {
     TaskBusy,
     /// The task has ended.
     TaskTerminal,
+    /// The question is answered or void, or none is open.
+    QuestionGone,
     /// No such artifact in this task.
     ArtifactNotFound,
+    /// The task has no push configuration of that id.
+    PushConfigNotFound,
     /// The artifact exists and is not of the kind asked for.
     ArtifactKind,
     /// The message is over the limit.
@@ -58,7 +62,9 @@ impl Code {
             Self::TaskNotFound => "task_not_found",
             Self::TaskBusy => "task_busy",
             Self::TaskTerminal => "task_terminal",
+            Self::QuestionGone => "question_gone",
             Self::ArtifactNotFound => "artifact_not_found",
+            Self::PushConfigNotFound => "push_config_not_found",
             Self::ArtifactKind => "artifact_kind",
             Self::MessageTooLarge => "message_too_large",
             Self::MessageConflict => "message_conflict",

@@ -1,8 +1,10 @@
 //! The engine's side of its socket: what front-ends can ask of it (DESIGN §3).
 //!
-//! HTTP/1.1 on a Unix socket that only our own user may connect to. A front-end is the person at
-//! this machine, so every call here is made by `local`. Paths begin with the protocol's number;
+//! HTTP/1.1 on a Unix socket that only our own user may use, outside of runs. A front-end is the
+//! person at this machine, so every call here is made by `local`. Paths begin with the protocol's number;
 //! an addition keeps it, anything else changes [`PROTOCOL`].
+
+mod peer;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,11 +28,11 @@ use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_tasks::TaskEngine;
 use serde::{Deserialize, Serialize};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
+pub use peer::{InARun, OwnUser, Peer};
 
 /// The protocol between front-ends and engines. Equal numbers understand each other.
 pub const PROTOCOL: u32 = 1;
@@ -145,7 +147,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// The routes of the socket.
+/// The routes of the socket. To be served with [`Peer`] as connect info: without it every call is
+/// refused.
 pub fn router(engine: Engine) -> Router {
     Router::new()
         .route("/engine/v1/status", get(status))
@@ -156,47 +159,8 @@ pub fn router(engine: Engine) -> Router {
         .route("/engine/v1/tasks/{task}/events", get(events))
         .route("/engine/v1/tasks/{task}/artifact", get(artifact))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(axum::middleware::from_fn(peer::refuse_runs))
         .with_state(engine)
-}
-
-/// A Unix socket that lets in nobody but our own user.
-#[derive(Debug)]
-pub struct OwnUser(pub UnixListener);
-
-impl axum::serve::Listener for OwnUser {
-    type Io = UnixStream;
-    type Addr = tokio::net::unix::SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let ours = rustix_uid();
-        loop {
-            match self.0.accept().await {
-                Ok((stream, address)) => match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == ours => return (stream, address),
-                    Ok(peer) => tracing::warn!(
-                        uid = peer.uid(),
-                        "a foreign user knocked at the engine's socket"
-                    ),
-                    Err(error) => {
-                        tracing::warn!(%error, "a caller of the engine's socket could not be told");
-                    }
-                },
-                Err(error) => {
-                    // Out of file descriptors, most likely: it passes when calls end.
-                    tracing::warn!(%error, "the engine's socket did not accept");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
-
-fn rustix_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 async fn status(State(engine): State<Engine>) -> Json<Status> {

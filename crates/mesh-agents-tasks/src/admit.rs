@@ -10,6 +10,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::{Caller, may_send};
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::{Content, Message, Part, Task, TaskState};
 use serde::Serialize;
@@ -17,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::api::Submit;
 use crate::engine::{Inner, TaskEngine, storage};
+use crate::push::checked;
+use crate::store::push::NewPush;
 use crate::store::{self, Found, Key, StoreError};
 
 /// Characters of a message shown in lists.
@@ -24,28 +27,36 @@ const SUMMARY_CHARS: usize = 200;
 
 impl TaskEngine {
     /// Takes a message for an agent and returns its task; durable when this returns. A repeat of an
-    /// earlier submit returns the task of that one and starts nothing.
+    /// earlier submit returns the task of that one and starts nothing. With `task_id` it answers the
+    /// question that task asks.
     ///
     /// # Errors
     /// `message_too_large`, `agent_not_found`, `agent_disabled`, `agent_full`, `not_allowed`,
-    /// `message_conflict` (the key was used for another body), `task_busy`, `task_terminal`,
-    /// `storage`. Nothing is stored then.
+    /// `message_conflict` (the key was used for another body), `storage`; for an answer `task_not_found`,
+    /// `task_busy`, `task_terminal`, `question_gone`, `invalid_argument` (with the options there are).
+    /// Nothing is stored then.
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<Task, Refusal> {
         let inner = &self.inner;
         check_message(&submit.message)?;
         if inner.stopping() {
             return Err(storage(&StoreError::Closed));
         }
-        if let Some(task) = &submit.task_id {
-            return Err(self.why_not_continue(caller, &submit.agent_id, task).await);
+        if let Some(task) = submit.task_id.clone() {
+            return self.answer(caller, submit, &task).await;
         }
         let admitted = inner.admit(caller, &submit.agent_id);
         let key = key_of(caller, &submit)?;
         let (shared, now) = (Arc::clone(inner), inner.now());
+        let push = submit.push.clone();
+        let push = push.map(|push| checked(inner, push)).transpose()?;
         let new = new_task(inner, caller, &submit);
+        let told = push.is_some();
         let stored = inner.to_the_end(async move {
-            let outcome = shared.store_new(now, admitted, key, new).await?;
+            let outcome = shared.store_new(now, admitted, key, new, push).await?;
             if let Outcome::New(task, place) = &outcome {
+                if told {
+                    shared.wakes.bell.watch(&task.id);
+                }
                 place.take(task.id.clone());
                 shared.pump(&task.agent_id);
                 shared.signal_load();
@@ -75,44 +86,6 @@ impl TaskEngine {
         {
             tracing::debug!(%error, "the time of an answer was not kept");
         }
-    }
-
-    /// A message to a task that exists: no run waits for one yet, so every state has its refusal.
-    async fn why_not_continue(&self, caller: &Caller, agent: &AgentId, id: &TaskId) -> Refusal {
-        let task = match self.task(caller, id).await {
-            Ok(task) => task,
-            Err(refusal) => return refusal,
-        };
-        if task.agent_id != *agent {
-            return Refusal::new(
-                Code::TaskNotFound,
-                format!(
-                    "task {id} is not a task of agent \"{agent}\" but of \"{}\"",
-                    task.agent_id
-                ),
-            )
-            .hint("Leave agent_id out, or name the agent the task was sent to.");
-        }
-        if task.state.is_terminal() {
-            return Refusal::new(
-                Code::TaskTerminal,
-                format!("task {id} has ended: {}", task.state),
-            )
-            .hint(format!(
-                "To go on in the same conversation, send without task_id and with context_id {}.",
-                task.context_id
-            ));
-        }
-        let doing = if task.state == TaskState::Submitted {
-            "waits for its turn"
-        } else {
-            "is at work"
-        };
-        Refusal::new(
-            Code::TaskBusy,
-            format!("task {id} {doing} and takes no message now"),
-        )
-        .hint("Wait for it with get_task and wait_seconds, or send without task_id for a new task.")
     }
 }
 
@@ -164,6 +137,7 @@ impl Inner {
         admitted: Result<Arc<AgentDefinition>, Refusal>,
         key: Key,
         (task, message): (Task, Message),
+        push: Option<NewPush>,
     ) -> Result<Outcome, StoreError> {
         let shared = Arc::clone(self);
         let stored = self.store.write(move |db| {
@@ -177,7 +151,7 @@ impl Inner {
                 Ok(place) => place,
                 Err(refusal) => return Ok(Outcome::Refused(refusal)),
             };
-            let task = store::insert_task(db, now, task, message, &key)?;
+            let task = store::insert_task(db, now, task, message, push.as_ref(), &key)?;
             Ok(Outcome::New(Box::new(task), place))
         });
         stored.await
@@ -234,19 +208,23 @@ struct Body<'a> {
     metadata: Option<serde_json::Value>,
     context_id: Option<&'a ContextId>,
     task_id: Option<&'a TaskId>,
+    /// Absent when there is none: a repeat of a submit of an older version is still a repeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<&'a PushConfig>,
 }
 
 fn value(json: Option<&JsonText>) -> Option<serde_json::Value> {
     json.and_then(|json| json.read().ok())
 }
 
-fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
+pub(crate) fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     let body = Body {
         parts: &submit.message.parts,
         message_metadata: value(submit.message.metadata.as_ref()),
         metadata: value(submit.metadata.as_ref()),
         context_id: submit.context_id.as_ref(),
         task_id: submit.task_id.as_ref(),
+        push: submit.push.as_ref(),
     };
     let canonical = serde_json_canonicalizer::to_vec(&body).map_err(|error| {
         Refusal::new(
@@ -268,7 +246,7 @@ fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     })
 }
 
-fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
+pub(crate) fn conflict(submit: &Submit, task: &TaskId) -> Refusal {
     Refusal::new(
         Code::MessageConflict,
         format!("message_id \"{}\" was used before, for another message (task {task})", submit.message.message_id),

@@ -1,41 +1,45 @@
 //! One run, from its slot to its end: starts it, stores what it says, keeps its deadlines.
 
+mod ask;
+mod follow;
 mod journal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use mesh_agents_core::agent::AgentDefinition;
-use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
-use mesh_agents_core::limits::ARTIFACTS_PER_TASK;
-use mesh_agents_core::run::{
-    Answer, ArtifactSource, Outcome, Run, RunControl, RunEvent, RunSpec, ToolsGrant,
-};
+use mesh_agents_core::run::{Outcome, RunSpec, ToolsGrant};
 use mesh_agents_core::task::{ArtifactInfo, Task};
-use mesh_agents_core::transition::{Happening, StopCause};
-use tokio::time::{Instant, sleep_until};
+use mesh_agents_core::transition::Happening;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::engine::{Inner, Live};
 use crate::store::{self, StoreError};
-use journal::Journal;
+use follow::Drive;
 
-/// A runner confirms the end of a stopped run well within this; past it the run counts as lost and
-/// is dropped, which ends it by force.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Between tries to write what must be written (an end), while the disk refuses.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Such tries once the engine stops.
+const LAST_TRIES: u32 = 5;
 
 /// Runs one task that holds a slot, then gives the slot to the next.
 pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDefinition>) {
     let _slot = Slot::of(&inner, agent.id.clone(), task.clone());
     let end = CancellationToken::new();
+    let (answers, answered) = mpsc::channel(ask::QUESTIONS);
     // A token nobody can guess: two ULIDs carry 160 random bits.
     let token = format!("{}{}", Ulid::new(), Ulid::new());
-    match begin(&inner, &task, &agent, &end, &token).await {
+    let live = Live {
+        end: end.clone(),
+        answers,
+        token: token.clone(),
+        depth: 0,
+    };
+    match begin(&inner, &task, &agent, live).await {
         Ok(Some((stored, run_id))) => {
             let spec = match spec(&inner, &stored, &agent, run_id, token).await {
                 Ok(spec) => spec,
@@ -50,7 +54,9 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
                 }
             };
             let run = inner.runner.start(spec);
-            let outcome = Drive::new(&inner, &stored, &agent, &end).follow(run).await;
+            let outcome = Drive::new(&inner, &stored, &agent, &end)
+                .follow(run, answered)
+                .await;
             finish(&inner, &stored, outcome).await;
         }
         Ok(None) => {}
@@ -105,12 +111,11 @@ async fn begin(
     inner: &Arc<Inner>,
     task: &TaskId,
     agent: &AgentDefinition,
-    end: &CancellationToken,
-    token: &str,
+    mut live: Live,
 ) -> Result<Option<(Task, RunId)>, StoreError> {
     let now = inner.now();
     let run_id = RunId::from_ulid(inner.mint.next(now));
-    let depth = inner
+    live.depth = inner
         .store
         .read({
             let task = task.clone();
@@ -124,11 +129,6 @@ async fn begin(
         })
         .await?;
     // Before the commit, so that a cancel that follows it finds the run.
-    let live = Live {
-        end: end.clone(),
-        token: token.to_owned(),
-        depth,
-    };
     inner.live().insert(task.clone(), Arc::new(live));
     let (id, digest, minted) = (task.clone(), agent.digest.clone(), inner.mint_message());
     let run = run_id.clone();
@@ -175,236 +175,6 @@ async fn spec(
     })
 }
 
-/// A run under way.
-struct Drive<'a> {
-    inner: &'a Arc<Inner>,
-    task: &'a TaskId,
-    attempt: u32,
-    agent: &'a AgentDefinition,
-    end: &'a CancellationToken,
-    journal: Journal,
-    artifacts: usize,
-}
-
-impl<'a> Drive<'a> {
-    fn new(
-        inner: &'a Arc<Inner>,
-        task: &'a Task,
-        agent: &'a AgentDefinition,
-        end: &'a CancellationToken,
-    ) -> Self {
-        let (task, attempt) = (&task.id, task.attempt);
-        Self {
-            inner,
-            task,
-            attempt,
-            agent,
-            end,
-            journal: Journal::default(),
-            artifacts: 0,
-        }
-    }
-
-    /// Follows the run until it is over.
-    async fn follow(mut self, mut run: Run) -> Outcome {
-        let policy = &self.agent.policy;
-        let deadline = Instant::now() + seconds(policy.max_task_seconds);
-        let silence = seconds(policy.idle_seconds);
-        let mut heard = Instant::now();
-        let mut lost_at = None;
-        loop {
-            let stopping = lost_at.is_some();
-            tokio::select! {
-                event = run.events.next() => {
-                    heard = Instant::now();
-                    match event {
-                        Some(RunEvent::Ended(outcome)) => {
-                            self.close(matches!(outcome, Outcome::Completed { .. })).await;
-                            return outcome;
-                        }
-                        Some(event) => self.take(event, &*run.control).await,
-                        None => {
-                            self.close(false).await;
-                            return runner_lost("the runner ended without saying how the run ended");
-                        }
-                    }
-                }
-                () = sleep_until(self.journal.due()) => self.flush().await,
-                () = self.end.cancelled(), if !stopping => {
-                    run.control.cancel();
-                    lost_at = Some(Instant::now() + STOP_PATIENCE);
-                }
-                () = sleep_until(deadline), if !stopping => self.stop(StopCause::Deadline).await,
-                () = sleep_until(heard + silence), if !stopping => self.stop(StopCause::Idle).await,
-                () = sleep_until(lost_at.unwrap_or(deadline)), if stopping => {
-                    self.close(false).await;
-                    return runner_lost("the runner did not confirm the end of the run");
-                }
-            }
-        }
-    }
-
-    /// Marks the cause of the end; the end itself follows through the token.
-    async fn stop(&self, cause: StopCause) {
-        if let Err(error) = self
-            .inner
-            .happen(self.task, Some(self.attempt), Happening::Stop(cause))
-            .await
-        {
-            tracing::warn!(task = %self.task, %error, "the cause of a stop was not stored");
-        }
-        self.end.cancel();
-    }
-
-    async fn take(&mut self, event: RunEvent, control: &dyn RunControl) {
-        match event {
-            RunEvent::Text(text) => self.journal.text(&text),
-            RunEvent::Activity | RunEvent::QuestionGone(_) | RunEvent::Ended(_) => {}
-            RunEvent::ToolCall(call) => self.journal.push(TaskEvent::ToolCall { call }),
-            RunEvent::Plan(entries) => self.journal.push(TaskEvent::Plan { entries }),
-            RunEvent::Usage { used, size } => self.journal.push(TaskEvent::Usage { used, size }),
-            RunEvent::Note { code, text } => self.journal.push(TaskEvent::Note {
-                code,
-                text,
-                data: None,
-            }),
-            RunEvent::Started {
-                session_id,
-                resumable,
-            } => {
-                self.journal.push(TaskEvent::Session {
-                    session_id,
-                    resumable,
-                });
-            }
-            RunEvent::Process(process) => {
-                let (id, attempt) = (self.task.clone(), self.attempt);
-                let stored = self
-                    .inner
-                    .store
-                    .write(move |db| store::run_process(db, &id, attempt, process))
-                    .await;
-                if let Err(error) = stored {
-                    tracing::warn!(task = %self.task, %error, "the guard of a run was not stored");
-                }
-            }
-            RunEvent::Artifact {
-                id,
-                media_type,
-                source,
-                complete,
-            } => {
-                self.flush().await;
-                self.artifact(id, media_type, source, !complete).await;
-            }
-            RunEvent::Question { id, text, .. } => {
-                // Nobody can answer yet; a question left open would hold the slot for nothing.
-                control.answer(&id, Answer::Declined);
-                let text = format!("declined, because questions reach nobody yet: {text}");
-                self.journal.push(TaskEvent::Note {
-                    code: "question_declined".into(),
-                    text,
-                    data: None,
-                });
-            }
-        }
-        if self.journal.is_full() {
-            self.flush().await;
-        }
-    }
-
-    /// Stores what has gathered.
-    async fn flush(&mut self) {
-        let events = self.journal.drain();
-        if events.is_empty() {
-            return;
-        }
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        match self
-            .inner
-            .store
-            .write(move |db| store::append(db, now, &id, attempt, &events))
-            .await
-        {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
-            Err(error) => {
-                tracing::warn!(task = %self.task, %error, "events of a run were not stored");
-            }
-        }
-    }
-
-    async fn artifact(
-        &mut self,
-        id: ArtifactId,
-        media_type: String,
-        source: ArtifactSource,
-        partial: bool,
-    ) {
-        self.artifacts += 1;
-        if self.artifacts > ARTIFACTS_PER_TASK {
-            return self.note(
-                "artifact_skipped",
-                format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
-            );
-        }
-        let stored = match self.inner.blobs.put(source).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                return self.note(
-                    "artifact_skipped",
-                    format!("\"{id}\" was not kept: {error}"),
-                );
-            }
-        };
-        let info = ArtifactInfo {
-            id,
-            media_type,
-            bytes: stored.bytes,
-            sha256: stored.sha256,
-            partial,
-        };
-        let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let written = self
-            .inner
-            .store
-            .write(move |db| store::store_artifact(db, now, &task, attempt, &info))
-            .await;
-        match written {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => self.note(
-                "artifact_skipped",
-                format!("an artifact was not kept: {error}"),
-            ),
-        }
-    }
-
-    fn note(&mut self, code: &str, text: String) {
-        self.journal.push(TaskEvent::Note {
-            code: code.to_owned(),
-            text,
-            data: None,
-        });
-    }
-
-    /// Stores the rest, and the streamed text as the artifact `response`.
-    async fn close(&mut self, complete: bool) {
-        self.flush().await;
-        let text = self.journal.take_response();
-        if !text.is_empty() {
-            let info = response_info(&text);
-            self.artifact(
-                info.id,
-                info.media_type,
-                ArtifactSource::Text(text),
-                !complete,
-            )
-            .await;
-            self.flush().await;
-        }
-    }
-}
-
 /// The entry of streamed text; the digest is known once it is stored.
 pub(crate) fn response_info(text: &str) -> ArtifactInfo {
     ArtifactInfo {
@@ -416,12 +186,6 @@ pub(crate) fn response_info(text: &str) -> ArtifactInfo {
     }
 }
 
-/// A limit of a definition as a time span; a century stands for every larger number.
-fn seconds(limit: u64) -> Duration {
-    const CENTURY: u64 = 100 * 365 * 86_400;
-    Duration::from_secs(limit.min(CENTURY))
-}
-
 fn runner_lost(what: &str) -> Outcome {
     Outcome::Failed(mesh_agents_core::task::Failure::new("runner_lost", what))
 }
@@ -430,8 +194,10 @@ async fn lost(inner: &Arc<Inner>, task: &Task, what: &str) {
     finish(inner, task, runner_lost(what)).await;
 }
 
-/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run.
+/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run. An
+/// engine that stops gives up in the end; the next one finds the task at work and its run gone.
 async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
+    let mut last_tries = LAST_TRIES;
     loop {
         match inner
             .happen(
@@ -453,6 +219,12 @@ async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
             }
             Err(error) => {
                 tracing::error!(task = %task.id, %error, "the end of a run was not stored; trying again");
+                if inner.stopping() {
+                    last_tries -= 1;
+                    if last_tries == 0 {
+                        return;
+                    }
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -24,6 +24,7 @@ use crate::api::{
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::{self, Desk};
 use crate::recover;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
@@ -55,6 +56,7 @@ impl TaskEngine {
             path: path.clone(),
             source,
         })?;
+        let wakes = Wakes::default();
         let inner = Arc::new(Inner {
             store,
             blobs: Blobs::new(config.layout.blobs()),
@@ -63,7 +65,8 @@ impl TaskEngine {
             runner: config.runner,
             mint: Mint::new(),
             slots: Slots::default(),
-            wakes: Wakes::default(),
+            push: Arc::new(Desk::new(wakes.bell.clone())),
+            wakes,
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
             tools_url: config.tools_url,
@@ -72,7 +75,11 @@ impl TaskEngine {
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
         });
-        recover::take_up(&inner)
+        let taken_up = async {
+            push::take_up(&inner).await?;
+            recover::take_up(&inner).await
+        };
+        taken_up
             .await
             .map_err(|source| OpenError::Store { path, source })?;
         inner.pump_all();
@@ -186,15 +193,23 @@ impl TaskEngine {
         }
         let mut stop = self.inner.stop.subscribe();
         let settle = async {
-            tokio::select! {
-                () = async { while !settled(wakes.changed().await.state) {} } => {}
-                // An engine that stops answers its waiters with what is so far.
-                _ = stop.wait_for(|stopping| *stopping) => {}
+            loop {
+                let seen = tokio::select! {
+                    seen = wakes.changed() => seen,
+                    // An engine that stops answers its waiters with what is so far.
+                    () = stopped(&mut stop) => return Ok(()),
+                };
+                // What is told may be older than the answer this caller has just given.
+                if settled(seen.state) && settled(self.task(caller, id).await?.state) {
+                    return Ok(());
+                }
             }
         };
-        // Time running out is a normal answer: the task as it stands.
-        let _in_time = tokio::time::timeout(limit, settle).await;
-        self.task(caller, id).await
+        match tokio::time::timeout(limit, settle).await {
+            Ok(Err(refusal)) => Err(refusal),
+            // Time running out is a normal answer: the task as it stands.
+            Ok(Ok(())) | Err(_) => self.task(caller, id).await,
+        }
     }
 
     /// A task with its history and artifacts.
@@ -354,12 +369,16 @@ impl TaskEngine {
                     .happen(&task, None, Happening::Stop(StopCause::Shutdown))
                     .await
                 {
-                    tracing::debug!(task = %task, %error, "had ended already");
+                    tracing::debug!(task = %task, %error, "has ended already, or the disk is in the way");
+                    if let Some(run) = self.inner.live().get(&task) {
+                        run.end.cancel();
+                    }
                 }
             }
         }
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
+        self.inner.push.close().await;
         self.inner.store.close().await;
     }
 }
@@ -369,6 +388,12 @@ impl Agents {
     fn knows(&self, agent: &AgentId) -> bool {
         self.ready.contains_key(agent) || self.broken.contains(agent)
     }
+}
+
+/// Waits until the engine stops.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the engine is gone.
+    let _ended = stop.wait_for(|stopping| *stopping).await;
 }
 
 /// The refusal a caller gets for a store error about one task.
@@ -391,6 +416,9 @@ pub(crate) fn storage(error: &StoreError) -> Refusal {
     match error {
         StoreError::Closed => Refusal::new(Code::EngineUnavailable, "the engine is stopping")
             .hint("Send the call again; the next engine starts on demand."),
+        StoreError::Disk { trouble, .. } => {
+            Refusal::new(Code::Storage, error.to_string()).hint(trouble.next_step())
+        }
         other => Refusal::new(Code::Storage, other.to_string()),
     }
 }

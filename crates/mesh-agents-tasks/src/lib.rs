@@ -5,15 +5,18 @@
 //! [`mesh_agents_core::transition`]; what a run is, is hidden behind
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
-//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
+//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
+//! others), `store` (the database).
 
 mod admit;
+mod answer;
 pub mod api;
 mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
+pub mod push;
 mod recover;
 mod schedule;
 mod store;
@@ -24,4 +27,5 @@ pub use api::{
     TaskView,
 };
 pub use engine::TaskEngine;
-pub use store::StoreError;
+pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
+pub use store::{StoreError, Trouble};

@@ -10,9 +10,15 @@
 //! The variable `SCRIPTED_ACP` holds lines too (one per line, or a JSON array; `script:` is optional there). They run at
 //! every prompt, before the prompt's own, unless they begin with a phase: `start:` (before anything is read),
 //! `initialize:`, `new_session:`, `load_session:`. Further: `hang_initialize`, `hang_new_session`, `protocol N` (the version
-//! answered), `caps` with `load`, `resume` (both take any session id this agent ever gave), `auth` (advertise a login),
-//! `nomcp` (no HTTP MCP). Every line received, `eof` and `sigterm` are appended to the file `SCRIPTED_ACP_LOG`, if set, as
+//! answered), `caps` with `load`, `resume` (offer `session/load`, `session/resume`; without these words neither is),
+//! `nologin` (no login is advertised), `terminal` (a login that needs a terminal is advertised besides), `nomcp` (no HTTP
+//! MCP). Every line received, `eof` and `sigterm` are appended to the file `SCRIPTED_ACP_LOG`, if set, as
 //! `{"pid", "message" | "text" | "event"}`.
+//!
+//! With `caps load` or `caps resume`, every session is kept in a file below `SCRIPTED_ACP_SESSIONS`, or else below
+//! `$HOME/.scripted-acp-agent`, so that another process with the same HOME takes it up and `recall` says what it was told;
+//! a session without its file is refused with -32002. A directory that cannot be written fails `session/new`.
+//! `session/load` replays the history, a tool call and a plan. `load_session: error -32002 gone` refuses every session.
 //!
 //! Paths are relative to the session's directory; `$NAME` and `${NAME}` in them come from the agent's environment. `\n`,
 //! `\t` and `\\` are escapes in the words of `text`, `thought`, `write`, `stderr` and `raw`.
@@ -41,6 +47,8 @@
 //! | `stderr T`, `flood MIB` | a line, or that many MiB, on stderr |
 //! | `stop REASON` | ends the turn with any stop reason, known or not |
 //! | `error CODE MESSAGE`, `auth_required` | answers an error; -32000 until `authenticate` was called |
+//! | `need-login [PATH]` | -32000 until `authenticate` was called, or that file exists: a login done elsewhere |
+//! | `recall` | streams `recall: ` and the texts of all earlier prompts of this session, `[1] first [2] second` |
 //!
 //! | Word | Does |
 //! |---|---|
@@ -48,7 +56,7 @@
 //! | `tck-long-running` | works until cancelled, at most 30 s |
 //! | `tck-multi-turn` | asks for input until the answer is `done` |
 //! | `tck-task-failure` | error -32603 |
-//! | `tck-auth-required` | error -32000 until `authenticate` was called |
+//! | `tck-auth-required` | error -32000 until `authenticate` (`scripted-login` is advertised) was called, then a short answer |
 //! | `tck-stream-chunked` | five chunks |
 //! | `tck-artifact-data` | writes `$TASK_ARTIFACTS_DIR/data.json` |
 //! | `tck-burst` | 400 chunks |
@@ -57,6 +65,7 @@ mod ask;
 mod daemon;
 mod environment;
 mod files;
+mod history;
 mod journal;
 mod mcp;
 mod script;

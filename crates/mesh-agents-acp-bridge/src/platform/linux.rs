@@ -48,6 +48,22 @@ pub(crate) fn mark(run_id: &str) -> io::Result<()> {
     Ok(process::setrlimit(Resource::Rttime, limit)?)
 }
 
+/// Whether process `pid` may be part of a run that this process, an engine, has started.
+///
+/// A run's limit is below its engine's ([`proc::mark_of`]). Whoever is in it can lower the limit
+/// further and so hide which run it is, but can never raise it to what the engine and everybody
+/// outside has (unless it runs as the superuser). One that cannot be looked at any more counts as
+/// part of a run.
+pub fn may_be_in_a_run(pid: u32) -> bool {
+    match (
+        proc::realtime_limit(pid),
+        proc::realtime_limit(std::process::id()),
+    ) {
+        (Some(theirs), Some(ours)) => theirs < ours,
+        _ => true,
+    }
+}
+
 /// When process `pid` began, in clock ticks since boot; `None` when it is gone or only a zombie.
 pub(crate) fn birth(pid: u32) -> Option<u64> {
     let process = proc::stat(pid)?;

@@ -159,7 +159,7 @@ impl Node {
             frontends: control.frontends.clone(),
             stop: end.clone(),
         };
-        servers.spawn(servers::serve(
+        servers.spawn(servers::serve_socket(
             servers::bind_socket(&socket)?,
             socket::router(behind),
             end.clone(),

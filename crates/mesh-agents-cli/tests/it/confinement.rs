@@ -141,3 +141,48 @@ fn an_unconfined_harness_is_the_owners_own_risk() {
     assert!(text.contains(SONG), "{text}");
     assert!(fs::exists(format!("{path}.new")).unwrap());
 }
+
+#[test]
+fn a_harness_is_nobody_at_the_engines_own_socket() {
+    let (world, _) = furnished(&[("kept", "workspace"), ("reader", "read_all")]);
+    let socket = world.path("data/a2a/engine.sock");
+    let pid = world.engine_pid();
+    let program = env!("CARGO_BIN_EXE_agents");
+    let (data, agents) = (world.path("data"), world.path("agents"));
+    let place = format!(
+        "--data-dir {} --agents-dir {}",
+        data.display(),
+        agents.display()
+    );
+    // The verbs themselves, and with the run's mark overwritten as far as that goes.
+    let verbs = answer(
+        &world,
+        "reader",
+        &format!(
+            "script: sh {program} tasks {place} 2>&1 && echo came-in\n\
+             script: sh {program} stop --now {place} 2>&1\n\
+             script: sh bash -c 'ulimit -R 1000; {program} tasks {place}' 2>&1 && echo came-in"
+        ),
+    );
+    assert_eq!(verbs.matches("not_allowed").count(), 2, "{verbs}");
+    assert!(!verbs.contains("came-in"), "{verbs}");
+    // A client of its own, where the program itself cannot be read.
+    let connect = format!(
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect(\\\"{}\\\"); \
+         s.sendall(b\\\"GET /engine/v1/status HTTP/1.1\\\\r\\\\nhost: e\\\\r\\\\nconnection: close\\\\r\\\\n\\\\r\\\\n\\\"); \
+         print(s.makefile().read())",
+        socket.display()
+    );
+    let raw = answer(
+        &world,
+        "kept",
+        &format!("script: sh python3 -c \"{connect}\" 2>&1"),
+    );
+    assert!(
+        raw.contains("403 Forbidden") && raw.contains("not_allowed") && !raw.contains("base_url"),
+        "{raw}"
+    );
+    // The owner is still somebody, and the engine was stopped by nobody.
+    assert_eq!(world.engine_pid(), pid);
+    assert_eq!(world.run(&["tasks"]).code, 0);
+}

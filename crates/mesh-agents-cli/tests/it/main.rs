@@ -14,5 +14,6 @@ mod engine_life;
 mod flow;
 mod hot_reload;
 mod kills;
+mod storage;
 mod support;
 mod versions;

@@ -55,6 +55,56 @@ async fn work_is_given_waited_for_and_read() {
 }
 
 #[tokio::test]
+async fn a_question_is_shown_and_answered_with_the_tools_alone() {
+    let bench = Bench::open([definition("a")]).await;
+    let args = json!({"agent_id": "a", "message": "ask", "wait_seconds": 60});
+    let sent = bench.call("send_message", args).await.unwrap();
+    assert_eq!(sent["state"], "input_required");
+    let status = &sent["task"]["status"];
+    assert_eq!(status["state"], "TASK_STATE_INPUT_REQUIRED");
+    let parts = &status["message"]["parts"];
+    assert_eq!(parts[0]["text"], "Run rm -rf build?");
+    let asked = &parts[1]["data"];
+    assert_eq!(asked["kind"], "permission");
+    let reject = json!({"id": "p2", "name": "Reject", "kind": "reject_once"});
+    assert_eq!(asked["options"][1], reject);
+    let id = &sent["task_id"];
+    let waited = json!({"task_id": id, "wait_seconds": 60});
+    let shown = bench.call("get_task", waited).await.unwrap();
+    assert_eq!(
+        shown["task"]["status"], *status,
+        "a wait ends at a question"
+    );
+
+    let wrong = json!({"agent_id": "a", "task_id": id, "message": "hm"});
+    let wrong = bench.refused("send_message", wrong).await;
+    assert!(
+        wrong.starts_with("invalid_argument: ") && wrong.contains("2. Reject"),
+        "{wrong}"
+    );
+    let stale = json!({"question_id": "q-0", "option_id": "p1"});
+    let stale = json!({"agent_id": "a", "task_id": id, "message": "1", "metadata": stale});
+    let stale = bench.refused("send_message", stale).await;
+    let open = asked["question_id"].as_str().unwrap();
+    assert!(
+        stale.starts_with("question_gone: ") && stale.contains(open),
+        "{stale}"
+    );
+    let chosen = json!({"question_id": open, "option_id": "p1"});
+    let answer = json!({
+        "agent_id": "a", "task_id": id, "message": "go on", "metadata": chosen, "wait_seconds": 60
+    });
+    let done = bench.call("send_message", answer).await.unwrap();
+    assert_eq!(
+        (&done["task_id"], &done["state"]),
+        (id, &json!("completed"))
+    );
+    let history = done["task"]["history"].as_array().unwrap();
+    assert_eq!(history[1]["parts"][0]["text"], "go on");
+    assert_eq!(history[2]["parts"][0]["text"], "told Option(\"p1\")");
+}
+
+#[tokio::test]
 async fn a_parked_call_ends_at_the_cap_of_its_surface() {
     let bench = Bench::open([definition("a")]).await;
     let meta = CallMeta {

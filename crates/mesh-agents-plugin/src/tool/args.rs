@@ -194,7 +194,7 @@ pub struct SendMessage {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub context_id: Option<ContextId>,
-    /// Answers this task
+    /// Answers this task's question; message is an option's id, name or number, or free text
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub task_id: Option<TaskId>,

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{AgentId, MessageId, TaskId};
+use mesh_agents_core::ids::{AgentId, MessageId, QuestionId, TaskId};
 use mesh_agents_core::layout::Layout;
-use mesh_agents_core::run::{MeshEndpoints, Runner};
+use mesh_agents_core::run::{Answer, MeshEndpoints, Runner};
 use mesh_agents_core::task::Task;
 use mesh_agents_core::transition::{Effect, Happening};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,7 @@ use crate::api::{Agents, Load};
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::Desk;
 use crate::schedule::Slots;
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) mint: Mint,
     pub(crate) slots: Slots,
     pub(crate) wakes: Wakes,
+    pub(crate) push: Arc<Desk>,
     pub(super) agents: Mutex<Agents>,
     pub(super) mesh: Mutex<MeshEndpoints>,
     pub(crate) tools_url: Option<String>,
@@ -47,6 +49,8 @@ pub(crate) struct Inner {
 pub(crate) struct Live {
     /// Cancelled when the run is to end.
     pub(crate) end: CancellationToken,
+    /// Answers that are stored, on their way to the run.
+    pub(crate) answers: mpsc::Sender<(QuestionId, Answer)>,
     /// Bearer token of its harness on our own MCP endpoint.
     pub(crate) token: String,
     /// How deep its task is.

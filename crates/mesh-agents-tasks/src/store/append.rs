@@ -10,10 +10,11 @@ use mesh_agents_core::transition::{Effect, Happening, Standing, next};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
+use super::questions;
 use super::rows::{Row, cause_name, state_number, to_json};
 
-/// Room kept in a full log for the events that end the task.
-const CLOSING_EVENTS: u64 = 16;
+/// Room kept in a full log for the events that end the task, its open questions among them.
+const CLOSING_EVENTS: u64 = 64;
 
 /// A change that was stored.
 #[derive(Debug)]
@@ -34,11 +35,11 @@ pub(crate) fn append(
     events: &[TaskEvent],
 ) -> Result<Task, StoreError> {
     let mut row = live_row(db, id, Some(attempt))?;
-    let full = row.task.last_seq + events.len() as u64 + CLOSING_EVENTS > EVENTS_PER_TASK;
+    has_room(&row, events.len() as u64)?;
     for event in events {
         log(db, now, &mut row, event)?;
     }
-    if full || row.event_bytes > EVENT_BYTES_PER_TASK {
+    if row.event_bytes > EVENT_BYTES_PER_TASK {
         return Err(StoreError::LogFull);
     }
     save(db, &mut row)?;
@@ -54,7 +55,19 @@ pub(crate) fn apply(
     happening: &Happening,
     minted: &MessageId,
 ) -> Result<Change, StoreError> {
-    let mut row = live_row(db, id, attempt)?;
+    let row = live_row(db, id, attempt)?;
+    step(db, now, row, happening, None, minted)
+}
+
+/// Takes a row one step further. `said` becomes the status message, also where the state stays.
+pub(super) fn step(
+    db: &Connection,
+    now: UnixMillis,
+    mut row: Row,
+    happening: &Happening,
+    said: Option<Message>,
+    minted: &MessageId,
+) -> Result<Change, StoreError> {
     let change = next(row.standing(), happening)?;
     if let Happening::Ended(Outcome::Completed { answer }) = happening
         && change.standing.state.is_terminal()
@@ -64,11 +77,14 @@ pub(crate) fn apply(
         let message = Message::text(minted.clone(), Role::Agent, answer.clone());
         log(db, now, &mut row, &TaskEvent::Message { message })?;
     }
-    if change.standing.state != row.task.state {
-        let message = change
-            .failure
-            .as_ref()
-            .map(|failure| Message::text(minted.clone(), Role::Agent, failure.told()));
+    if change.effects.contains(&Effect::VoidQuestions) {
+        questions::void(db, now, &mut row)?;
+    }
+    if change.standing.state != row.task.state || said.is_some() {
+        let message = said.or_else(|| {
+            let failure = change.failure.as_ref();
+            failure.map(|failure| Message::text(minted.clone(), Role::Agent, failure.told()))
+        });
         let event = TaskEvent::State {
             state: change.standing.state,
             message: message.clone(),
@@ -89,7 +105,7 @@ pub(crate) fn apply(
         db.prepare_cached(
             "UPDATE attempts SET ended_ms = ?2 WHERE task_id = ?1 AND ended_ms IS NULL",
         )?
-        .execute(params![id.as_str(), row.last_event.0])?;
+        .execute(params![row.task.id.as_str(), row.last_event.0])?;
     }
     Ok(Change {
         task: row.task,
@@ -202,7 +218,7 @@ pub(super) fn log(
 }
 
 /// Stores the row if nobody changed it since it was read.
-fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
+pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     let task = &row.task;
     let changed = db
         .prepare_cached(
@@ -230,7 +246,19 @@ fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn live_row(db: &Connection, id: &TaskId, attempt: Option<u32>) -> Result<Row, StoreError> {
+/// Whether the log takes so many more events, with room left for those that end the task.
+pub(super) fn has_room(row: &Row, events: u64) -> Result<(), StoreError> {
+    if row.task.last_seq + events + CLOSING_EVENTS > EVENTS_PER_TASK {
+        return Err(StoreError::LogFull);
+    }
+    Ok(())
+}
+
+pub(super) fn live_row(
+    db: &Connection,
+    id: &TaskId,
+    attempt: Option<u32>,
+) -> Result<Row, StoreError> {
     let row = Row::load(db, id.as_str())?.ok_or(StoreError::NoTask)?;
     if attempt.is_some_and(|attempt| attempt != row.task.attempt) {
         return Err(StoreError::Stale);

@@ -14,7 +14,8 @@ use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
-    Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+    Answer, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run, RunControl,
+    RunEvent, RunSpec, Runner,
 };
 use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
@@ -35,11 +36,40 @@ pub(crate) struct Started {
     pub(crate) spec: RunSpec,
     pub(crate) events: stream::UnboundedSender<RunEvent>,
     pub(crate) canceled: Arc<AtomicBool>,
+    /// What it was answered, in order.
+    pub(crate) answers: mpsc::UnboundedReceiver<(QuestionId, Answer)>,
 }
 
 impl Started {
     pub(crate) fn say(&self, event: RunEvent) {
         self.events.unbounded_send(event).unwrap();
+    }
+
+    /// Asks a question with these options (`id:name:kind`), and returns its id.
+    pub(crate) fn ask(&self, kind: QuestionKind, text: &str, options: &[&str]) -> QuestionId {
+        let id = QuestionId::from_ulid(ulid::Ulid::new());
+        let option = |option: &&str| {
+            let mut words = option.split(':').map(str::to_owned);
+            let mut word = || words.next().unwrap_or_default();
+            QuestionOption {
+                id: word(),
+                name: word(),
+                kind: word(),
+            }
+        };
+        self.say(RunEvent::Question {
+            id: id.clone(),
+            kind,
+            text: text.into(),
+            options: options.iter().map(option).collect(),
+        });
+        id
+    }
+
+    /// The next answer it is told.
+    pub(crate) async fn told(&mut self) -> (QuestionId, Answer) {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), self.answers.recv());
+        answer.await.expect("an answer arrives").unwrap()
     }
 
     pub(crate) fn complete(&self, answer: &str) {
@@ -72,10 +102,14 @@ struct FakeControl {
     events: stream::UnboundedSender<RunEvent>,
     canceled: Arc<AtomicBool>,
     obeys: bool,
+    answers: mpsc::UnboundedSender<(QuestionId, Answer)>,
 }
 
 impl RunControl for FakeControl {
-    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn answer(&self, question: &QuestionId, answer: Answer) {
+        // The test may have let go of the run.
+        let _gone = self.answers.send((question.clone(), answer));
+    }
     fn cancel(&self) {
         if !self.canceled.swap(true, Ordering::SeqCst) && self.obeys {
             // The run may have ended in the same moment.
@@ -90,16 +124,19 @@ impl Runner for FakeRunner {
     fn start(&self, spec: RunSpec) -> Run {
         let (events, stream) = stream::unbounded();
         let canceled = Arc::new(AtomicBool::new(false));
+        let (answers, told) = mpsc::unbounded_channel();
         let control = Arc::new(FakeControl {
             events: events.clone(),
             canceled: Arc::clone(&canceled),
             obeys: self.obeys.load(Ordering::SeqCst),
+            answers,
         });
         self.started
             .send(Started {
                 spec,
                 events,
                 canceled,
+                answers: told,
             })
             .unwrap();
         Run {

@@ -95,6 +95,8 @@ pub(super) enum Step {
         message: String,
     },
     AuthRequired,
+    NeedLogin(Option<String>),
+    Recall,
     Daemon {
         kind: DaemonKind,
         pidfile: String,
@@ -149,7 +151,7 @@ pub(super) struct Startup {
 }
 
 /// Words that `caps` takes.
-const CAPS: [&str; 4] = ["load", "resume", "auth", "nomcp"];
+const CAPS: [&str; 5] = ["load", "resume", "nologin", "terminal", "nomcp"];
 
 impl Startup {
     /// Parses the value of `SCRIPTED_ACP`: a JSON array of lines, or one line per line.
@@ -220,19 +222,23 @@ pub(super) fn echo(text: &str) -> Vec<Line> {
     vec![line("echo: "), line(text)]
 }
 
-/// What `session/load` replays before it answers: a user's and an agent's message of an earlier time.
-pub(super) fn replay() -> Vec<Line> {
-    let line = |kind: &str, text: &str| {
-        let update = json!({ "sessionUpdate": kind, "content": { "type": "text", "text": text } });
-        Line {
-            source: "replay".to_owned(),
-            step: Step::Update(update),
-        }
+/// What `session/load` replays before it answers: the earlier prompts, each with an answer, and what else a turn brings.
+pub(super) fn replay(prompts: &[String]) -> Vec<Line> {
+    let update = |update: Value| Line {
+        source: "replay".to_owned(),
+        step: Step::Update(update),
     };
-    vec![
-        line("user_message_chunk", "an earlier prompt"),
-        line("agent_message_chunk", "an earlier answer"),
-    ]
+    let message = |kind: &str, text: &str| {
+        update(json!({ "sessionUpdate": kind, "content": { "type": "text", "text": text } }))
+    };
+    let mut lines = Vec::new();
+    for prompt in prompts {
+        lines.push(message("user_message_chunk", prompt));
+        lines.push(update(json!({ "sessionUpdate": "tool_call", "toolCallId": "earlier-1", "title": "an earlier tool" })));
+        lines.push(update(json!({ "sessionUpdate": "plan", "entries": [{ "content": "an earlier plan", "priority": "low", "status": "completed" }] })));
+        lines.push(message("agent_message_chunk", "an earlier answer"));
+    }
+    lines
 }
 
 /// One script line: a JSON array of lines, a JSON object `{verb: argument}`, or words.
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn startup_puts_lines_into_their_phases() {
         let startup = Startup::parse(
-            "hang_initialize\nnew_session: exit 3\ncaps load auth\nprotocol 2\ntext x",
+            "hang_initialize\nnew_session: exit 3\ncaps load nomcp\nprotocol 2\ntext x",
         )
         .unwrap();
         assert_eq!(startup.initialize[0].step, Step::Hang);

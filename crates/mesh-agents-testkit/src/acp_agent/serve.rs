@@ -95,15 +95,15 @@ fn begin(
             (None, Vec::new(), Reply::Value(json!({})))
         }
         "session/new" => {
-            let id = format!("scripted-{}-{}", std::process::id(), state.number());
-            let session = state.open_session(id.clone(), params);
-            let answer = Reply::Value(json!({ "sessionId": id }));
+            let session = state.new_session(params).map_err(internal)?;
+            let answer = Reply::Value(json!({ "sessionId": session.id }));
             (Some(session), startup.new_session.clone(), answer)
         }
         "session/load" if state.has_cap("load") => {
-            let mut lines = script::replay();
+            let session = reopen(state, params)?;
+            let mut lines = script::replay(&session.history.all());
             lines.extend(startup.load_session.iter().cloned());
-            (Some(reopen(state, params)?), lines, Reply::Value(json!({})))
+            (Some(session), lines, Reply::Value(json!({})))
         }
         "session/resume" if state.has_cap("resume") => {
             let lines = startup.load_session.clone();
@@ -114,7 +114,9 @@ fn begin(
                 .session(session_id(params))
                 .ok_or_else(|| unknown_session(params))?;
             session.cancel.send_replace(false);
-            let lines = prompt_lines(&startup.prompt, params)?;
+            let blocks = blocks(params);
+            session.history.add(&blocks.join("\n")).map_err(internal)?;
+            let lines = prompt_lines(&startup.prompt, &blocks)?;
             (Some(session), lines, Reply::StopReason)
         }
         _ => return Err(Error::method_not_found()),
@@ -151,11 +153,15 @@ fn initialize_answer(state: &State, version: u16) -> Value {
     if state.has_cap("resume") {
         capabilities["sessionCapabilities"] = json!({ "resume": {} });
     }
-    let auth_methods = if state.has_cap("auth") {
-        json!([{ "id": "scripted-login", "name": "Scripted login" }])
-    } else {
-        json!([])
-    };
+    let mut auth_methods = Vec::new();
+    if state.has_cap("terminal") {
+        auth_methods.push(
+            json!({ "id": "scripted-terminal", "name": "Terminal login", "type": "terminal" }),
+        );
+    }
+    if !state.has_cap("nologin") {
+        auth_methods.push(json!({ "id": "scripted-login", "name": "Scripted login" }));
+    }
     json!({
         "protocolVersion": version,
         "agentCapabilities": capabilities,
@@ -165,8 +171,18 @@ fn initialize_answer(state: &State, version: u16) -> Value {
 }
 
 /// The lines of a prompt: the standing ones, then its own; without either, the echo.
-fn prompt_lines(standing: &[Line], params: &Value) -> Result<Vec<Line>, Error> {
-    let blocks: Vec<String> = params["prompt"]
+fn prompt_lines(standing: &[Line], blocks: &[String]) -> Result<Vec<Line>, Error> {
+    let mut lines = standing.to_vec();
+    lines.extend(script::parse_prompt(blocks).map_err(|bad| invalid(bad.to_string()))?);
+    if lines.is_empty() {
+        lines = script::echo(blocks.last().map_or("", String::as_str));
+    }
+    Ok(lines)
+}
+
+/// The text blocks of a prompt.
+fn blocks(params: &Value) -> Vec<String> {
+    let blocks = params["prompt"]
         .as_array()
         .into_iter()
         .flatten()
@@ -175,24 +191,13 @@ fn prompt_lines(standing: &[Line], params: &Value) -> Result<Vec<Line>, Error> {
                 .as_str()
                 .or(block["resource"]["text"].as_str())
         })
-        .map(str::to_owned)
-        .collect();
-    let mut lines = standing.to_vec();
-    lines.extend(script::parse_prompt(&blocks).map_err(|bad| invalid(bad.to_string()))?);
-    if lines.is_empty() {
-        lines = script::echo(blocks.last().map_or("", String::as_str));
-    }
-    Ok(lines)
+        .map(str::to_owned);
+    blocks.collect()
 }
 
-/// Any session of this agent can be taken up again: there is nothing to lose but the name.
 fn reopen(state: &State, params: &Value) -> Result<Session, Error> {
-    let id = session_id(params);
-    if id.starts_with("scripted-") {
-        Ok(state.open_session(id.to_owned(), params))
-    } else {
-        Err(unknown_session(params))
-    }
+    let session = state.old_session(session_id(params), params);
+    session.ok_or_else(|| unknown_session(params))
 }
 
 fn session_id(params: &Value) -> &str {
@@ -201,6 +206,10 @@ fn session_id(params: &Value) -> &str {
 
 fn unknown_session(params: &Value) -> Error {
     Error::new(-32002, format!("no session {:?} here", session_id(params)))
+}
+
+fn internal(message: String) -> Error {
+    Error::new(-32603, message)
 }
 
 fn invalid(message: String) -> Error {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::environment::Environment;
+use super::history::{History, Shelf};
 use super::journal::Journal;
 use super::script::{BadLine, Ignored, Startup};
 use super::wire::Wire;
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) cwd: PathBuf,
     /// `mcpServers` as the client gave them.
     pub(super) mcp_servers: Value,
+    /// What it was told.
+    pub(super) history: History,
     /// True while a cancel of the running turn is asked for.
     pub(super) cancel: watch::Sender<bool>,
 }
@@ -67,12 +70,36 @@ impl State {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Opens session `id` with what `session/new` or `session/load` said.
-    pub(super) fn open_session(&self, id: String, params: &Value) -> Session {
+    /// Opens a new session with what `session/new` said.
+    pub(super) fn new_session(&self, params: &Value) -> Result<Session, String> {
+        let keeps = self.has_cap("load") || self.has_cap("resume");
+        let shelf = Shelf::of(&self.env).filter(|_| keeps);
+        loop {
+            // An earlier process may have had this pid.
+            let id = format!("scripted-{}-{}", std::process::id(), self.number());
+            let history = match &shelf {
+                Some(shelf) => shelf.begin(&id)?,
+                None => Some(History::default()),
+            };
+            if let Some(history) = history {
+                return Ok(self.open_session(id, history, params));
+            }
+        }
+    }
+
+    /// Takes up session `id` of this or an earlier process.
+    pub(super) fn old_session(&self, id: &str, params: &Value) -> Option<Session> {
+        let here = self.session(id).map(|session| session.history);
+        let history = here.or_else(|| Shelf::of(&self.env)?.find(id))?;
+        Some(self.open_session(id.to_owned(), history, params))
+    }
+
+    fn open_session(&self, id: String, history: History, params: &Value) -> Session {
         let session = Session {
             id: id.clone(),
             cwd: PathBuf::from(params["cwd"].as_str().unwrap_or(".")),
             mcp_servers: params["mcpServers"].clone(),
+            history,
             cancel: watch::Sender::new(false),
         };
         held(&self.sessions).insert(id, session.clone());

@@ -110,6 +110,7 @@ impl Turn {
             Step::Elicit(elicit) => self.elicit(elicit).await?,
             Step::Mcp { tool, arguments } => self.mcp_call(tool, arguments).await?,
             Step::McpTools => self.mcp_tools().await?,
+            Step::Recall => self.recall().await?,
             ending => return self.ending(ending).await,
         }
         Ok(())
@@ -130,11 +131,27 @@ impl Turn {
             Step::Error { code, message } => {
                 return Err(Halt::Error(Error::new(*code, message)).into());
             }
-            Step::AuthRequired => self.require_auth()?,
+            Step::AuthRequired | Step::NeedLogin(None) => self.require_auth()?,
+            Step::NeedLogin(Some(path)) => {
+                if !self.path(path)?.exists() {
+                    self.require_auth()?;
+                }
+            }
             // `step` hands over only the kinds above.
             other => return Err(Ended::Reason(format!("{other:?} is not handled"))),
         }
         Ok(())
+    }
+
+    /// What this session was told before this turn.
+    async fn recall(&self) -> Result<(), String> {
+        let session = self.session.as_ref().ok_or("there is no session yet")?;
+        let earlier = session.history.earlier();
+        let told: Vec<String> = (1..)
+            .zip(earlier)
+            .map(|(number, prompt)| format!("[{number}] {prompt}"))
+            .collect();
+        self.say(&format!("recall: {}\n", told.join(" "))).await
     }
 
     fn ignore(&self, what: &[Ignored]) {

@@ -183,6 +183,8 @@ fn parse_ending(verb: &str, rest: &str) -> Result<Step, String> {
             message: after.to_owned(),
         },
         "auth_required" => Step::AuthRequired,
+        "need-login" => Step::NeedLogin((!first.is_empty()).then(|| first.to_owned())),
+        "recall" => Step::Recall,
         _ => {
             return Err(format!(
                 "no such verb `{verb}` (see the table in mesh_agents_testkit::acp_agent)"

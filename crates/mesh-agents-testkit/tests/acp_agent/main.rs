@@ -238,10 +238,18 @@ async fn errors_and_stop_reasons_come_as_scripted() {
     client::run(Agent::command(), async |agent| {
         let stop = agent.prompt("script: stop of_tomorrow").await.unwrap();
         assert_eq!(stop.stop_reason, "of_tomorrow");
-        assert_eq!(
-            i32::from(agent.prompt("tck-auth-required").await.unwrap_err().code),
-            -32000
-        );
+        for login in ["tck-auth-required", "script: need-login no-such-file"] {
+            let refused = agent.prompt(login).await.unwrap_err();
+            assert_eq!(i32::from(refused.code), -32000, "{login}");
+        }
+        agent
+            .prompt("script: need-login /proc/self/stat")
+            .await
+            .unwrap();
+        let login = json!({ "methodId": "scripted-login" });
+        agent.call("authenticate", login).await.0.unwrap();
+        let answer = agent.prompt("tck-auth-required").await.unwrap();
+        assert_eq!(answer.text(), "Authenticated.");
         let error = agent
             .prompt("script: error -32603 it broke")
             .await
@@ -345,10 +353,20 @@ async fn a_hanging_agent_obeys_sigterm_wherever_it_hangs() {
 
 #[tokio::test]
 async fn a_session_of_an_earlier_process_is_loaded_with_its_history_and_resumed_without() {
-    let mut command = Agent::command();
-    command.env("SCRIPTED_ACP", "caps load resume\nload_session: usage 1 2");
-    client::run(command, async |agent| {
-        let old = "scripted-1-1";
+    let home = tempfile::tempdir().unwrap();
+    let command = || {
+        let mut command = Agent::command();
+        command
+            .env("SCRIPTED_ACP", "caps load resume\nload_session: usage 1 2")
+            .env("HOME", home.path());
+        command
+    };
+    let old = client::run(command(), async |agent| {
+        agent.prompt("remember me").await.unwrap();
+        agent.session.clone()
+    })
+    .await;
+    client::run(command(), async |agent| {
         let (loaded, answer) = agent
             .call("session/load", json!({ "sessionId": old, "cwd": "/" }))
             .await;
@@ -360,19 +378,21 @@ async fn a_session_of_an_earlier_process_is_loaded_with_its_history_and_resumed_
             .call("session/resume", json!({ "sessionId": old, "cwd": "/" }))
             .await;
         assert_eq!((resumed.unwrap(), answer.chunks.len()), (json!({}), 0));
-        let prompt = json!({ "sessionId": old, "prompt": [{ "type": "text", "text": "on" }] });
+        let prompt =
+            json!({ "sessionId": old, "prompt": [{ "type": "text", "text": "script: recall" }] });
         let (prompted, answer) = agent.call("session/prompt", prompt).await;
         assert_eq!(
             (
                 prompted.unwrap()["stopReason"].as_str(),
                 answer.text().as_str()
             ),
-            (Some("end_turn"), "echo: on")
+            (Some("end_turn"), "recall: [1] remember me\n")
         );
-        let (foreign, _) = agent
-            .call("session/load", json!({ "sessionId": "other", "cwd": "/" }))
-            .await;
-        assert_eq!(i32::from(foreign.unwrap_err().code), -32002);
+        for unknown in ["scripted-1-1", "../x"] {
+            let unknown = json!({ "sessionId": unknown, "cwd": "/" });
+            let (refused, _) = agent.call("session/load", unknown).await;
+            assert_eq!(i32::from(refused.unwrap_err().code), -32002);
+        }
     })
     .await;
     let (refused, _) = client::run(Agent::command(), async |agent| {

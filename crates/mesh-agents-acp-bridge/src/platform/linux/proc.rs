@@ -80,12 +80,20 @@ pub(super) fn is_marked(pid: u32, run_id: &str) -> bool {
     {
         return true;
     }
-    let mark = mark_of(run_id).to_string();
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
-    limits
+    realtime_limit(pid) == Some(mark_of(run_id))
+}
+
+/// The hard limit on CPU time of real-time threads of process `pid`, in microseconds; the largest
+/// number stands for none. `None` when there is no such process, or it may not be looked at.
+pub(super) fn realtime_limit(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits
         .lines()
-        .find_map(|line| line.strip_prefix("Max realtime timeout"))
-        .is_some_and(|line| line.split_ascii_whitespace().nth(1) == Some(&mark))
+        .find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    match line.split_ascii_whitespace().nth(1)? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
 }
 
 #[cfg(test)]

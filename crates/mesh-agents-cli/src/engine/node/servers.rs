@@ -12,7 +12,7 @@ use mesh_agents_a2a::router::A2aRoutes;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
-use mesh_agents_plugin::socket::{EngineControl, OwnUser};
+use mesh_agents_plugin::socket::{EngineControl, OwnUser, Peer};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +99,10 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot protect {}", path.display()))?;
-    Ok(OwnUser(listener))
+    Ok(OwnUser::new(
+        listener,
+        Arc::new(mesh_agents_acp_bridge::may_be_in_a_run),
+    ))
 }
 
 /// A listener whose answers leave at once. An event stream is written in pieces, and without this the
@@ -123,5 +126,14 @@ where
     let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "a listener ended");
+    }
+}
+
+/// Serves the socket until `end`, as [`serve`] does; every request says who is at the other end.
+pub(super) async fn serve_socket(listener: OwnUser, app: Router, end: CancellationToken) {
+    let app = app.into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the socket of the engine ended");
     }
 }

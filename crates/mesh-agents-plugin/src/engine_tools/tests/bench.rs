@@ -9,8 +9,8 @@ use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::limits::RESULT_BYTES;
 use mesh_agents_core::run::{
-    Answer, ArtifactSource, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec,
-    Runner,
+    Answer, ArtifactSource, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run,
+    RunControl, RunEvent, RunSpec, Runner,
 };
 use mesh_agents_tasks::{Agents, EngineConfig};
 use serde_json::{Value, json};
@@ -28,14 +28,35 @@ impl Clock for Noon {
 }
 
 /// Runs what the message says: each line `NAME CHAR COUNT` is an artifact, `hang` never ends, `answer
-/// COUNT` makes the answer that long.
+/// COUNT` makes the answer that long, `ask` asks for a permission and ends with what it was told.
 #[derive(Debug)]
 struct Lines;
 
-struct Nothing;
-impl RunControl for Nothing {
-    fn answer(&self, _: &QuestionId, _: Answer) {}
+struct Told(futures::channel::mpsc::UnboundedSender<RunEvent>);
+impl RunControl for Told {
+    fn answer(&self, _: &QuestionId, answer: Answer) {
+        let answer = format!("told {answer:?}");
+        let ended = RunEvent::Ended(Outcome::Completed { answer });
+        self.0.unbounded_send(ended).unwrap();
+    }
     fn cancel(&self) {}
+}
+
+fn permission() -> RunEvent {
+    let option = |id: &str, name: &str, kind: &str| QuestionOption {
+        id: id.into(),
+        name: name.into(),
+        kind: kind.into(),
+    };
+    RunEvent::Question {
+        id: QuestionId::from_ulid(ulid::Ulid::new()),
+        kind: QuestionKind::Permission,
+        text: "Run rm -rf build?".into(),
+        options: vec![
+            option("p1", "Allow once", "allow_once"),
+            option("p2", "Reject", "reject_once"),
+        ],
+    }
 }
 
 impl Runner for Lines {
@@ -46,6 +67,10 @@ impl Runner for Lines {
         for line in spec.prompt.lines() {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["hang"] => hang = true,
+                ["ask"] => {
+                    events.push(permission());
+                    hang = true;
+                }
                 ["answer", count] => answer = "ä".repeat(count.parse().unwrap()),
                 [name, char, count] => {
                     events.push(artifact(name, &char.repeat(count.parse().unwrap())));
@@ -58,13 +83,10 @@ impl Runner for Lines {
         events.push(RunEvent::Text(answer.clone()));
         let ended = (!hang).then_some(RunEvent::Ended(Outcome::Completed { answer }));
         let first = futures::stream::iter(events.into_iter().chain(ended));
-        let events = match hang {
-            true => first.chain(futures::stream::pending()).boxed(),
-            false => first.boxed(),
-        };
+        let (tell, told) = futures::channel::mpsc::unbounded();
         Run {
-            events,
-            control: Arc::new(Nothing),
+            events: first.chain(told).boxed(),
+            control: Arc::new(Told(tell)),
         }
     }
 

@@ -1,0 +1,12 @@
+//! The targets. Each takes bytes, makes an input of them, and panics when what must always hold does not.
+//!
+//! Paths are spelled out because libFuzzer's programs in tests/fuzz take this file from elsewhere.
+
+#[path = "targets/agent_card.rs"]
+pub(crate) mod agent_card;
+#[path = "targets/engine_socket.rs"]
+pub(crate) mod engine_socket;
+#[path = "targets/node.rs"]
+mod node;
+#[path = "targets/runtime_toml.rs"]
+pub(crate) mod runtime_toml;

@@ -1,0 +1,311 @@
+//! A run under way: what it says is stored, its limits are kept, until it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::event::TaskEvent;
+use mesh_agents_core::ids::{ArtifactId, QuestionId, TaskId};
+use mesh_agents_core::limits::ARTIFACTS_PER_TASK;
+use mesh_agents_core::question::Question;
+use mesh_agents_core::run::{Answer, ArtifactSource, Outcome, Run, RunControl, RunEvent};
+use mesh_agents_core::task::{ArtifactInfo, Task};
+use mesh_agents_core::transition::{Happening, StopCause};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::ask::Asked;
+use super::journal::Journal;
+use super::{RETRY, response_info, runner_lost};
+use crate::blobs::PutError;
+use crate::engine::Inner;
+use crate::store::{self, StoreError};
+
+/// A runner confirms the end of a stopped run well within this; past it the run counts as lost and
+/// is dropped, which ends it by force.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A run under way.
+pub(super) struct Drive<'a> {
+    pub(super) inner: &'a Arc<Inner>,
+    pub(super) task: &'a TaskId,
+    pub(super) attempt: u32,
+    pub(super) agent: &'a AgentDefinition,
+    end: &'a CancellationToken,
+    journal: Journal,
+    artifacts: usize,
+    /// What the run waits to be told.
+    pub(super) asked: Asked,
+}
+
+impl<'a> Drive<'a> {
+    pub(super) fn new(
+        inner: &'a Arc<Inner>,
+        task: &'a Task,
+        agent: &'a AgentDefinition,
+        end: &'a CancellationToken,
+    ) -> Self {
+        let (task, attempt) = (&task.id, task.attempt);
+        Self {
+            inner,
+            task,
+            attempt,
+            agent,
+            end,
+            journal: Journal::default(),
+            artifacts: 0,
+            asked: Asked::default(),
+        }
+    }
+
+    /// Follows the run until it is over.
+    pub(super) async fn follow(
+        mut self,
+        mut run: Run,
+        mut answers: mpsc::Receiver<(QuestionId, Answer)>,
+    ) -> Outcome {
+        let policy = &self.agent.policy;
+        let deadline = Instant::now() + seconds(policy.max_task_seconds);
+        let silence = seconds(policy.idle_seconds);
+        let mut heard = Instant::now();
+        let mut lost_at = None;
+        loop {
+            let stopping = lost_at.is_some();
+            tokio::select! {
+                event = run.events.next() => {
+                    heard = Instant::now();
+                    match event {
+                        Some(RunEvent::Ended(outcome)) => {
+                            self.close(matches!(outcome, Outcome::Completed { .. })).await;
+                            return outcome;
+                        }
+                        Some(event) => self.take(event, &*run.control).await,
+                        None => {
+                            self.close(false).await;
+                            return runner_lost("the runner ended without saying how the run ended");
+                        }
+                    }
+                }
+                Some((question, answer)) = answers.recv() => {
+                    heard = Instant::now();
+                    self.pass_on(&question, answer, &*run.control);
+                }
+                () = sleep_until(self.asked.due()) => {
+                    self.expire(&*run.control).await;
+                    heard = Instant::now();
+                }
+                () = sleep_until(self.journal.due()) => self.flush().await,
+                () = self.end.cancelled(), if !stopping => {
+                    run.control.cancel();
+                    lost_at = Some(Instant::now() + STOP_PATIENCE);
+                }
+                () = sleep_until(deadline), if !stopping => self.stop(StopCause::Deadline).await,
+                // A run that waits for an answer is silent for good reason.
+                () = sleep_until(heard + silence), if !stopping && self.asked.none() => self.stop(StopCause::Idle).await,
+                () = sleep_until(lost_at.unwrap_or(deadline)), if stopping => {
+                    self.close(false).await;
+                    return runner_lost("the runner did not confirm the end of the run");
+                }
+            }
+        }
+    }
+
+    /// Marks the cause of the end; the end itself follows through the token.
+    pub(super) async fn stop(&self, cause: StopCause) {
+        if let Err(error) = self
+            .inner
+            .happen(self.task, Some(self.attempt), Happening::Stop(cause))
+            .await
+        {
+            tracing::warn!(task = %self.task, %error, "the cause of a stop was not stored");
+        }
+        self.end.cancel();
+    }
+
+    async fn take(&mut self, event: RunEvent, control: &dyn RunControl) {
+        match event {
+            RunEvent::Text(text) => self.journal.text(&text),
+            RunEvent::Activity | RunEvent::Ended(_) => {}
+            RunEvent::ToolCall(call) => self.journal.push(TaskEvent::ToolCall { call }),
+            RunEvent::Plan(entries) => self.journal.push(TaskEvent::Plan { entries }),
+            RunEvent::Usage { used, size } => self.journal.push(TaskEvent::Usage { used, size }),
+            RunEvent::Note { code, text } => self.journal.push(TaskEvent::Note {
+                code,
+                text,
+                data: None,
+            }),
+            RunEvent::Started {
+                session_id,
+                resumable,
+            } => {
+                self.journal.push(TaskEvent::Session {
+                    session_id,
+                    resumable,
+                });
+            }
+            RunEvent::Process(process) => {
+                let (id, attempt) = (self.task.clone(), self.attempt);
+                let stored = self
+                    .inner
+                    .store
+                    .write(move |db| store::run_process(db, &id, attempt, process))
+                    .await;
+                if let Err(error) = stored {
+                    tracing::warn!(task = %self.task, %error, "the guard of a run was not stored");
+                }
+            }
+            RunEvent::Artifact {
+                id,
+                media_type,
+                source,
+                complete,
+            } => {
+                self.flush().await;
+                self.artifact(id, media_type, source, !complete).await;
+            }
+            RunEvent::Question {
+                id,
+                kind,
+                text,
+                options,
+            } => {
+                let question = Question {
+                    id,
+                    kind,
+                    text,
+                    options,
+                };
+                self.ask(question, control).await;
+            }
+            RunEvent::QuestionGone(id) => self.taken_back(&id).await,
+        }
+        if self.journal.is_full() {
+            self.flush().await;
+        }
+    }
+
+    /// Stores what has gathered.
+    pub(super) async fn flush(&mut self) {
+        let events = self.journal.drain();
+        if events.is_empty() {
+            return;
+        }
+        let events: Arc<[TaskEvent]> = events.into();
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = Arc::clone(&events);
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::append(db, now, &id, attempt, &same));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(StoreError::LogFull) => return self.stop(StopCause::TooMuchOutput).await,
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits while only the disk is in the way; the run waits meanwhile, as nobody takes what it says.
+    /// Not beyond the moment its end is wanted: then what could not be stored is let go.
+    async fn try_again(&self, error: &StoreError) -> bool {
+        if !error.is_disk() {
+            return false;
+        }
+        tracing::error!(task = %self.task, %error, "the run waits for the disk");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => true,
+            () = self.end.cancelled() => false,
+        }
+    }
+
+    async fn artifact(
+        &mut self,
+        id: ArtifactId,
+        media_type: String,
+        source: ArtifactSource,
+        partial: bool,
+    ) {
+        self.artifacts += 1;
+        if self.artifacts > ARTIFACTS_PER_TASK {
+            return self.note(
+                "artifact_skipped",
+                format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
+            );
+        }
+        let stored = loop {
+            match self.inner.blobs.put(source.clone()).await {
+                Ok(stored) => break stored,
+                Err(PutError::Store(error)) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{id}\" was not kept: {error}"),
+                    );
+                }
+            }
+        };
+        let info = ArtifactInfo {
+            id,
+            media_type,
+            bytes: stored.bytes,
+            sha256: stored.sha256.clone(),
+            partial,
+        };
+        loop {
+            let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = info.clone();
+            let written = self
+                .inner
+                .store
+                .write(move |db| store::store_artifact(db, now, &task, attempt, &same));
+            match written.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{}\" was not kept: {error}", info.id),
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, code: &str, text: String) {
+        self.journal.push(TaskEvent::Note {
+            code: code.to_owned(),
+            text,
+            data: None,
+        });
+    }
+
+    /// Stores the rest, and the streamed text as the artifact `response`.
+    async fn close(&mut self, complete: bool) {
+        self.flush().await;
+        let text = self.journal.take_response();
+        if !text.is_empty() {
+            let info = response_info(&text);
+            self.artifact(
+                info.id,
+                info.media_type,
+                ArtifactSource::Text(text),
+                !complete,
+            )
+            .await;
+            self.flush().await;
+        }
+    }
+}
+
+/// A limit of a definition as a time span; a century stands for every larger number.
+pub(super) fn seconds(limit: u64) -> Duration {
+    const CENTURY: u64 = 100 * 365 * 86_400;
+    Duration::from_secs(limit.min(CENTURY))
+}

@@ -1,0 +1,196 @@
+//! From a message to its end: what a run does to its task.
+
+use super::prelude::*;
+
+#[tokio::test]
+async fn a_message_becomes_a_task_with_artifacts_and_a_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "look at\nthis").await;
+    assert_eq!(
+        (task.state, task.summary.as_str()),
+        (TaskState::Submitted, "look at")
+    );
+
+    let run = bench.next_run().await;
+    assert_eq!(run.spec.prompt, "look at\nthis");
+    let waiting = {
+        let (engine, id) = (bench.engine.clone(), task.id.clone());
+        async move { engine.wait(&local(), &id, Duration::from_secs(20)).await }
+    };
+    let work = async {
+        run.say(RunEvent::Text("half ".into()));
+        run.say(RunEvent::Text("done".into()));
+        run.say(RunEvent::Artifact {
+            id: "out/findings.json".parse().unwrap(),
+            media_type: "application/json".into(),
+            source: ArtifactSource::Text("{\"findings\":[]}".into()),
+            complete: true,
+        });
+        run.complete("half done");
+    };
+    let (done, ()) = tokio::join!(waiting, work);
+    assert_eq!(done.unwrap().state, TaskState::Completed);
+
+    let view = bench.engine.view(&local(), &task.id).await.unwrap();
+    let roles: Vec<_> = view
+        .history
+        .iter()
+        .map(|m| (m.role, m.joined_text()))
+        .collect();
+    assert_eq!(
+        roles,
+        [
+            (Role::User, "look at\nthis".into()),
+            (Role::Agent, "half done".into())
+        ]
+    );
+    let ids: Vec<_> = view
+        .artifacts
+        .iter()
+        .map(|a| (a.id.as_str(), a.partial))
+        .collect();
+    assert_eq!(ids, [("out/findings.json", false), ("response", false)]);
+    let (info, content) = bench
+        .engine
+        .artifact(&local(), &task.id, &ArtifactId::response())
+        .await
+        .unwrap();
+    assert_eq!((content.as_slice(), info.bytes), (&b"half done"[..], 9));
+    let missing = bench
+        .engine
+        .artifact(&local(), &task.id, &"nope".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(missing.code, Code::ArtifactNotFound);
+    assert!(missing.hint.unwrap().contains("out/findings.json"));
+}
+
+#[tokio::test]
+async fn text_can_be_read_while_it_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let run = bench.next_run().await;
+    run.say(RunEvent::Text("so far".into()));
+    let mut view = bench.engine.view(&local(), &task.id).await.unwrap();
+    while view.response.as_deref() != Some("so far") {
+        assert_eq!(view.response.as_deref(), Some(""));
+        tokio::task::yield_now().await;
+        view = bench.engine.view(&local(), &task.id).await.unwrap();
+    }
+    let (info, text) = bench
+        .engine
+        .artifact(&local(), &task.id, &ArtifactId::response())
+        .await
+        .unwrap();
+    assert!(info.partial);
+    assert_eq!(text, b"so far");
+    run.complete("so far");
+    bench.until(&task.id, TaskState::Completed).await;
+}
+
+#[tokio::test]
+async fn one_slot_serves_tasks_in_the_order_they_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = definition("a");
+    agent.runtime.max_pending_tasks = 2;
+    let mut bench = Bench::open(dir.path(), agents([agent])).await;
+    let mut sent = Vec::new();
+    for n in 0..3 {
+        sent.push(bench.send("a", &format!("job {n}")).await.id);
+    }
+    let full = bench
+        .engine
+        .submit(&local(), submit("a", "one too many", &unique()))
+        .await
+        .unwrap_err();
+    assert_eq!(full.code, Code::AgentFull);
+    for id in &sent {
+        let run = bench.next_run().await;
+        assert_eq!(run.spec.task_id, *id);
+        assert!(
+            bench.runs.try_recv().is_err(),
+            "a second run beside the one slot"
+        );
+        run.complete("ok");
+        bench.until(id, TaskState::Completed).await;
+    }
+    let page = bench
+        .engine
+        .list(
+            &local(),
+            ListTasks {
+                limit: 10,
+                ..ListTasks::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(page.tasks.len(), 3, "a refused submit left a task");
+}
+
+#[tokio::test]
+async fn deadlines_end_a_run_with_their_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut slow, mut silent) = (definition("slow"), definition("silent"));
+    slow.policy.max_task_seconds = 1;
+    silent.policy.idle_seconds = 1;
+    let mut bench = Bench::open(dir.path(), agents([slow, silent])).await;
+    for (agent, code) in [("slow", "deadline_exceeded"), ("silent", "idle_timeout")] {
+        let task = bench.send(agent, "x").await;
+        let _run = bench.next_run().await;
+        let failed = bench.until(&task.id, TaskState::Failed).await;
+        assert_eq!(failed.failure.unwrap().code, code);
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_vanishes_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let run = bench.next_run().await;
+    bench.until(&task.id, TaskState::Working).await;
+    run.events.close_channel();
+    let failed = bench.until(&task.id, TaskState::Failed).await;
+    assert_eq!(failed.failure.unwrap().code, "runner_lost");
+}
+
+#[tokio::test]
+async fn a_run_s_token_is_its_task_and_dies_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a"), definition("b")])).await;
+    let task = bench.send("a", "x").await;
+    let run = bench.next_run().await;
+    let token = run.spec.tools.clone().unwrap().token;
+    let caller = bench.engine.caller_of_token(&token).unwrap();
+    assert_eq!(
+        caller,
+        Caller {
+            principal: Principal::Task(task.id.clone()),
+            depth: Some(0)
+        }
+    );
+    let child = bench
+        .engine
+        .submit(&caller, submit("b", "help", &unique()))
+        .await
+        .unwrap();
+    assert_eq!((child.parent.as_ref(), child.depth), (Some(&task.id), 1));
+    assert_eq!(
+        bench
+            .engine
+            .cancel(&caller, &task.id)
+            .await
+            .unwrap_err()
+            .code,
+        Code::TaskNotFound
+    );
+    run.complete("ok");
+    bench.until(&task.id, TaskState::Completed).await;
+    while bench.engine.caller_of_token(&token).is_some() {
+        tokio::task::yield_now().await;
+    }
+    let _keep = Arc::clone(&bench.runner);
+}
