@@ -17,3 +17,4 @@ mod kills;
 mod questions;
 mod storage;
 mod support;
+mod versions;
