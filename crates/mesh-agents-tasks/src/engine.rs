@@ -3,6 +3,7 @@
 mod inner;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ impl TaskEngine {
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
+            late: AtomicU64::new(0),
         });
         recover::take_up(&inner)
             .await
@@ -130,6 +132,12 @@ impl TaskEngine {
     #[must_use]
     pub fn total_load(&self) -> watch::Receiver<Load> {
         self.inner.load.subscribe()
+    }
+
+    /// Writes of runs that came after their attempt was over, dropped since this engine started.
+    #[must_use]
+    pub fn late_writes(&self) -> u64 {
+        self.inner.late.load(Ordering::Relaxed)
     }
 
     /// What stands in the way of running an agent here and now.
@@ -213,12 +221,15 @@ impl TaskEngine {
         let (task_id, principal) = (id.clone(), caller.principal.clone());
         let view = self.inner.store.read(move |db| {
             let task = store::task(db, &task_id, &principal)?.task;
-            let at_work = !task.state.is_terminal();
+            let artifacts = store::artifacts(db, &task_id)?;
+            // A run that was cut off left its text as an artifact until the next one goes on with it.
+            let streamed = artifacts.iter().all(|one| one.id != ArtifactId::response());
+            let streams = streamed && !task.state.is_terminal();
             let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
             Ok(TaskView {
                 history: store::history(db, &task_id)?,
-                artifacts: store::artifacts(db, &task_id)?,
-                response: at_work
+                artifacts,
+                response: streams
                     .then(|| store::response(db, &task_id, limit))
                     .transpose()?,
                 last_activity: store::last_activity(db, &task_id)?,
@@ -374,7 +385,7 @@ impl TaskEngine {
 
 impl Agents {
     /// Whether the agent's directory exists.
-    fn knows(&self, agent: &AgentId) -> bool {
+    pub(crate) fn knows(&self, agent: &AgentId) -> bool {
         self.ready.contains_key(agent) || self.broken.contains(agent)
     }
 }

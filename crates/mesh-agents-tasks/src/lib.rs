@@ -6,7 +6,7 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+//! next), `drive` (one run), `recover` (after a kill), `park` (asking without a run), `store` (the database).
 
 mod admit;
 mod answer;
@@ -15,6 +15,8 @@ mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
+mod park;
+mod prompt;
 mod recover;
 mod schedule;
 mod store;

@@ -2,6 +2,7 @@
 //! happened, do what follows from it, start what can start.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::clock::{Clock, UnixMillis};
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub(super) stop: watch::Sender<bool>,
     pub(super) load: watch::Sender<Load>,
     pub(super) tracker: TaskTracker,
+    /// Writes of runs that came too late.
+    pub(crate) late: AtomicU64,
 }
 
 /// A run under way, as seen from outside its driver.
@@ -113,8 +116,11 @@ impl Inner {
                     }
                 }
                 Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
-                // The driver does these itself: it starts the run, owns the idle clock and the
-                // questions, and frees the slot when it is done with the run's directory.
+                // It starts when the slot its run had is given back, or when the caller pumps.
+                Effect::Enqueue => self.slots.restore(&task.agent_id, task.id.clone()),
+                // The driver does these itself: it starts the run, owns the idle clock, and frees
+                // the slot when it is done with the run's directory. Questions are voided with the
+                // change itself.
                 Effect::StartRun
                 | Effect::FreeSlot
                 | Effect::PauseIdle

@@ -8,8 +8,10 @@
 mod cancels;
 mod fake;
 mod lists;
+mod parked;
 mod prelude;
 mod questions;
 mod recovery;
+mod resume;
 mod runs;
 mod submits;
