@@ -7,5 +7,7 @@
 
 pub mod card;
 pub mod convert;
+pub mod http;
 pub mod json;
+pub mod remote;
 pub mod router;

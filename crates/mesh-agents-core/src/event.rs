@@ -41,7 +41,7 @@ pub enum TaskEvent {
         /// Its id.
         run_id: RunId,
         /// Whether it goes on in the session of the attempt before it.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         resumed: bool,
     },
     /// The harness opened its session.

@@ -25,6 +25,7 @@ use crate::api::{
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::{self, Desk};
 use crate::recover;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
@@ -56,6 +57,7 @@ impl TaskEngine {
             path: path.clone(),
             source,
         })?;
+        let wakes = Wakes::default();
         let inner = Arc::new(Inner {
             store,
             blobs: Blobs::new(config.layout.blobs()),
@@ -64,7 +66,8 @@ impl TaskEngine {
             runner: config.runner,
             mint: Mint::new(),
             slots: Slots::default(),
-            wakes: Wakes::default(),
+            push: Arc::new(Desk::new(wakes.bell.clone())),
+            wakes,
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
             tools_url: config.tools_url,
@@ -74,7 +77,11 @@ impl TaskEngine {
             tracker: TaskTracker::new(),
             late: AtomicU64::new(0),
         });
-        recover::take_up(&inner)
+        let taken_up = async {
+            push::take_up(&inner).await?;
+            recover::take_up(&inner).await
+        };
+        taken_up
             .await
             .map_err(|source| OpenError::Store { path, source })?;
         inner.pump_all();
@@ -84,18 +91,10 @@ impl TaskEngine {
     /// Replaces the known agents: starts what waits for one of them, fails what waits for one that is gone.
     pub async fn set_agents(&self, agents: Agents) {
         *self.inner.agents() = agents;
-        for (agent, tasks) in self.inner.slots.waiting() {
-            if self.inner.agents().knows(&agent) {
-                continue;
-            }
-            for task in tasks {
-                let happened = self
-                    .inner
-                    .happen(&task, None, Happening::AgentRemoved)
-                    .await;
-                if let Err(error) = happened {
-                    tracing::warn!(task = %task, %error, "a task of a removed agent could not be ended");
-                }
+        for agent in self.inner.slots.waited_for() {
+            let known = self.inner.agents().knows(&agent);
+            if !known {
+                self.inner.end_waiting(&agent).await;
             }
         }
         self.inner.pump_all();
@@ -373,12 +372,16 @@ impl TaskEngine {
                     .happen(&task, None, Happening::Stop(StopCause::Shutdown))
                     .await
                 {
-                    tracing::debug!(task = %task, %error, "had ended already");
+                    tracing::debug!(task = %task, %error, "has ended already, or the disk is in the way");
+                    if let Some(run) = self.inner.live().get(&task) {
+                        run.end.cancel();
+                    }
                 }
             }
         }
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
+        self.inner.push.close().await;
         self.inner.store.close().await;
     }
 }
@@ -416,6 +419,9 @@ pub(crate) fn storage(error: &StoreError) -> Refusal {
     match error {
         StoreError::Closed => Refusal::new(Code::EngineUnavailable, "the engine is stopping")
             .hint("Send the call again; the next engine starts on demand."),
+        StoreError::Disk { trouble, .. } => {
+            Refusal::new(Code::Storage, error.to_string()).hint(trouble.next_step())
+        }
         other => Refusal::new(Code::Storage, other.to_string()),
     }
 }

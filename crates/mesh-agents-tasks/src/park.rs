@@ -27,6 +27,8 @@ pub(crate) fn watch(inner: &Arc<Inner>, task: &Task) {
         attempt: task.attempt,
     };
     inner.spawn(parked.keep());
+    // Its agent may have been removed before it was seen to wait here.
+    inner.pump(&task.agent_id);
 }
 
 struct Parked {

@@ -15,7 +15,7 @@ use mesh_agents_core::run::{ArtifactSource, ProcessRef};
 use mesh_agents_core::task::Task;
 use mesh_agents_core::transition::Standing;
 
-use crate::drive::{RETRY, Slot, response_info};
+use crate::drive::{LAST_TRIES, RETRY, Slot, response_info};
 use crate::engine::Inner;
 use crate::park;
 use crate::store::{self, StoreError};
@@ -115,13 +115,15 @@ async fn keep_response(inner: &Arc<Inner>, task: &Task) {
             return Ok(());
         }
         let mut info = response_info(&text);
-        match inner.blobs.put(ArtifactSource::Text(text)).await {
-            Ok(stored) => info.sha256 = stored.sha256,
+        // Held until its row is stored: nobody removes it meanwhile.
+        let blob = match inner.blobs.put(ArtifactSource::Text(text)).await {
+            Ok(blob) => blob,
             Err(error) => {
                 tracing::warn!(task = %task.id, %error, "the text of an interrupted run was not kept");
                 return Ok(());
             }
-        }
+        };
+        info.sha256.clone_from(&blob.sha256);
         let now = inner.now();
         let write = move |db: &_| store::store_artifact(db, now, &id, number, &info);
         inner.wakes.tell(&inner.store.write(write).await?);
@@ -133,8 +135,10 @@ async fn keep_response(inner: &Arc<Inner>, task: &Task) {
 }
 
 /// Stores what becomes of a task whose run is gone, and does what follows. Tried until it is
-/// stored: a task never stays at work with no run.
+/// stored: a task never stays at work with no run. An engine that stops gives up in the end; the
+/// next one finds the task as it is.
 pub(crate) async fn run_gone(inner: &Arc<Inner>, task: &Task, cut: Cut) {
+    let mut last_tries = LAST_TRIES;
     loop {
         let (now, minted) = (inner.now(), inner.mint_message());
         let (id, number, cut) = (task.id.clone(), task.attempt, cut.clone());
@@ -160,6 +164,12 @@ pub(crate) async fn run_gone(inner: &Arc<Inner>, task: &Task, cut: Cut) {
             }
             Err(error) => {
                 tracing::error!(task = %task.id, %error, "what becomes of an interrupted task was not stored; trying again");
+                if inner.stopping() {
+                    last_tries -= 1;
+                    if last_tries == 0 {
+                        return;
+                    }
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }

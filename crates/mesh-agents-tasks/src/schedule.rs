@@ -165,14 +165,21 @@ impl Slots {
             })
     }
 
-    /// Agents somebody waits for: for a slot, or with an answer.
-    pub(crate) fn waiting(&self) -> Vec<(AgentId, Vec<TaskId>)> {
+    /// Agents somebody waits for: for a slot, or with a question.
+    pub(crate) fn waited_for(&self) -> Vec<AgentId> {
         let lanes = self.lanes();
-        let waiting = lanes.iter().map(|(agent, lane)| {
-            let tasks = lane.queued.union(&lane.parked).cloned();
-            (agent.clone(), tasks.collect::<Vec<_>>())
-        });
-        waiting.filter(|(_, tasks)| !tasks.is_empty()).collect()
+        let waiting = |lane: &Lane| !lane.queued.is_empty() || !lane.parked.is_empty();
+        let agents = lanes.iter().filter(|(_, lane)| waiting(lane));
+        agents.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Who waits for this agent: for a slot, or with a question.
+    pub(crate) fn waiting_for(&self, agent: &AgentId) -> Vec<TaskId> {
+        let lanes = self.lanes();
+        let lane = lanes.get(agent);
+        lane.map_or_else(Vec::new, |lane| {
+            lane.queued.union(&lane.parked).cloned().collect()
+        })
     }
 }
 
@@ -244,9 +251,10 @@ mod tests {
         assert_eq!(slots.take(&agent.id, 2), None);
         slots.park(&agent.id, task(1));
         assert_eq!(slots.load(&agent.id), Load::default());
-        assert_eq!(slots.waiting(), [(agent.id.clone(), vec![task(1)])]);
+        assert_eq!(slots.waited_for(), [agent.id.clone()]);
+        assert_eq!(slots.waiting_for(&agent.id), [task(1)]);
         slots.unpark(&agent.id, &task(1));
-        assert_eq!(slots.waiting(), []);
+        assert_eq!(slots.waited_for(), []);
     }
 
     #[test]

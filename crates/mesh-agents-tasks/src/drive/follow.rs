@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Asked;
 use super::journal::Journal;
-use super::{End, Started, response_info};
+use super::{End, RETRY, Started, response_info};
+use crate::blobs::PutError;
 use crate::engine::Inner;
 use crate::store::{self, StoreError};
 
@@ -214,19 +215,37 @@ impl<'a> Drive<'a> {
         if events.is_empty() {
             return;
         }
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        match self
-            .inner
-            .store
-            .write(move |db| store::append(db, now, &id, attempt, &events))
-            .await
-        {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
-            Err(error) => {
-                self.inner.too_late(&error);
-                tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+        let events: Arc<[TaskEvent]> = events.into();
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = Arc::clone(&events);
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::append(db, now, &id, attempt, &same));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(StoreError::LogFull) => return self.stop(StopCause::TooMuchOutput).await,
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    self.inner.too_late(&error);
+                    tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+                    return;
+                }
             }
+        }
+    }
+
+    /// Waits while only the disk is in the way; the run waits meanwhile, as nobody takes what it says.
+    /// Not beyond the moment its end is wanted: then what could not be stored is let go.
+    async fn try_again(&self, error: &StoreError) -> bool {
+        if !error.is_disk() {
+            return false;
+        }
+        tracing::error!(task = %self.task, %error, "the run waits for the disk");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => true,
+            () = self.end.cancelled() => false,
         }
     }
 
@@ -244,34 +263,42 @@ impl<'a> Drive<'a> {
                 format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
             );
         }
-        let stored = match self.inner.blobs.put(source).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                return self.note(
-                    "artifact_skipped",
-                    format!("\"{id}\" was not kept: {error}"),
-                );
+        let stored = loop {
+            match self.inner.blobs.put(source.clone()).await {
+                Ok(stored) => break stored,
+                Err(PutError::Store(error)) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{id}\" was not kept: {error}"),
+                    );
+                }
             }
         };
         let info = ArtifactInfo {
             id,
             media_type,
             bytes: stored.bytes,
-            sha256: stored.sha256,
+            sha256: stored.sha256.clone(),
             partial,
         };
-        let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let written = self
-            .inner
-            .store
-            .write(move |db| store::store_artifact(db, now, &task, attempt, &info))
-            .await;
-        match written {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => {
-                self.inner.too_late(&error);
-                let text = format!("an artifact was not kept: {error}");
-                self.note("artifact_skipped", text);
+        loop {
+            let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = info.clone();
+            let written = self
+                .inner
+                .store
+                .write(move |db| store::store_artifact(db, now, &task, attempt, &same));
+            match written.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    self.inner.too_late(&error);
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{}\" was not kept: {error}", info.id),
+                    );
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::api::{Agents, Load};
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::Desk;
 use crate::schedule::Slots;
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) mint: Mint,
     pub(crate) slots: Slots,
     pub(crate) wakes: Wakes,
+    pub(crate) push: Arc<Desk>,
     pub(super) agents: Mutex<Agents>,
     pub(super) mesh: Mutex<MeshEndpoints>,
     pub(crate) tools_url: Option<String>,
@@ -160,14 +162,20 @@ impl Inner {
 
     /// Starts what can start, for every agent somebody waits for.
     pub(crate) fn pump_all(self: &Arc<Self>) {
-        for (agent, _) in self.slots.waiting() {
+        for agent in self.slots.waited_for() {
             self.pump(&agent);
         }
         self.signal_load();
     }
 
-    /// Starts what can start for one agent.
+    /// Starts what can start for one agent; what waits for one whose directory is gone is ended.
     pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
+        if !self.agents().knows(agent) && !self.slots.waiting_for(agent).is_empty() {
+            let (inner, agent) = (Arc::clone(self), agent.clone());
+            self.tracker
+                .spawn(async move { inner.end_waiting(&agent).await });
+            return;
+        }
         while !self.stopping() {
             let definition = self.agents().ready.get(agent).cloned();
             let Some(definition) = definition.filter(|definition| definition.enabled) else {
@@ -179,6 +187,19 @@ impl Inner {
             };
             self.tracker
                 .spawn(drive::run_task(Arc::clone(self), task, definition));
+        }
+    }
+
+    /// Ends what waits for an agent whose directory is gone.
+    pub(crate) async fn end_waiting(&self, agent: &AgentId) {
+        for task in self.slots.waiting_for(agent) {
+            match self.happen(&task, None, Happening::AgentRemoved).await {
+                // One that was just answered or ended is no longer waiting.
+                Ok(_) | Err(StoreError::Illegal(_)) => {}
+                Err(error) => {
+                    tracing::warn!(task = %task, %error, "a task of a removed agent could not be ended");
+                }
+            }
         }
     }
 }

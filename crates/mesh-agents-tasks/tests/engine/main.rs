@@ -10,6 +10,7 @@ mod fake;
 mod lists;
 mod parked;
 mod prelude;
+mod push;
 mod questions;
 mod recovery;
 mod resume;
