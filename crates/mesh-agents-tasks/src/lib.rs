@@ -6,7 +6,7 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question), `schedule` (who runs
-//! next), `drive` (one run), `recover` (after a kill), `store` (the database).
+//! next), `drive` (one run), `follow` (reading along), `recover` (after a kill), `store` (the database).
 
 mod admit;
 mod answer;
@@ -14,6 +14,7 @@ pub mod api;
 mod blobs;
 mod drive;
 pub mod engine;
+mod follow;
 mod mint;
 mod recover;
 mod schedule;
@@ -25,4 +26,5 @@ pub use api::{
     TaskView,
 };
 pub use engine::TaskEngine;
+pub use follow::Follow;
 pub use store::StoreError;

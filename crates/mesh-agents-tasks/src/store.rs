@@ -5,6 +5,7 @@
 //! nothing. A write is answered after its transaction is on disk.
 
 mod append;
+mod count;
 mod open;
 mod questions;
 mod read;
@@ -17,9 +18,11 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
+pub(crate) use count::total;
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, settle};
 pub(crate) use read::{
-    Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
+    Open, artifact, artifacts, batch, events, history, last_activity, list, open_tasks, response,
+    task,
 };
 pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task};

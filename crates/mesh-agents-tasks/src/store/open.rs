@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/001-tasks.sql"),
     include_str!("../../migrations/002-list-pairs.sql"),
     include_str!("../../migrations/003-questions.sql"),
+    include_str!("../../migrations/004-task-counts.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.
@@ -76,7 +77,7 @@ mod tests {
                 error,
                 StoreError::Newer {
                     found: 99,
-                    known: 3
+                    known: 4
                 }
             ),
             "{error}"
