@@ -9,7 +9,9 @@
 
 pub mod card;
 pub mod convert;
+pub mod http;
 pub mod json;
+pub mod remote;
 pub mod router;
 pub mod server;
 pub mod updates;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::BridgeConfig;
 use crate::job::Job;
+use crate::session::Questions;
 use crate::{platform, preset};
 
 /// Events a run may be ahead of its reader. Enough that a burst of updates does not wait for the
@@ -55,17 +56,19 @@ impl Runner for AcpBridge {
     fn start(&self, spec: RunSpec) -> Run {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let cancel = CancellationToken::new();
+        let questions = Arc::new(Questions::default());
         let job = Job {
             config: Arc::clone(&self.config),
             tracker: self.tracker.clone(),
             spec,
             events: sender,
             cancel: cancel.clone(),
+            questions: Arc::clone(&questions),
         };
         self.tracker.spawn(job.run());
         Run {
             events: Box::pin(events(receiver)),
-            control: Arc::new(Control { cancel }),
+            control: Arc::new(Control { cancel, questions }),
         }
     }
 
@@ -97,11 +100,13 @@ fn events(receiver: mpsc::Receiver<RunEvent>) -> impl futures::Stream<Item = Run
 /// Influences one run.
 struct Control {
     cancel: CancellationToken,
+    questions: Arc<Questions>,
 }
 
 impl RunControl for Control {
-    /// No question is ever open: permissions are answered at once by `policy.approval`.
-    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn answer(&self, question: &QuestionId, answer: Answer) {
+        self.questions.answer(question, answer);
+    }
 
     fn cancel(&self) {
         self.cancel.cancel();

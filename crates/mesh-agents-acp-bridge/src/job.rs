@@ -16,9 +16,9 @@ use crate::artifacts::{self, Scan};
 use crate::config::BridgeConfig;
 use crate::confinement;
 use crate::guard::wire::{Exit, Order};
-use crate::session::Session;
+use crate::session::{Questions, Session};
 use crate::verdict::{self, SUMMARY, SessionEnd};
-use crate::workspace::Places;
+use crate::workspace::{Fate, Places};
 use launch::Launched;
 
 /// How long the pipes of a run may stay open after the sweep. They close with the last process;
@@ -33,6 +33,7 @@ pub(crate) struct Job {
     pub(crate) spec: RunSpec,
     pub(crate) events: mpsc::Sender<RunEvent>,
     pub(crate) cancel: CancellationToken,
+    pub(crate) questions: Arc<Questions>,
 }
 
 impl Job {
@@ -59,8 +60,12 @@ impl Job {
             None => return Outcome::Interrupted("the engine is stopping".to_owned()),
         };
         let outcome = self.under_guard(&places).await;
-        let completed = matches!(outcome, Outcome::Completed { .. });
-        let cleared = blocking(move || places.clear(completed)).await;
+        let fate = match outcome {
+            Outcome::Completed { .. } => Fate::Completed,
+            Outcome::Interrupted(_) => Fate::Interrupted,
+            _ => Fate::Failed,
+        };
+        let cleared = blocking(move || places.clear(fate)).await;
         if let Some((code, text)) = cleared.flatten() {
             self.note(code, text).await;
         }
@@ -101,6 +106,7 @@ impl Job {
             timeouts: &self.config.timeouts,
             cancel: &self.cancel,
             feed: &launched.feed,
+            questions: &self.questions,
         };
         let leaving = async {
             launched.guard.left().await;
@@ -136,6 +142,7 @@ impl Job {
             self.note("processes_left", text).await;
         }
         launched.await_pipes(PIPES).await;
+        self.questions.void(&launched.feed).await;
         let junk = launched.feed.junk_lines();
         if junk > 0 {
             let text = format!(
@@ -144,7 +151,7 @@ impl Job {
             self.note("junk_output", text).await;
         }
         match end {
-            SessionEnd::Cancelled | SessionEnd::Answered(_) => end,
+            SessionEnd::Cancelled | SessionEnd::Answered(_) | SessionEnd::Lost(_) => end,
             SessionEnd::Gone | SessionEnd::GuardLost if over.lost => SessionEnd::GuardLost,
             SessionEnd::Gone | SessionEnd::GuardLost => {
                 SessionEnd::Failed(self.explain_exit(launched))

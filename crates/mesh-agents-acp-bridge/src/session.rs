@@ -4,10 +4,15 @@
 //! are taken from the line stream before ([`transport`]), so that updates are handled in wire order
 //! and no faster than the engine takes them, and so that kinds nobody knows yet do no harm.
 
+mod elicitation;
 mod feed;
 mod grant;
+mod login;
+mod opening;
 mod permission;
 mod prompt;
+mod questions;
+mod requests;
 mod transport;
 mod updates;
 
@@ -21,7 +26,7 @@ use agent_client_protocol::{
     Agent, Client, Error, ErrorCode, Lines, UntypedMessage, is_connection_terminated,
     is_incoming_transport_closed, on_receive_request,
 };
-use mesh_agents_core::run::{RunEvent, RunSpec};
+use mesh_agents_core::run::RunSpec;
 use mesh_agents_core::task::Failure;
 use serde_json::{Value, json};
 use tokio::net::unix::pipe;
@@ -29,17 +34,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Timeouts;
-use crate::plan::{LaunchPlan, McpSupport};
+use crate::plan::LaunchPlan;
 use crate::verdict::SessionEnd;
 
 use grant::Grant;
+use opening::Opened;
 
 pub(crate) use feed::Feed;
+pub(crate) use questions::Questions;
 pub(crate) use transport::{Incoming, read_lines};
 
-/// The one protocol version spoken. Agents that offer 2 to a client that sends 2 would answer a
-/// draft (acp.md §0.9).
-const PROTOCOL_VERSION: u64 = 1;
 /// How long the SDK may take to wind up once the session has ended; its sink may be blocked by a
 /// harness that no longer reads.
 const WIND_UP: Duration = Duration::from_millis(100);
@@ -53,12 +57,15 @@ pub(crate) struct Session<'a> {
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) feed: &'a Arc<Feed>,
+    pub(crate) questions: &'a Arc<Questions>,
 }
 
 /// Why a talk ended early.
 enum Broken {
     /// The harness closed the line.
     Gone,
+    /// The earlier session could not be taken up again, for this reason.
+    Lost(String),
     /// Anything else.
     Failed(Failure),
 }
@@ -74,12 +81,13 @@ impl Session<'_> {
     pub(crate) async fn hold(&self, stdin: pipe::Sender, incoming: Incoming) -> SessionEnd {
         let sink = transport::sink(stdin, Arc::clone(self.feed));
         let lines = Lines::new(sink, incoming.into_stream());
-        let policy = permission::Policy {
+        let requests = Arc::new(requests::Requests {
             approval: self.spec.agent.policy.approval,
             grant: self.grant(),
             cancel: self.cancel.clone(),
             feed: Arc::clone(self.feed),
-        };
+            questions: Arc::clone(self.questions),
+        });
         let end = OnceLock::new();
         let connection = Client
             .v1()
@@ -87,8 +95,8 @@ impl Session<'_> {
             .on_receive_request(
                 async move |request: UntypedMessage,
                             responder: Responder<Value>,
-                            _cx: ConnectionTo<Agent>| {
-                    policy.answer(request, responder).await
+                            cx: ConnectionTo<Agent>| {
+                    requests.take(request, responder, &cx).await
                 },
                 on_receive_request!(),
             )
@@ -149,6 +157,7 @@ impl Session<'_> {
                 return match end {
                     Ok(reason) => SessionEnd::Answered(reason),
                     Err(Broken::Gone) => SessionEnd::Gone,
+                    Err(Broken::Lost(why)) => SessionEnd::Lost(why),
                     Err(Broken::Failed(failure)) => SessionEnd::Failed(failure),
                 };
             }
@@ -166,14 +175,14 @@ impl Session<'_> {
     /// Initialize, open, prompt. Returns the stop reason.
     async fn talk(&self, cx: &ConnectionTo<Agent>) -> Result<String, Broken> {
         let agent = self.initialize(cx).await?;
-        let session = self.open(cx, &agent).await?;
-        let text = prompt::first(self.spec);
+        let Opened { session, resumed } = self.open(cx, &agent).await?;
+        let text = prompt::text(self.spec, resumed);
         let prompt = json!({
             "sessionId": session,
             "prompt": [{ "type": "text", "text": text }],
         });
         self.feed.collect(true);
-        let answer = request(cx, "session/prompt", prompt).await;
+        let answer = self.call(cx, &agent, "session/prompt", &prompt, None).await;
         self.feed.collect(false);
         let answer = answer?;
         let reason = answer.get("stopReason").and_then(Value::as_str);
@@ -183,91 +192,6 @@ impl Session<'_> {
                 "session/prompt was answered without a stopReason; the harness does not speak ACP v1: check runtime.command",
             ))
         })
-    }
-
-    async fn initialize(&self, cx: &ConnectionTo<Agent>) -> Result<Value, Broken> {
-        let limit = self.timeouts.initialize;
-        let params = json!({
-            "protocolVersion": PROTOCOL_VERSION,
-            "clientCapabilities": {
-                "fs": { "readTextFile": false, "writeTextFile": false },
-                "terminal": false,
-            },
-            "clientInfo": { "name": "mesh-agents", "version": env!("CARGO_PKG_VERSION") },
-        });
-        let answer = timeout(limit, request(cx, "initialize", params)).await;
-        let answer = answer.map_err(|_| self.silent("initialize", "initialize_timeout", limit))?;
-        // The SDK checks the version of the answer; only its words tell that from other errors.
-        answer.map_err(|broken| match broken {
-            Broken::Failed(failure) if failure.message.contains("protocol version") => {
-                let cause = failure.message;
-                let next =
-                    format!("install a version of the harness that speaks ACP {PROTOCOL_VERSION}");
-                Failure::new("acp_version", format!("{cause}; {next}")).into()
-            }
-            other => other,
-        })
-    }
-
-    async fn open(&self, cx: &ConnectionTo<Agent>, agent: &Value) -> Result<String, Broken> {
-        let limit = self.timeouts.new_session;
-        let servers = self.servers(agent).await;
-        let params = json!({ "cwd": self.workspace, "mcpServers": servers });
-        let answer = timeout(limit, request(cx, "session/new", params)).await;
-        let answer = answer.map_err(|_| self.silent("session/new", "session_timeout", limit))??;
-        let Some(session) = answer.get("sessionId").and_then(Value::as_str) else {
-            return Err(Failure::new(
-                "acp_error",
-                "session/new was answered without a sessionId; the harness does not speak ACP v1: check runtime.command",
-            )
-            .into());
-        };
-        self.feed.opened(session, (self.plan.ignore_text)(&answer));
-        let capable = |path| {
-            agent
-                .pointer(path)
-                .is_some_and(|value| !value.is_null() && value != false)
-        };
-        let resumable = capable("/agentCapabilities/loadSession")
-            || capable("/agentCapabilities/sessionCapabilities/resume");
-        self.feed
-            .emit(RunEvent::Started {
-                session_id: session.to_owned(),
-                resumable,
-            })
-            .await;
-        Ok(session.to_owned())
-    }
-
-    /// Our tools as an MCP server of the session, where they are granted and can be reached.
-    async fn servers(&self, agent: &Value) -> Value {
-        let Some(tools) = &self.spec.tools else {
-            return json!([]);
-        };
-        let offered =
-            agent.pointer("/agentCapabilities/mcpCapabilities/http") == Some(&Value::Bool(true));
-        if self.plan.mcp == McpSupport::None || !offered {
-            let text = "this harness takes no MCP server over HTTP, so it works without the mesh tools (tools.mesh)";
-            self.feed.note("tools_unavailable", text.to_owned()).await;
-            return json!([]);
-        }
-        json!([{
-            "type": "http",
-            "name": "mesh",
-            "url": tools.url,
-            "headers": [{ "name": "Authorization", "value": format!("Bearer {}", tools.token) }],
-        }])
-    }
-
-    fn silent(&self, method: &str, code: &str, limit: Duration) -> Broken {
-        Broken::Failed(Failure::new(
-            code,
-            format!(
-                "{} did not answer {method} within {} s; run it by hand to see what it waits for (a login, a network, an MCP server), or check runtime.command and runtime.args",
-                self.plan.program.display(),
-                limit.as_secs_f32()
-            ),
-        ))
     }
 }
 
@@ -301,7 +225,7 @@ fn acp_failure(method: &str, error: &Error) -> Failure {
     }
     if error.code == ErrorCode::AUTH_REQUIRED {
         return Failure::new(
-            "auth_required",
+            login::AUTH_REQUIRED,
             format!(
                 "the harness wants a login ({method}: {cause}); log in with the harness itself and set runtime.config = \"user\", or pass its key by runtime.inherit_env"
             ),

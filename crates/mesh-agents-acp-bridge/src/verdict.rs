@@ -19,6 +19,8 @@ pub(crate) enum SessionEnd {
     Cancelled,
     /// The harness closed the line before it answered; the processes tell why.
     Gone,
+    /// The earlier session could not be taken up again, for this reason.
+    Lost(String),
     /// Its guard died, and the harness with it.
     GuardLost,
 }
@@ -46,6 +48,11 @@ pub(crate) fn decide(
             return Outcome::Interrupted(
                 "the guard of the run was killed, and the harness with it".to_owned(),
             );
+        }
+        SessionEnd::Lost(why) => {
+            return Outcome::Interrupted(format!(
+                "the session of the interrupted run could not be taken up again: {why}"
+            ));
         }
         SessionEnd::Answered(reason) => reason,
     };

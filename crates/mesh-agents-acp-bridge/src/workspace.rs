@@ -2,11 +2,11 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mesh_agents_core::agent::{Keep, WorkspaceMode};
-use mesh_agents_core::run::RunSpec;
+use mesh_agents_core::run::{ResumeReason, RunSpec};
 use mesh_agents_core::task::Failure;
 
 use crate::config::BridgeConfig;
@@ -23,13 +23,28 @@ pub(crate) struct Places {
     keep: Option<Keep>,
 }
 
+/// What becomes of the task, as far as its directories care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is done.
+    Completed,
+    /// It is over and not done.
+    Failed,
+    /// It may go on in another run.
+    Interrupted,
+}
+
 impl Places {
     /// Makes the run's directory, the private HOME, TMPDIR and the workspace, and writes the prompt.
+    /// A run that goes on where another was cut off finds that one's artifacts and workspace; every
+    /// other begins with empty ones.
     pub(crate) fn prepare(config: &BridgeConfig, spec: &RunSpec) -> Result<Self, Failure> {
         let dirs = &spec.dirs;
-        for dir in [&dirs.root, &dirs.artifacts(), &dirs.logs(), &spec.home] {
+        for dir in [&dirs.root, &dirs.logs(), &spec.home] {
             private_dir(dir).map_err(|error| cannot("make", dir, &error))?;
         }
+        let artifacts = dirs.artifacts();
+        own_dir(&artifacts, spec).map_err(|error| cannot("make", &artifacts, &error))?;
         let prompt = dirs.prompt();
         write_private(&prompt, &spec.prompt).map_err(|error| cannot("write", &prompt, &error))?;
         let name = format!("mesh-a2a-{}-{}", spec.agent.id, spec.task_id);
@@ -47,19 +62,21 @@ impl Places {
                 Ok(places)
             }
             Err(failure) => {
-                places.clear(false);
+                places.clear(Fate::Failed);
                 Err(failure)
             }
         }
     }
 
     /// Removes what the run leaves no claim to. Returns what is worth telling its owner.
-    pub(crate) fn clear(&self, completed: bool) -> Option<(&'static str, String)> {
+    pub(crate) fn clear(&self, fate: Fate) -> Option<(&'static str, String)> {
         let tmp = remove(&self.tmp);
         let removed = match self.keep {
             None => Ok(()),
             Some(Keep::Always) => return Some(self.kept()),
-            Some(Keep::OnFailure) if !completed => return Some(self.kept()),
+            // The run that takes this one up needs it.
+            Some(_) if fate == Fate::Interrupted => return Some(self.kept()),
+            Some(Keep::OnFailure) if fate == Fate::Failed => return Some(self.kept()),
             Some(Keep::OnFailure | Keep::Never) => remove(&self.workspace),
         };
         let error = removed.and(tmp).err()?;
@@ -80,7 +97,7 @@ fn workspace(
     let path = match &spec.agent.workspace.mode {
         WorkspaceMode::TempPerTask => {
             let path = config.temp_root.join(name);
-            fresh_dir(&path).map_err(|error| cannot("make", &path, &error))?;
+            own_dir(&path, spec).map_err(|error| cannot("make", &path, &error))?;
             return Ok((path, Some(spec.agent.workspace.keep)));
         }
         WorkspaceMode::Path(template) => {
@@ -114,6 +131,22 @@ fn fresh_dir(path: &Path) -> io::Result<()> {
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Makes a directory of the task's own: that of the run it goes on from, or an empty one.
+fn own_dir(path: &Path, spec: &RunSpec) -> io::Result<()> {
+    let earlier = spec.resume.as_ref();
+    let goes_on = earlier.is_some_and(|earlier| earlier.why != ResumeReason::NextTask);
+    if goes_on && is_ours(path) {
+        return Ok(());
+    }
+    fresh_dir(path)
+}
+
+/// Whether a directory of this name is there, and not put there by somebody else.
+fn is_ours(path: &Path) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.uid() == us)
 }
 
 /// Writes a file only its owner can read.

@@ -295,6 +295,10 @@ pub struct AgentPolicy {
 pub enum Approval {
     /// No.
     Deny,
+    /// The owner is asked each time.
+    Ask,
+    /// Yes to changes of files it may write, no to everything else.
+    AutoEdit,
     /// Yes, once each time.
     Auto,
 }

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod json;

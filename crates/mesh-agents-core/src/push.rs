@@ -1,8 +1,12 @@
 //! Where a caller wants to be told what happens to a task (A2A §4.3.3, push notification).
 
+mod targets;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use targets::{BadTarget, Forbidden, PushTargets};
 
 /// One wish to be told. Its id is unique within its task.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

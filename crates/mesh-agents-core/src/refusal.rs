@@ -29,6 +29,8 @@ pub enum Code {
     QuestionGone,
     /// No such artifact in this task.
     ArtifactNotFound,
+    /// The task has no push configuration of that id.
+    PushConfigNotFound,
     /// The artifact exists and is not of the kind asked for.
     ArtifactKind,
     /// The message is over the limit.
@@ -62,6 +64,7 @@ impl Code {
             Self::TaskTerminal => "task_terminal",
             Self::QuestionGone => "question_gone",
             Self::ArtifactNotFound => "artifact_not_found",
+            Self::PushConfigNotFound => "push_config_not_found",
             Self::ArtifactKind => "artifact_kind",
             Self::MessageTooLarge => "message_too_large",
             Self::MessageConflict => "message_conflict",

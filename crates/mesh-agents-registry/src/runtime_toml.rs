@@ -39,7 +39,7 @@ pub(crate) struct RuntimeFile<'d> {
     pub(crate) tools_mesh: Option<bool>,
     pub(crate) require: Vec<At<String>>,
     pub(crate) bearer_env: Option<At<String>>,
-    pub(crate) policy: PolicyTable,
+    pub(crate) policy: PolicyTable<'d>,
 }
 
 /// `[runtime]`, `[runtime.env]` and `[runtime.queue]`.
@@ -72,7 +72,7 @@ pub(crate) struct WorkspaceTable<'d> {
 }
 
 /// `[policy]`, without the switches that cannot be on yet.
-pub(crate) struct PolicyTable {
+pub(crate) struct PolicyTable<'d> {
     pub(crate) approval: Option<Approval>,
     pub(crate) filesystem: Option<Filesystem>,
     pub(crate) read: Vec<At<String>>,
@@ -80,6 +80,8 @@ pub(crate) struct PolicyTable {
     pub(crate) max_task_seconds: Option<u32>,
     pub(crate) idle_seconds: Option<u32>,
     pub(crate) ask_seconds: Option<u32>,
+    /// To ask what was written and where.
+    pub(crate) section: Section<'d>,
 }
 
 /// Whether agents of this kind can be loaded by now.
@@ -147,7 +149,7 @@ fn workspace_table<'d>(workspace: Section<'d>, report: &mut Report<'_>) -> Works
     }
 }
 
-fn policy_table(policy: Section<'_>, report: &mut Report<'_>) -> PolicyTable {
+fn policy_table<'d>(policy: Section<'d>, report: &mut Report<'_>) -> PolicyTable<'d> {
     not_yet_true(policy, "advertise_on_mesh", report);
     not_yet_true(policy, "public_mesh", report);
     policy.choice("network", words::NETWORK, report);
@@ -159,6 +161,7 @@ fn policy_table(policy: Section<'_>, report: &mut Report<'_>) -> PolicyTable {
         max_task_seconds: policy.number("max_task_seconds", SECONDS, report),
         idle_seconds: policy.number("idle_seconds", SECONDS, report),
         ask_seconds: policy.number("ask_seconds", SECONDS, report),
+        section: policy,
     }
 }
 

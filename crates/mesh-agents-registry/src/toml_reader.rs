@@ -282,7 +282,7 @@ impl<'d> Section<'d> {
                 report.error(
                     Some(text.span),
                     &self.key(key),
-                    format!("{:?} is not a {key} there is", text.value),
+                    format!("{:?} is no {key} there is", text.value),
                     fix,
                 );
                 None

@@ -47,6 +47,7 @@ pub(crate) fn settings(
     report: &mut Report<'_>,
 ) -> Option<Settings> {
     check_kind(&file.runtime, report);
+    check_approval(&file, report);
     templates::check(&file.runtime, around, report);
     names::check_env(&file, report);
     without_effect(&file, report);
@@ -98,7 +99,7 @@ fn at_least_one(number: Option<u32>, default: u32) -> NonZeroU32 {
 }
 
 fn policy(
-    table: &PolicyTable,
+    table: &PolicyTable<'_>,
     kind: Option<RuntimeKind>,
     environment: &Environment,
     report: &mut Report<'_>,
@@ -153,6 +154,28 @@ fn check_kind(table: &RuntimeTable<'_>, report: &mut Report<'_>) {
             "write \"auto\" for the mesh's model, or a model's name",
         );
     }
+}
+
+/// `policy.approval`: a harness that never asks cannot be answered.
+fn check_approval(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
+    let (Some(kind), Some(approval)) = (file.runtime.kind, file.policy.approval) else {
+        return;
+    };
+    let cause = match (kind, approval) {
+        (_, Approval::Deny | Approval::Auto) => return,
+        (RuntimeKind::Pi, _) => "pi acts without asking",
+        (RuntimeKind::Command, _) => "a command acts without asking",
+        (RuntimeKind::Goose, Approval::AutoEdit) => {
+            "goose does not say which of its requests are edits"
+        }
+        _ => return,
+    };
+    report.error(
+        file.policy.section.place("approval"),
+        "policy.approval",
+        format!("cannot be kept: {cause}"),
+        "write \"deny\" or \"auto\"; what it reaches is bounded by filesystem, read and write under [policy]",
+    );
 }
 
 /// Keys that are right in themselves and do nothing here.

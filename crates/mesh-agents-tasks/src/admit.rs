@@ -10,6 +10,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::{Caller, may_send};
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::{Content, Message, Part, Task, TaskState};
 use serde::Serialize;
@@ -17,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::api::Submit;
 use crate::engine::{Inner, TaskEngine, storage};
+use crate::push::checked;
+use crate::store::push::NewPush;
 use crate::store::{self, Found, Key, StoreError};
 
 /// Characters of a message shown in lists.
@@ -44,10 +47,16 @@ impl TaskEngine {
         let admitted = inner.admit(caller, &submit.agent_id);
         let key = key_of(caller, &submit)?;
         let (shared, now) = (Arc::clone(inner), inner.now());
+        let push = submit.push.clone();
+        let push = push.map(|push| checked(inner, push)).transpose()?;
         let new = new_task(inner, caller, &submit);
+        let told = push.is_some();
         let stored = inner.to_the_end(async move {
-            let outcome = shared.store_new(now, admitted, key, new).await?;
+            let outcome = shared.store_new(now, admitted, key, new, push).await?;
             if let Outcome::New(task, place) = &outcome {
+                if told {
+                    shared.wakes.bell.watch(&task.id);
+                }
                 place.take(task.id.clone());
                 shared.pump(&task.agent_id);
                 shared.signal_load();
@@ -128,6 +137,7 @@ impl Inner {
         admitted: Result<Arc<AgentDefinition>, Refusal>,
         key: Key,
         (task, message): (Task, Message),
+        push: Option<NewPush>,
     ) -> Result<Outcome, StoreError> {
         let shared = Arc::clone(self);
         let stored = self.store.write(move |db| {
@@ -141,7 +151,7 @@ impl Inner {
                 Ok(place) => place,
                 Err(refusal) => return Ok(Outcome::Refused(refusal)),
             };
-            let task = store::insert_task(db, now, task, message, &key)?;
+            let task = store::insert_task(db, now, task, message, push.as_ref(), &key)?;
             Ok(Outcome::New(Box::new(task), place))
         });
         stored.await
@@ -198,6 +208,9 @@ struct Body<'a> {
     metadata: Option<serde_json::Value>,
     context_id: Option<&'a ContextId>,
     task_id: Option<&'a TaskId>,
+    /// Absent when there is none: a repeat of a submit of an older version is still a repeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<&'a PushConfig>,
 }
 
 /// A caller's own JSON, to be compared. What no value tree can hold (a number out of range, a nesting
@@ -223,6 +236,7 @@ pub(crate) fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
         metadata: value(submit.metadata.as_ref()),
         context_id: submit.context_id.as_ref(),
         task_id: submit.task_id.as_ref(),
+        push: submit.push.as_ref(),
     };
     let canonical = serde_json_canonicalizer::to_vec(&body).map_err(|error| {
         Refusal::new(

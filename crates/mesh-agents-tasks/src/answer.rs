@@ -9,12 +9,15 @@ use mesh_agents_core::policy::{Caller, may_answer};
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::run::Answer;
 use mesh_agents_core::task::{Content, Message, Task, TaskState};
+use rusqlite::Connection;
 use serde::Deserialize;
 
 use crate::admit::{conflict, key_of};
 use crate::api::Submit;
 use crate::engine::{TaskEngine, refusal};
-use crate::store::{self, Answered, OpenQuestion, Row};
+use crate::push;
+use crate::store::push::NewPush;
+use crate::store::{self, Answered, OpenQuestion, Row, StoreError};
 
 /// What the metadata of an answer may say; everything else in it is the caller's own.
 #[derive(Debug, Default, Deserialize)]
@@ -34,16 +37,23 @@ impl TaskEngine {
     ) -> Result<Task, Refusal> {
         let inner = &self.inner;
         let key = key_of(caller, &submit)?;
+        let push = submit.push.clone();
+        let push = push.map(|push| push::checked(inner, push)).transpose()?;
+        let told = push.is_some();
         let (shared, now, minted) = (Arc::clone(inner), inner.now(), inner.mint_message());
         let (caller_, submit_, id_) = (caller.clone(), submit.clone(), id.clone());
         let done = inner.to_the_end(async move {
             let stored = shared.store.write(move |db| {
                 let message = submit_.message.clone();
                 let read = |row: &Row, open: &[OpenQuestion]| read(&caller_, &submit_, row, open);
-                store::answer(db, now, &key, &id_, message, read, &minted)
+                let answer = || store::answer(db, now, &key, &id_, message, read, &minted);
+                with_push(db, &caller_, &id_, push, answer)
             });
             let answered = stored.await?;
             if let Answered::Given(change, question, answer) = answered {
+                if told {
+                    shared.wakes.bell.watch(&change.task.id);
+                }
                 let task = shared.follow(*change);
                 let run = shared.live().get(&task.id).cloned();
                 if let Some(run) = run {
@@ -62,6 +72,28 @@ impl TaskEngine {
             Err(Answered::Given(change, ..)) => Ok(change.task),
         }
     }
+}
+
+/// Stores an answer and, if it was taken, the push configuration that came with it.
+fn with_push(
+    db: &Connection,
+    caller: &Caller,
+    id: &TaskId,
+    push: Option<NewPush>,
+    answer: impl FnOnce() -> Result<Answered, StoreError>,
+) -> Result<Answered, StoreError> {
+    let Some(push) = push else {
+        return answer();
+    };
+    store::task(db, id, &caller.principal)?;
+    if let Some(full) = push::full(db, id, &push)? {
+        return Ok(Answered::Refused(full));
+    }
+    let answered = answer()?;
+    if matches!(answered, Answered::Given(..)) {
+        store::push::put(db, id, &push)?;
+    }
+    Ok(answered)
 }
 
 /// Which open question a message answers, and how.

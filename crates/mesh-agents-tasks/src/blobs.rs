@@ -1,47 +1,200 @@
 //! Artifact contents: one immutable file per SHA-256, whole or not there.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::run::ArtifactSource;
 use sha2::{Digest, Sha256};
 
+use crate::store::StoreError;
+
 /// Read and written in pieces of this size; an artifact never sits in memory whole while it is stored.
 const PIECE: usize = 64 * 1024;
 
-/// The directory of blobs.
+/// Names of contents on their way in begin with this.
+pub(crate) const INCOMING: &str = ".incoming-";
+
+/// The directory of blobs. Clones are one.
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
     dir: PathBuf,
+    wanted: Arc<Mutex<Wanted>>,
 }
 
-/// A blob that was stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What must not be removed although no row of the database may name it (yet).
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Digests whose rows are being written.
+    pins: HashMap<String, u32>,
+    /// Readers of the whole directory.
+    keeps: u32,
+}
+
+/// A blob that was stored. It stays at least until this is dropped: hold it until a row names it.
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) sha256: String,
     pub(crate) bytes: u64,
+    wanted: Arc<Mutex<Wanted>>,
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        let mut wanted = lock(&self.wanted);
+        if let Some(pins) = wanted.pins.get_mut(&self.sha256) {
+            *pins -= 1;
+            if *pins == 0 {
+                wanted.pins.remove(&self.sha256);
+            }
+        }
+    }
+}
+
+/// While it lives no blob is removed.
+#[derive(Debug)]
+pub(crate) struct Keep(Arc<Mutex<Wanted>>);
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        lock(&self.0).keeps -= 1;
+    }
+}
+
+fn lock(wanted: &Mutex<Wanted>) -> MutexGuard<'_, Wanted> {
+    wanted.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a content was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PutError {
+    /// It cannot be kept, however often it is tried: unreadable, no file, too large.
+    #[error("{0}")]
+    Source(io::Error),
+    /// The disk does not take it.
+    #[error(transparent)]
+    Store(StoreError),
 }
 
 impl Blobs {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            dir,
+            wanted: Arc::default(),
+        }
+    }
+
+    /// Where they lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Copies a content into the store; on disk when this returns.
-    pub(crate) async fn put(&self, source: ArtifactSource) -> io::Result<Stored> {
-        let dir = self.dir.clone();
+    pub(crate) async fn put(&self, source: ArtifactSource) -> Result<Stored, PutError> {
+        let blobs = self.clone();
         let work = tokio::task::spawn_blocking(move || match source {
-            ArtifactSource::File(path) => put(&dir, &mut open_regular(&path)?),
-            ArtifactSource::Text(text) => put(&dir, &mut text.as_bytes()),
+            ArtifactSource::File(path) => {
+                blobs.store(&mut open_regular(&path).map_err(PutError::Source)?)
+            }
+            ArtifactSource::Text(text) => blobs.store(&mut text.as_bytes()),
         });
-        work.await.map_err(io::Error::other)?
+        work.await
+            .map_err(|error| PutError::Source(io::Error::other(error)))?
     }
 
     /// Reads a content whole.
     pub(crate) async fn get(&self, sha256: &str) -> io::Result<Vec<u8>> {
         tokio::fs::read(self.dir.join(sha256)).await
     }
+
+    /// Has all blobs stay while the result lives.
+    pub(crate) fn keep(&self) -> Keep {
+        lock(&self.wanted).keeps += 1;
+        Keep(Arc::clone(&self.wanted))
+    }
+
+    /// Removes a blob unless `named` finds that a row names it, or one is about to: a content that is
+    /// just being stored cannot slip in between the question and the removal. Returns its length when
+    /// it was removed. Blocks; `named` should be one look into the database.
+    pub(crate) fn remove_unless(
+        &self,
+        sha256: &str,
+        named: impl FnOnce() -> Result<bool, StoreError>,
+    ) -> Result<Option<u64>, StoreError> {
+        let wanted = lock(&self.wanted);
+        if wanted.keeps > 0 || wanted.pins.contains_key(sha256) || named()? {
+            return Ok(None);
+        }
+        let path = self.dir.join(sha256);
+        let removed = std::fs::symlink_metadata(&path).and_then(|metadata| {
+            std::fs::remove_file(&path)?;
+            Ok(metadata.len())
+        });
+        drop(wanted);
+        match removed {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::of_file(&error, &path)),
+        }
+    }
+
+    fn store(&self, source: &mut dyn Read) -> Result<Stored, PutError> {
+        let disk = |error: io::Error| PutError::Store(StoreError::of_file(&error, &self.dir));
+        let mut file = tempfile::Builder::new()
+            .prefix(INCOMING)
+            .tempfile_in(&self.dir)
+            .map_err(disk)?;
+        let (sha256, bytes) = copy(source, &mut file, disk)?;
+        file.as_file().sync_all().map_err(disk)?;
+        // Before it has its name: from here on nobody removes it.
+        *lock(&self.wanted).pins.entry(sha256.clone()).or_default() += 1;
+        let stored = Stored {
+            sha256,
+            bytes,
+            wanted: Arc::clone(&self.wanted),
+        };
+        file.persist(self.dir.join(&stored.sha256))
+            .map_err(|error| disk(error.error))?;
+        // The name, too, must outlive a power cut.
+        std::fs::File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(disk)?;
+        Ok(stored)
+    }
+}
+
+/// Copies a content that is no larger than an artifact may be; returns its digest and length.
+fn copy(
+    source: &mut dyn Read,
+    to: &mut impl Write,
+    disk: impl Fn(io::Error) -> PutError,
+) -> Result<(String, u64), PutError> {
+    let mut digest = Sha256::new();
+    let mut bytes = 0;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = source.read(&mut piece).map_err(PutError::Source)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        if bytes > ARTIFACT_BYTES {
+            return Err(PutError::Source(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "larger than an artifact may be",
+            )));
+        }
+        digest.update(&piece[..read]);
+        to.write_all(&piece[..read]).map_err(&disk)?;
+    }
+    let hex = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok((hex, bytes))
 }
 
 fn open_regular(path: &Path) -> io::Result<std::fs::File> {
@@ -56,39 +209,6 @@ fn open_regular(path: &Path) -> io::Result<std::fs::File> {
     }
 }
 
-fn put(dir: &Path, source: &mut dyn Read) -> io::Result<Stored> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".incoming-")
-        .tempfile_in(dir)?;
-    let mut digest = Sha256::new();
-    let mut bytes = 0;
-    let mut piece = vec![0; PIECE];
-    loop {
-        let read = source.read(&mut piece)?;
-        if read == 0 {
-            break;
-        }
-        bytes += read as u64;
-        if bytes > ARTIFACT_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "larger than an artifact may be",
-            ));
-        }
-        digest.update(&piece[..read]);
-        file.write_all(&piece[..read])?;
-    }
-    let sha256 = digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    file.as_file().sync_all()?;
-    let path = dir.join(&sha256);
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(Stored { sha256, bytes })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +219,7 @@ mod tests {
         let blobs = Blobs::new(dir.path().to_owned());
         let a = blobs.put(ArtifactSource::Text("abc".into())).await.unwrap();
         let b = blobs.put(ArtifactSource::Text("abc".into())).await.unwrap();
-        assert_eq!(a, b);
+        assert_eq!((&a.sha256, a.bytes), (&b.sha256, 3));
         assert_eq!(
             a.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -110,5 +230,27 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
         blobs.put(ArtifactSource::File(link)).await.unwrap_err();
+    }
+    #[tokio::test]
+    async fn a_blob_stays_while_its_row_is_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(dir.path().to_owned());
+        let nobody = || Ok(false);
+        let (a, b) = (
+            blobs.put(ArtifactSource::Text("abc".into())).await.unwrap(),
+            blobs.put(ArtifactSource::Text("abc".into())).await.unwrap(),
+        );
+        let digest = a.sha256.clone();
+        for pin in [a, b] {
+            assert_eq!(blobs.remove_unless(&digest, nobody).unwrap(), None);
+            drop(pin);
+        }
+        let named = || Ok(true);
+        assert_eq!(blobs.remove_unless(&digest, named).unwrap(), None);
+        let keep = blobs.keep();
+        assert_eq!(blobs.remove_unless(&digest, nobody).unwrap(), None);
+        drop(keep);
+        assert_eq!(blobs.remove_unless(&digest, nobody).unwrap(), Some(3));
+        assert_eq!(blobs.remove_unless(&digest, nobody).unwrap(), None);
     }
 }

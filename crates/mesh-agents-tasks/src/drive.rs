@@ -23,6 +23,9 @@ use follow::Drive;
 /// Between tries to write what must be written (an end), while the disk refuses.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Such tries once the engine stops.
+const LAST_TRIES: u32 = 5;
+
 /// Runs one task that holds a slot, then gives the slot to the next.
 pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDefinition>) {
     let _slot = Slot::of(&inner, agent.id.clone(), task.clone());
@@ -191,8 +194,10 @@ async fn lost(inner: &Arc<Inner>, task: &Task, what: &str) {
     finish(inner, task, runner_lost(what)).await;
 }
 
-/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run.
+/// Stores the end of the run. Tried until it is stored: a task never stays at work with no run. An
+/// engine that stops gives up in the end; the next one finds the task at work and its run gone.
 async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
+    let mut last_tries = LAST_TRIES;
     loop {
         match inner
             .happen(
@@ -214,6 +219,12 @@ async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
             }
             Err(error) => {
                 tracing::error!(task = %task.id, %error, "the end of a run was not stored; trying again");
+                if inner.stopping() {
+                    last_tries -= 1;
+                    if last_tries == 0 {
+                        return;
+                    }
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }

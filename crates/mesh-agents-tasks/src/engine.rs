@@ -24,6 +24,7 @@ use crate::api::{
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::{self, Desk};
 use crate::recover;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
@@ -55,6 +56,7 @@ impl TaskEngine {
             path: path.clone(),
             source,
         })?;
+        let wakes = Wakes::default();
         let inner = Arc::new(Inner {
             store,
             blobs: Blobs::new(config.layout.blobs()),
@@ -63,7 +65,8 @@ impl TaskEngine {
             runner: config.runner,
             mint: Mint::new(),
             slots: Slots::default(),
-            wakes: Wakes::default(),
+            push: Arc::new(Desk::new(wakes.bell.clone())),
+            wakes,
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
             tools_url: config.tools_url,
@@ -72,7 +75,11 @@ impl TaskEngine {
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
         });
-        recover::take_up(&inner)
+        let taken_up = async {
+            push::take_up(&inner).await?;
+            recover::take_up(&inner).await
+        };
+        taken_up
             .await
             .map_err(|source| OpenError::Store { path, source })?;
         inner.pump_all();
@@ -368,12 +375,16 @@ impl TaskEngine {
                     .happen(&task, None, Happening::Stop(StopCause::Shutdown))
                     .await
                 {
-                    tracing::debug!(task = %task, %error, "had ended already");
+                    tracing::debug!(task = %task, %error, "has ended already, or the disk is in the way");
+                    if let Some(run) = self.inner.live().get(&task) {
+                        run.end.cancel();
+                    }
                 }
             }
         }
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
+        self.inner.push.close().await;
         self.inner.store.close().await;
     }
 }
@@ -411,6 +422,9 @@ pub(crate) fn storage(error: &StoreError) -> Refusal {
     match error {
         StoreError::Closed => Refusal::new(Code::EngineUnavailable, "the engine is stopping")
             .hint("Send the call again; the next engine starts on demand."),
+        StoreError::Disk { trouble, .. } => {
+            Refusal::new(Code::Storage, error.to_string()).hint(trouble.next_step())
+        }
         other => Refusal::new(Code::Storage, other.to_string()),
     }
 }

@@ -5,8 +5,9 @@
 //! [`mesh_agents_core::transition`]; what a run is, is hidden behind
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
-//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question), `schedule` (who runs
-//! next), `drive` (one run), `follow` (reading along), `recover` (after a kill), `store` (the database).
+//! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
+//! `schedule` (who runs next), `drive` (one run), `follow` (reading along),
+//! `recover` (after a kill), [`push`] (telling others), `store` (the database).
 
 mod admit;
 mod answer;
@@ -16,6 +17,7 @@ mod drive;
 pub mod engine;
 mod follow;
 mod mint;
+pub mod push;
 mod recover;
 mod schedule;
 mod store;
@@ -27,4 +29,5 @@ pub use api::{
 };
 pub use engine::TaskEngine;
 pub use follow::Follow;
-pub use store::StoreError;
+pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
+pub use store::{StoreError, Trouble};

@@ -1,11 +1,12 @@
 //! Waking those who wait for a task. The log is the truth; this only says "look again".
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::ids::TaskId;
 use mesh_agents_core::task::{Task, TaskState};
-use tokio::sync::watch;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
 
 type Senders = Mutex<HashMap<TaskId, watch::Sender<Seen>>>;
 
@@ -22,6 +23,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     senders: Arc<Senders>,
+    /// For those who read the logs of many tasks.
+    pub(crate) bell: Bell,
 }
 
 impl Wakes {
@@ -43,6 +46,7 @@ impl Wakes {
 
     /// Tells the waiters of a task how it stands now.
     pub(crate) fn tell(&self, task: &Task) {
+        self.bell.tell(task);
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = senders.get(&task.id) {
             // Commits are told by several tasks and may arrive out of order; never go back.
@@ -57,6 +61,56 @@ impl Wakes {
                 newer
             });
         }
+    }
+}
+
+/// Wakes the one who pushes to others, when something happens to a task that somebody outside
+/// wants to hear of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bell {
+    shared: Arc<Bells>,
+}
+
+#[derive(Debug, Default)]
+struct Bells {
+    watched: Mutex<HashSet<TaskId>>,
+    rung: Notify,
+}
+
+impl Bell {
+    /// Rings from now on when something happens to this task, until it ends.
+    pub(crate) fn watch(&self, task: &TaskId) {
+        self.watched().insert(task.clone());
+    }
+
+    /// Rings: look now.
+    pub(crate) fn ring(&self) {
+        self.shared.rung.notify_waiters();
+    }
+
+    /// Waits for the next ring. Enable it before looking, so that nothing falls between.
+    pub(crate) fn rung(&self) -> Notified<'_> {
+        self.shared.rung.notified()
+    }
+
+    fn tell(&self, task: &Task) {
+        let mut watched = self.watched();
+        let heard = if task.state.is_terminal() {
+            watched.remove(&task.id)
+        } else {
+            watched.contains(&task.id)
+        };
+        drop(watched);
+        if heard {
+            self.ring();
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashSet<TaskId>> {
+        self.shared
+            .watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Goose (acp.md §4, verified with 1.34.0): configured by environment alone.
 
-use mesh_agents_core::agent::ConfigSource;
+use mesh_agents_core::agent::{Approval, ConfigSource};
 use mesh_agents_core::task::Failure;
 
 use super::{CONTEXT_TOKENS, Configured, Harness, Setup, XDG_CONFIG, XDG_DATA, XDG_STATE, pairs};
@@ -33,7 +33,11 @@ fn configure(setup: &Setup<'_>) -> Result<Configured, Failure> {
     };
     // It has no grants by path: it asks for everything or for nothing. What it may reach is the
     // confinement's business.
-    configured.env.extend(pairs(&[("GOOSE_MODE", "auto")]));
+    let mode = match setup.ctx.spec.agent.policy.approval {
+        Approval::Deny | Approval::Auto => "auto",
+        Approval::Ask | Approval::AutoEdit => "approve",
+    };
+    configured.env.extend(pairs(&[("GOOSE_MODE", mode)]));
     Ok(configured)
 }
 

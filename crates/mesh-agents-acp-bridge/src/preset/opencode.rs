@@ -100,14 +100,22 @@ fn user_config(setup: &Setup<'_>) -> Map<String, Value> {
     entry.into_iter().collect()
 }
 
-/// Only allow and deny: a question asked inside a subagent is never sent and never ends (acp.md §0.4).
+/// What it does without asking, and what it asks. A question asked inside a subagent is never sent
+/// and never ends (acp.md §0.4), so where there are questions there are no subagents, and where
+/// nobody is to be asked there is only allow and deny.
 fn permission(setup: &Setup<'_>) -> Result<Value, Failure> {
     let spec = setup.ctx.spec;
     let policy = &spec.agent.policy;
+    let asks = policy.approval == Approval::Ask;
+    let beyond = if asks { "ask" } else { "deny" };
     let mut external = Map::new();
     let elsewhere = match policy.filesystem {
+        // Whatever was answered, confinement would refuse it.
         Filesystem::Workspace => "deny",
-        Filesystem::ReadAll | Filesystem::Unconfined => "allow",
+        Filesystem::ReadAll => "allow",
+        // Nothing else stands between it and the owner's files.
+        Filesystem::Unconfined if asks => "ask",
+        Filesystem::Unconfined => "allow",
     };
     // The last pattern that matches decides.
     external.insert("*".to_owned(), json!(elsewhere));
@@ -118,19 +126,24 @@ fn permission(setup: &Setup<'_>) -> Result<Value, Failure> {
         external.insert(dir.to_owned(), json!("allow"));
         external.insert(format!("{dir}/**"), json!("allow"));
     }
-    // OpenCode asks before it reads such files unless it is told; here is nobody to ask.
+    // OpenCode asks before it reads such files unless it is told.
     let secrets = match policy.approval {
-        Approval::Deny => "deny",
+        Approval::Deny | Approval::AutoEdit => "deny",
+        Approval::Ask => "ask",
         Approval::Auto => "allow",
     };
-    Ok(json!({
+    let mut permission = json!({
         "read": {"*": "allow", "*.env": secrets, "*.env.*": secrets, "*.env.example": "allow"},
         "edit": "allow",
         "bash": "allow",
         "external_directory": external,
-        "doom_loop": "deny",
-        "webfetch": "deny",
-        "websearch": "deny",
+        "doom_loop": beyond,
+        "webfetch": beyond,
+        "websearch": beyond,
         "question": "deny",
-    }))
+    });
+    if asks {
+        permission["task"] = json!("deny");
+    }
+    Ok(permission)
 }

@@ -249,6 +249,35 @@ fn opencode_denies_what_lies_elsewhere_as_far_as_the_policy_does() {
 }
 
 #[test]
+fn opencode_asks_only_where_an_answer_can_reach_it_and_change_something() {
+    let mut machine = Machine::new(RuntimeKind::Opencode);
+    machine.agent.policy.approval = Approval::Ask;
+    let permission = |machine: &Machine| {
+        let env: BTreeMap<_, _> = machine.plan().unwrap().env.into_iter().collect();
+        let config: Value = serde_json::from_str(&env["OPENCODE_CONFIG_CONTENT"]).unwrap();
+        config["permission"].clone()
+    };
+    insta::assert_snapshot!(machine.normal(&format!("{:#}", permission(&machine))));
+    machine.agent.policy.filesystem = Filesystem::Unconfined;
+    assert_eq!(permission(&machine)["external_directory"]["*"], "ask");
+    machine.agent.policy.approval = Approval::AutoEdit;
+    let found = permission(&machine).to_string();
+    assert!(!found.contains("\"ask\""), "{found}");
+}
+
+#[test]
+fn goose_is_made_to_ask_where_somebody_answers() {
+    let mode = |approval| {
+        let mut machine = Machine::new(RuntimeKind::Goose);
+        machine.agent.policy.approval = approval;
+        let env: BTreeMap<_, _> = machine.plan().unwrap().env.into_iter().collect();
+        env["GOOSE_MODE"].clone()
+    };
+    assert_eq!(mode(Approval::Deny), "auto");
+    assert_eq!(mode(Approval::Ask), "approve");
+}
+
+#[test]
 fn xdg_directories_of_the_owner_are_passed_on_and_granted() {
     let mut machine = Machine::new(RuntimeKind::Opencode);
     machine.agent.runtime.config = ConfigSource::User;

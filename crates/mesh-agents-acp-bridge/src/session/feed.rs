@@ -21,6 +21,8 @@ pub(crate) struct Feed {
     /// Whether text is part of the answer now: between prompt and response. Before, harnesses speak
     /// of themselves (acp.md §1).
     collecting: AtomicBool,
+    /// Whether updates tell what was before this run: then they are signs of life and no more.
+    replaying: AtomicBool,
     answer: Mutex<Answer>,
     session: OnceLock<String>,
     ignored: OnceLock<String>,
@@ -43,6 +45,7 @@ impl Feed {
             events,
             log,
             collecting: AtomicBool::new(false),
+            replaying: AtomicBool::new(false),
             answer: Mutex::default(),
             session: OnceLock::new(),
             ignored: OnceLock::new(),
@@ -72,6 +75,7 @@ impl Feed {
     /// Takes the parameters of one `session/update`.
     pub(super) async fn update(&self, params: &Value) {
         let event = match updates::decode(params) {
+            _ if self.replaying.load(Ordering::SeqCst) => RunEvent::Activity,
             Update::Text(text) if self.is_answer(&text) => {
                 self.answer().add(&text);
                 RunEvent::Text(text)
@@ -96,6 +100,11 @@ impl Feed {
     /// Whether text is part of the answer from now on.
     pub(super) fn collect(&self, on: bool) {
         self.collecting.store(on, Ordering::SeqCst);
+    }
+
+    /// Whether updates are of an earlier time from now on.
+    pub(super) fn replay(&self, on: bool) {
+        self.replaying.store(on, Ordering::SeqCst);
     }
 
     /// The session is open; `ignored` is a text of the harness's own.

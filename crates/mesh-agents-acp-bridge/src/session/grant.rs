@@ -11,7 +11,7 @@ use serde_json::Value;
 /// What a run may touch without being asked about it.
 #[derive(Debug, Default)]
 pub(crate) struct Grant {
-    /// Directories it may write.
+    /// Directories it may write; the first is its workspace.
     pub(crate) write: Vec<PathBuf>,
     /// Directories it may read besides.
     pub(crate) read: Vec<PathBuf>,
@@ -35,6 +35,25 @@ impl Grant {
             .chain(named)
             .chain(raw_paths(tool_call))
             .all(|path| self.holds(Path::new(path), writes))
+    }
+
+    /// Whether the tool call does nothing but change files the run may write (`auto_edit`). Unlike
+    /// [`Self::covers`] it believes a path that stands among the tool's arguments alone, which is
+    /// where some harnesses name it, relative to the workspace.
+    pub(super) fn edits(&self, tool_call: &Value) -> bool {
+        let kind = tool_call.get("kind").and_then(Value::as_str);
+        if !matches!(kind, Some("edit" | "delete" | "move")) {
+            return false;
+        }
+        let places = list(tool_call, "locations").chain(list(tool_call, "content"));
+        let places = places.filter_map(|place| place.get("path")?.as_str());
+        let mut paths = places.chain(raw_files(tool_call)).peekable();
+        let workspace = self.write.first();
+        let within = |path: &str| match workspace {
+            Some(workspace) => self.holds(&workspace.join(path), true),
+            None => false,
+        };
+        paths.peek().is_some() && paths.all(within)
     }
 
     fn holds(&self, path: &Path, writes: bool) -> bool {
@@ -62,6 +81,20 @@ fn raw_paths(tool_call: &Value) -> impl Iterator<Item = &str> {
     texts
         .filter_map(Value::as_str)
         .filter(|text| text.starts_with('/'))
+}
+
+/// What is a path among the arguments of the tool itself, by its look or by its name.
+fn raw_files(tool_call: &Value) -> impl Iterator<Item = &str> {
+    let raw = tool_call.get("rawInput").and_then(Value::as_object);
+    let named = raw.into_iter().flatten();
+    named.filter_map(|(name, value)| {
+        let text = value.as_str()?;
+        let name = name.to_ascii_lowercase();
+        let is_path = ["path", "file", "dir"]
+            .iter()
+            .any(|word| name.contains(word));
+        (is_path || text.starts_with('/')).then_some(text)
+    })
 }
 
 /// Where a path leads: links resolved as far as it exists. `None` for one that cannot be told.
@@ -132,5 +165,37 @@ mod tests {
         assert!(grant.covers(&json!({ "kind": "edit", "content": [
             { "type": "diff", "path": ws, "newText": "/not/a/path" },
         ] })));
+    }
+
+    #[test]
+    fn an_edit_may_name_its_file_among_its_arguments() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        fs::create_dir(at("ws")).unwrap();
+        fs::create_dir(at("agent")).unwrap();
+        let grant = Grant {
+            write: vec![at("ws").into()],
+            read: vec![at("agent").into()],
+        };
+        let edits =
+            |kind: &str, raw: &Value| grant.edits(&json!({ "kind": kind, "rawInput": raw }));
+        assert!(edits(
+            "edit",
+            &json!({ "filePath": "src/a.rs", "text": "b" })
+        ));
+        assert!(edits("delete", &json!({ "path": at("ws/a") })));
+        for (kind, raw) in [
+            ("edit", json!({ "filePath": "../agent/a" })),
+            ("edit", json!({ "filePath": "a", "to": at("agent/a") })),
+            ("edit", json!({ "path": at("agent/a") })),
+            ("edit", json!({ "text": "no path" })),
+            ("execute", json!({ "path": at("ws/a"), "command": "rm" })),
+            ("read", json!({ "path": at("ws/a") })),
+        ] {
+            assert!(!edits(kind, &raw), "{kind} {raw}");
+        }
+        let elsewhere =
+            json!({ "kind": "edit", "locations": [{ "path": at("ws/a") }, { "path": "/etc/x" }] });
+        assert!(!grant.edits(&elsewhere));
     }
 }

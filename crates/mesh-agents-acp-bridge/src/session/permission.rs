@@ -1,107 +1,96 @@
-//! What a harness asks, answered at once: nothing may wait in the SDK's dispatch loop.
+//! Permission requests: what they ask, and which of their options is an answer.
 
-use std::sync::Arc;
-
-use agent_client_protocol::v1::Responder;
-use agent_client_protocol::{Error, UntypedMessage};
-use mesh_agents_core::agent::Approval;
+use mesh_agents_core::run::QuestionOption;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use super::feed::Feed;
-use super::grant::Grant;
+/// Longest text of a question. A title can be a whole shell script, and the owner should see what is
+/// asked; what is longer than this nobody reads.
+const TEXT_CHARS: usize = 4000;
+/// Longest text of a note about it.
+const NOTE_CHARS: usize = 200;
 
-/// How a harness's requests are answered.
-#[derive(Debug)]
-pub(super) struct Policy {
-    /// What is said to permissions beyond the grant.
-    pub(super) approval: Approval,
-    /// What the run may touch anyway.
-    pub(super) grant: Grant,
-    /// Once cancelled, every permission is.
-    pub(super) cancel: CancellationToken,
-    /// Where decisions are noted.
-    pub(super) feed: Arc<Feed>,
+/// The option a request is answered with; none is `cancelled`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    option: String,
+    kind: String,
 }
 
-impl Policy {
-    /// Answers one request.
-    pub(super) async fn answer(
-        &self,
-        request: UntypedMessage,
-        responder: Responder<Value>,
-    ) -> Result<(), Error> {
-        match request.method() {
-            "session/request_permission" => {
-                let params = request.params();
-                let call = params.get("toolCall");
-                let granted = call.is_some_and(|call| self.grant.covers(call));
-                let allow = granted || self.approval == Approval::Auto;
-                let choice = choose(params, allow, self.cancel.is_cancelled());
-                let because = match (granted, self.approval) {
-                    (true, _) => "within its grant",
-                    (false, Approval::Deny) => "policy.approval = \"deny\"",
-                    (false, Approval::Auto) => "policy.approval = \"auto\"",
-                };
-                let text = choice.told(params, because);
-                responder.respond(choice.outcome())?;
-                self.feed.note("permission", text).await;
-                Ok(())
-            }
-            "elicitation/create" => responder.respond(json!({ "action": "decline" })),
-            _ => responder.respond_with_result(Err(Error::method_not_found())),
+impl Choice {
+    /// This option.
+    pub(super) fn of(option: &QuestionOption) -> Self {
+        Self {
+            option: option.id.clone(),
+            kind: option.kind.clone(),
         }
     }
-}
-
-/// The answer to a permission request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice {
-    Selected { option: String, kind: &'static str },
-    Cancelled,
 }
 
 /// Chooses by the *kind* of an option: ids, names and order differ between harnesses (acp.md §1).
 /// A kind that would hold for later requests too is never chosen.
-fn choose(params: &Value, allow: bool, cancelled: bool) -> Choice {
+pub(super) fn choose(params: &Value, allow: bool, cancelled: bool) -> Option<Choice> {
     let kind = if allow { "allow_once" } else { "reject_once" };
+    let options = options(params);
+    let option = options.iter().find(|option| option.kind == kind);
+    option.filter(|_| !cancelled).map(Choice::of)
+}
+
+/// The harness's own options.
+pub(super) fn options(params: &Value) -> Vec<QuestionOption> {
     let options = params.get("options").and_then(Value::as_array);
-    let option = options
-        .into_iter()
-        .flatten()
-        .find(|option| option.get("kind").and_then(Value::as_str) == Some(kind))
-        .and_then(|option| option.get("optionId")?.as_str());
-    match option {
-        Some(option) if !cancelled => Choice::Selected {
-            option: option.to_owned(),
-            kind,
-        },
-        _ => Choice::Cancelled,
+    let options = options.into_iter().flatten();
+    options
+        .filter_map(|option| {
+            let word = |key| option.get(key).and_then(Value::as_str);
+            let id = word("optionId")?;
+            Some(QuestionOption {
+                id: id.to_owned(),
+                name: word("name").unwrap_or(id).to_owned(),
+                kind: word("kind").unwrap_or_default().to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The answer as it goes out.
+pub(super) fn outcome(choice: Option<&Choice>) -> Value {
+    match choice {
+        Some(Choice { option, .. }) => {
+            json!({ "outcome": { "outcome": "selected", "optionId": option } })
+        }
+        None => json!({ "outcome": { "outcome": "cancelled" } }),
     }
 }
 
-impl Choice {
-    fn outcome(&self) -> Value {
-        match self {
-            Self::Selected { option, .. } => {
-                json!({ "outcome": { "outcome": "selected", "optionId": option } })
-            }
-            Self::Cancelled => json!({ "outcome": { "outcome": "cancelled" } }),
-        }
+/// The request as a question to a person: what kind of thing it is, its title, its arguments.
+pub(super) fn describe(params: &Value) -> String {
+    let call = params.get("toolCall").unwrap_or(&Value::Null);
+    let kind = call.get("kind").and_then(Value::as_str).unwrap_or("other");
+    let mut text = format!("The harness asks for permission ({kind}): {}", title(call));
+    match call.get("rawInput") {
+        None | Some(Value::Null) => {}
+        Some(input) => text.push_str(&format!("\n{input}")),
     }
+    if text.chars().count() > TEXT_CHARS {
+        text = text.chars().take(TEXT_CHARS).collect();
+        text.push_str("… (cut off here; the whole request is in the task's acp.jsonl)");
+    }
+    text
+}
 
-    fn told(&self, params: &Value, because: &str) -> String {
-        let call = params.get("toolCall");
-        let word = |key| call?.get(key)?.as_str();
-        let what = word("title").or(word("kind")).or(word("toolCallId"));
-        // A title can be a whole shell script.
-        let what: String = what.unwrap_or("something").chars().take(200).collect();
-        let answer = match self {
-            Self::Selected { kind, .. } => kind,
-            Self::Cancelled => "cancelled",
-        };
-        format!("the harness asked for {what}; answered {answer} ({because})")
-    }
+/// The answer, for the task's log.
+pub(super) fn told(params: &Value, choice: Option<&Choice>, because: &str) -> String {
+    let call = params.get("toolCall").unwrap_or(&Value::Null);
+    let what: String = title(call).chars().take(NOTE_CHARS).collect();
+    let answer = choice.map_or("cancelled", |choice| choice.kind.as_str());
+    format!("the harness asked for {what}; answered {answer} ({because})")
+}
+
+/// What a harness calls the thing it wants to do; codex leaves the title out (acp.md §1).
+fn title(call: &Value) -> &str {
+    let word = |key| call.get(key).and_then(Value::as_str);
+    let what = word("title").or(word("kind")).or(word("toolCallId"));
+    what.unwrap_or("something")
 }
 
 #[cfg(test)]
@@ -117,10 +106,7 @@ mod tests {
     }
 
     fn chosen(kinds: &[&str], allow: bool, cancelled: bool) -> Option<String> {
-        match choose(&request(kinds), allow, cancelled) {
-            Choice::Selected { option, .. } => Some(option),
-            Choice::Cancelled => None,
-        }
+        choose(&request(kinds), allow, cancelled).map(|choice| choice.option)
     }
 
     #[test]
@@ -143,11 +129,21 @@ mod tests {
 
     #[test]
     fn a_request_without_anything_is_answered_too() {
-        assert_eq!(choose(&Value::Null, true, false), Choice::Cancelled);
-        assert!(
-            Choice::Cancelled
-                .told(&Value::Null, "")
-                .contains("something")
+        assert_eq!(choose(&Value::Null, true, false), None);
+        assert!(told(&Value::Null, None, "").contains("something"));
+        assert!(describe(&Value::Null).contains("something"));
+    }
+
+    #[test]
+    fn a_question_shows_the_arguments_and_stays_readable() {
+        let params = json!({ "toolCall": {
+            "title": "external_directory", "kind": "other", "rawInput": { "parentDir": "/home/me" },
+        }});
+        assert_eq!(
+            describe(&params),
+            "The harness asks for permission (other): external_directory\n{\"parentDir\":\"/home/me\"}"
         );
+        let params = json!({ "toolCall": { "title": "ü".repeat(100_000) } });
+        assert!(describe(&params).chars().count() < 4100);
     }
 }

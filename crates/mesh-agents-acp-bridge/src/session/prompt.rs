@@ -5,11 +5,17 @@ use std::fmt::Write as _;
 use mesh_agents_core::agent::Delivery;
 use mesh_agents_core::run::RunSpec;
 
-/// The first prompt of a session.
-pub(super) fn first(spec: &RunSpec) -> String {
+/// The prompt of a run. A session that was taken up has had its brief; the directory for results is
+/// named in every prompt, since another task's is another one.
+pub(super) fn text(spec: &RunSpec, resumed: bool) -> String {
     let mut text = String::new();
+    let brief = match spec.agent.instructions.delivery {
+        Delivery::FirstPrompt => !resumed,
+        Delivery::EveryPrompt => true,
+        Delivery::None => false,
+    };
     let instructions = spec.agent.instructions.text.trim();
-    if spec.agent.instructions.delivery != Delivery::None && !instructions.is_empty() {
+    if brief && !instructions.is_empty() {
         text.push_str(instructions);
         text.push_str("\n\n---\n\n");
     }

@@ -129,7 +129,10 @@ async fn take_line(bytes: &[u8], feed: &Feed, lines: &mpsc::Sender<String>) {
             feed.update(&params.and_then(Result::ok).unwrap_or_default())
                 .await;
         }
-        (Some(_), None) => feed.emit(RunEvent::Activity).await,
+        // The SDK knows which of its requests is meant.
+        (Some(method), None) if method != "$/cancel_request" => {
+            feed.emit(RunEvent::Activity).await;
+        }
         // Nobody listens once the session is over; what still comes is only logged.
         _ => {
             let _ = lines.send(text.to_owned()).await;

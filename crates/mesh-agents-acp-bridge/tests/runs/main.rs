@@ -13,6 +13,8 @@ mod confined;
 mod ends;
 mod happy;
 mod places;
+mod questions;
+mod resume;
 mod support;
 mod talk;
 mod trees;

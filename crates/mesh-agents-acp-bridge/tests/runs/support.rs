@@ -11,7 +11,10 @@ use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::agent::{AgentDefinition, testing};
 use mesh_agents_core::ids::{ContextId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
-use mesh_agents_core::run::{MeshEndpoints, Outcome, Run, RunEvent, RunSpec, Runner as _};
+use mesh_agents_core::run::{
+    Answer, MeshEndpoints, Outcome, QuestionKind, QuestionOption, Run, RunEvent, RunSpec,
+    Runner as _,
+};
 use mesh_agents_core::task::Failure;
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -109,6 +112,24 @@ impl World {
         events
     }
 
+    /// Runs to the end, each question answered with the next of `answers`.
+    pub(crate) async fn run_answering(&self, spec: RunSpec, answers: &[Answer]) -> Events {
+        let bridge = self.bridge();
+        let mut run = bridge.start(spec);
+        let mut answers = answers.iter();
+        let mut events = Vec::new();
+        while let Some(event) = within(run.events.next()).await {
+            if let RunEvent::Question { id, .. } = &event {
+                let answer = answers.next().expect("no more questions were expected");
+                run.control.answer(id, answer.clone());
+            }
+            events.push(event);
+        }
+        assert_eq!(answers.next(), None, "{events:#?}");
+        within(bridge.drain()).await;
+        Events(events)
+    }
+
     /// What is left in the system's temporary directory.
     pub(crate) fn left_in_tmp(&self) -> Vec<String> {
         names(&self.tmp())
@@ -192,6 +213,36 @@ impl Events {
             _ => None,
         });
         texts.collect()
+    }
+
+    /// The questions asked, in order; each has to be gone in the end.
+    pub(crate) fn questions(&self) -> Vec<(QuestionKind, &str, &[QuestionOption])> {
+        let asked = self.0.iter().filter_map(|event| match event {
+            RunEvent::Question {
+                id,
+                kind,
+                text,
+                options,
+            } => {
+                let gone = RunEvent::QuestionGone(id.clone());
+                assert!(self.0.contains(&gone), "{id} is still open: {:#?}", self.0);
+                Some((*kind, text.as_str(), options.as_slice()))
+            }
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// The session's id and whether it can be resumed.
+    pub(crate) fn started(&self) -> (&str, bool) {
+        let started = self.0.iter().find_map(|event| match event {
+            RunEvent::Started {
+                session_id,
+                resumable,
+            } => Some((session_id.as_str(), *resumable)),
+            _ => None,
+        });
+        started.unwrap()
     }
 
     pub(crate) fn note(&self, wanted: &str) -> Option<&str> {

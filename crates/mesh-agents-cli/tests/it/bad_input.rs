@@ -105,7 +105,7 @@ fn what_is_wrong_in_runtime_toml_is_named_by_key() {
         ),
         (
             "value not built yet",
-            tester().tables("[policy]\napproval = \"ask\""),
+            tester().tables("[policy]\nnetwork = \"deny\""),
         ),
         (
             "unknown template variable",

@@ -14,4 +14,5 @@ mod engine_life;
 mod flow;
 mod hot_reload;
 mod kills;
+mod storage;
 mod support;

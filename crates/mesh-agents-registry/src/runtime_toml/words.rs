@@ -119,11 +119,11 @@ pub(super) const CONFIG: Choices<ConfigSource> = &[
 ];
 pub(super) const ON_INTERRUPT: Choices<OnInterrupt> = &[
     ("fail", Built(OnInterrupt::Fail)),
-    ("retry", NotYet(OnInterrupt::Retry)),
+    ("retry", Built(OnInterrupt::Retry)),
 ];
 pub(super) const SESSION: Choices<SessionScope> = &[
     ("per_task", Built(SessionScope::PerTask)),
-    ("per_context", NotYet(SessionScope::PerContext)),
+    ("per_context", Built(SessionScope::PerContext)),
 ];
 pub(super) const QUEUE: Choices<QueueMode> = &[
     ("queue", Built(QueueMode::Queue)),
@@ -146,12 +146,11 @@ pub(super) const DELIVERY: Choices<Delivery> = &[
     ("every_prompt", Built(Delivery::EveryPrompt)),
     ("none", Built(Delivery::None)),
 ];
-/// What is not built yet reads as the strictest answer.
 pub(super) const APPROVAL: Choices<Approval> = &[
     ("deny", Built(Approval::Deny)),
+    ("ask", Built(Approval::Ask)),
+    ("auto_edit", Built(Approval::AutoEdit)),
     ("auto", Built(Approval::Auto)),
-    ("ask", NotYet(Approval::Deny)),
-    ("auto_edit", NotYet(Approval::Deny)),
 ];
 pub(super) const FILESYSTEM: Choices<Filesystem> = &[
     ("workspace", Built(Filesystem::Workspace)),

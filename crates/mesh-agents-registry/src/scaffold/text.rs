@@ -173,6 +173,14 @@ MESH_LLM_MCP_URL = "{{ mesh.mcp_url }}"
     } else {
         "# filesystem = \"read_all\"             # workspace | read_all | unconfined"
     };
+    let approval = match kind {
+        // They act without asking.
+        RuntimeKind::Pi | RuntimeKind::Command => {
+            "approval = \"deny\"                     # deny | auto"
+        }
+        RuntimeKind::Goose => "approval = \"deny\"                     # deny | ask | auto",
+        _ => "approval = \"deny\"                     # deny | ask | auto_edit | auto",
+    };
     format!(
         r#"# How this node runs the agent. Callers never see this file. What is not written has its default.
 enabled = true
@@ -205,7 +213,7 @@ require = []                          # files without which a task has failed, s
 [policy]
 advertise_on_mesh = false
 public_mesh = false
-approval = "deny"                     # deny | auto: the answer when it asks for more than it was granted
+{approval}: the answer when it asks for more than it was granted
 {filesystem}; when written, a task is refused where it cannot be enforced
 network = "allow"
 max_task_seconds = 3600

@@ -134,12 +134,9 @@ fn values_there_are_not_and_values_not_built_yet() {
             "[runtime]\ntype = \"codex\"\n",
             "[runtime]\ntype = \"gemini\"\n",
             "[runtime]\ntype = \"remote\"\n",
-            "[runtime]\ntype = \"pi\"\non_interrupt = \"retry\"\n",
-            "[runtime]\ntype = \"pi\"\nsession = \"per_context\"\n",
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"git_worktree\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nadvertise_on_mesh = true\npublic_mesh = true\n",
-            "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"ask\"\n",
-            "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"auto_edit\"\n",
+            "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"sometimes\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"loopback\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"deny\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nfilesystem = \"none\"\n",
@@ -157,6 +154,9 @@ fn what_a_value_needs_besides() {
             "[runtime]\ntype = \"acp\"\n",
             "[runtime]\ntype = \"command\"\n",
             "[runtime]\ntype = \"acp\"\ncommand = \" \"\n",
+            "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"ask\"\n",
+            "[runtime]\ntype = \"command\"\ncommand = \"make\"\n[policy]\napproval = \"auto_edit\"\n",
+            "[runtime]\ntype = \"goose\"\n[policy]\napproval = \"auto_edit\"\n",
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"path\"\n",
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"path\"\npath = \"src\"\n",
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"path\"\npath = \"/no/such/directory\"\n",
@@ -228,7 +228,7 @@ fn all_mistakes_of_a_directory_are_told_at_once() {
         .good("right")
         .with_runtime(
             "wrong",
-            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\napproval = \"ask\"\n",
+            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\nnetwork = \"deny\"\n",
         )
         .write("wrong", "agent-card.json", CARD.replace("\"version\"", "\"Version\""))
         .write("wrong", "instructions.md", "");

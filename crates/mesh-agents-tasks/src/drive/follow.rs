@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Asked;
 use super::journal::Journal;
-use super::{response_info, runner_lost};
+use super::{RETRY, response_info, runner_lost};
+use crate::blobs::PutError;
 use crate::engine::Inner;
 use crate::store::{self, StoreError};
 
@@ -191,18 +192,36 @@ impl<'a> Drive<'a> {
         if events.is_empty() {
             return;
         }
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        match self
-            .inner
-            .store
-            .write(move |db| store::append(db, now, &id, attempt, &events))
-            .await
-        {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
-            Err(error) => {
-                tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+        let events: Arc<[TaskEvent]> = events.into();
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = Arc::clone(&events);
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::append(db, now, &id, attempt, &same));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(StoreError::LogFull) => return self.stop(StopCause::TooMuchOutput).await,
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    tracing::warn!(task = %self.task, %error, "events of a run were not stored");
+                    return;
+                }
             }
+        }
+    }
+
+    /// Waits while only the disk is in the way; the run waits meanwhile, as nobody takes what it says.
+    /// Not beyond the moment its end is wanted: then what could not be stored is let go.
+    async fn try_again(&self, error: &StoreError) -> bool {
+        if !error.is_disk() {
+            return false;
+        }
+        tracing::error!(task = %self.task, %error, "the run waits for the disk");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => true,
+            () = self.end.cancelled() => false,
         }
     }
 
@@ -220,34 +239,42 @@ impl<'a> Drive<'a> {
                 format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
             );
         }
-        let stored = match self.inner.blobs.put(source).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                return self.note(
-                    "artifact_skipped",
-                    format!("\"{id}\" was not kept: {error}"),
-                );
+        let stored = loop {
+            match self.inner.blobs.put(source.clone()).await {
+                Ok(stored) => break stored,
+                Err(PutError::Store(error)) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{id}\" was not kept: {error}"),
+                    );
+                }
             }
         };
         let info = ArtifactInfo {
             id,
             media_type,
             bytes: stored.bytes,
-            sha256: stored.sha256,
+            sha256: stored.sha256.clone(),
             partial,
         };
-        let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let written = self
-            .inner
-            .store
-            .write(move |db| store::store_artifact(db, now, &task, attempt, &info))
-            .await;
-        match written {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => self.note(
-                "artifact_skipped",
-                format!("an artifact was not kept: {error}"),
-            ),
+        loop {
+            let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let same = info.clone();
+            let written = self
+                .inner
+                .store
+                .write(move |db| store::store_artifact(db, now, &task, attempt, &same));
+            match written.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    return self.note(
+                        "artifact_skipped",
+                        format!("\"{}\" was not kept: {error}", info.id),
+                    );
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use crate::api::{Agents, Load};
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::push::Desk;
 use crate::schedule::Slots;
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) mint: Mint,
     pub(crate) slots: Slots,
     pub(crate) wakes: Wakes,
+    pub(crate) push: Arc<Desk>,
     pub(super) agents: Mutex<Agents>,
     pub(super) mesh: Mutex<MeshEndpoints>,
     pub(crate) tools_url: Option<String>,

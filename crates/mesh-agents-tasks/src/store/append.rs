@@ -218,7 +218,7 @@ pub(super) fn log(
 }
 
 /// Stores the row if nobody changed it since it was read.
-fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
+pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     let task = &row.task;
     let changed = db
         .prepare_cached(

@@ -78,9 +78,23 @@ impl Readers {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(connection);
-            result
+            result.map_err(|error| error.at(&shared.path))
         });
         work.await.map_err(|_panicked| StoreError::Closed)?
+    }
+
+    /// Waits for the reads under way and closes the connections.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        if let Ok(_places) = self.shared.places.acquire_many(all).await {
+            self.shared.places.close();
+            let mut free = self
+                .shared
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            free.clear();
+        }
     }
 }
 
@@ -385,7 +399,7 @@ fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {
     })
 }
 
-fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
+pub(super) fn event_of(body: &str) -> Result<TaskEvent, StoreError> {
     serde_json::from_str(body).map_err(|error| unreadable("event", &error))
 }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::append::log;
+use super::push::{NewPush, put_first};
 use super::rows::{Row, parsed, state_number};
 
 /// A re-send by the host follows its plugin's death within moments; older twins are two wishes.
@@ -132,12 +133,13 @@ pub(crate) fn answered(db: &Connection, now: UnixMillis, key: &Key) -> Result<()
     Ok(())
 }
 
-/// Stores a new task with its first message and its key.
+/// Stores a new task with its first message, its key, and whom to tell of it.
 pub(crate) fn insert_task(
     db: &Connection,
     now: UnixMillis,
     task: Task,
     message: Message,
+    push: Option<&NewPush>,
     key: &Key,
 ) -> Result<Task, StoreError> {
     let mut row = Row {
@@ -168,5 +170,8 @@ pub(crate) fn insert_task(
         row.event_bytes,
     ])?;
     key_existing(db, now, key, &row.task.id)?;
+    if let Some(push) = push {
+        put_first(db, &row.task.id, push)?;
+    }
     Ok(row.task)
 }

@@ -4,8 +4,8 @@
 //! Each runs inside a savepoint: one that fails is undone alone and the others go on.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -17,15 +17,29 @@ const QUEUE: usize = 4096;
 /// Most writes in one transaction: bounds how long the first of them waits for the last.
 const GROUP: usize = 512;
 
-/// Performs a write; returns what tells the caller, to be called with the fate of the commit.
-type Job = Box<dyn FnOnce(&Connection) -> Done + Send>;
+/// Performs a write inside the transaction of its group, or learns why there is none; what it
+/// returns is to be called with the fate of the commit.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Ran + Send>;
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A write that was performed.
+struct Ran {
+    done: Done,
+    error: Option<StoreError>,
+}
+
+/// What the writer is sent.
+enum Order {
+    Write(Job),
+    /// Close the database and say so by dropping this.
+    Close(oneshot::Sender<()>),
+}
 
 /// Handle to the writer thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    orders: mpsc::Sender<Order>,
+    path: Arc<Path>,
     closing: tokio_util::sync::CancellationToken,
 }
 
@@ -36,18 +50,20 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let (jobs, inbox) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
+    /// Starts the thread. `path` is what errors of the disk name.
+    pub(super) fn start(connection: Connection, path: PathBuf) -> Result<Self, StoreError> {
+        let (orders, inbox) = mpsc::channel(QUEUE);
+        // The thread ends when it is told to close, or with the last handle.
+        let _thread = std::thread::Builder::new()
             .name("task-store".to_owned())
-            .spawn(move || run(&connection, inbox))
+            .spawn(move || run(connection, inbox))
             .map_err(|error| StoreError::Sqlite {
                 message: format!("cannot start the writer thread: {error}"),
                 hint: None,
             })?;
         Ok(Self {
-            jobs,
-            thread: Arc::new(Mutex::new(Some(thread))),
+            orders,
+            path: path.into(),
             closing: tokio_util::sync::CancellationToken::new(),
         })
     }
@@ -61,34 +77,29 @@ impl Writer {
         }
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = in_savepoint(connection, op);
-            Box::new(move |committed| {
+            let result = connection.and_then(|connection| in_savepoint(connection, op));
+            let error = result.as_ref().err().cloned();
+            let done: Done = Box::new(move |committed| {
                 // A caller that has gone away does not undo its write.
                 let _gone = reply.send(result.and_then(|value| committed.map(|()| value)));
-            })
+            });
+            Ran { done, error }
         });
-        self.jobs
-            .send(job)
+        self.orders
+            .send(Order::Write(job))
             .await
             .map_err(|_closed| StoreError::Closed)?;
-        answer.await.map_err(|_closed| StoreError::Closed)?
+        let result = answer.await.map_err(|_closed| StoreError::Closed)?;
+        result.map_err(|error| error.at(&self.path))
     }
 
     pub(super) async fn close(&self) {
         self.closing.cancel();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(thread) = thread else { return };
-        // The thread ends at a job that says so, after all that came before it.
-        let (reply, answer) = oneshot::channel::<()>();
-        let last: Job = Box::new(move |_connection| Box::new(move |_fate| drop(reply)));
-        if self.jobs.send(last).await.is_ok() {
-            let _dropped = answer.await;
+        // Closed after all that came before.
+        let (reply, closed) = oneshot::channel::<()>();
+        if self.orders.send(Order::Close(reply)).await.is_ok() {
+            let _dropped = closed.await;
         }
-        drop(thread);
     }
 }
 
@@ -99,52 +110,81 @@ fn in_savepoint<T>(
     connection
         .prepare_cached("SAVEPOINT one_write")?
         .execute([])?;
-    match op(connection) {
-        Ok(value) => {
-            connection
-                .prepare_cached("RELEASE one_write")?
-                .execute([])?;
-            Ok(value)
-        }
-        Err(error) => {
-            connection
-                .prepare_cached("ROLLBACK TO one_write")?
-                .execute([])?;
-            connection
-                .prepare_cached("RELEASE one_write")?
-                .execute([])?;
-            Err(error)
-        }
+    let result = op(connection);
+    // Where the disk refuses, SQLite may undo the whole transaction itself; the savepoint is gone then.
+    if result.is_err() && !connection.is_autocommit() {
+        connection
+            .prepare_cached("ROLLBACK TO one_write")?
+            .execute([])?;
     }
+    if !connection.is_autocommit() {
+        connection
+            .prepare_cached("RELEASE one_write")?
+            .execute([])?;
+    }
+    result
 }
 
-fn run(connection: &Connection, mut inbox: mpsc::Receiver<Job>) {
-    while let Some(first) = inbox.blocking_recv() {
+fn run(connection: Connection, mut inbox: mpsc::Receiver<Order>) {
+    let mut closing = None;
+    while closing.is_none()
+        && let Some(order) = inbox.blocking_recv()
+    {
+        let first = match order {
+            Order::Write(job) => job,
+            Order::Close(reply) => {
+                closing = Some(reply);
+                break;
+            }
+        };
         let mut dones = Vec::new();
-        let fate = group(connection, first, &mut inbox, &mut dones);
+        let next = || match inbox.try_recv().ok()? {
+            Order::Write(job) => Some(job),
+            Order::Close(reply) => {
+                closing = Some(reply);
+                None
+            }
+        };
+        let fate = group(&connection, first, next, &mut dones);
         for done in dones {
             done(fate.clone());
         }
     }
+    // What the last close does to the files is done before anybody is told.
+    drop(connection);
+    drop(closing);
 }
 
+/// Runs the writes that wait in one transaction. Either all that succeeded are on disk after it, or
+/// none is and all are told so.
 fn group(
     connection: &Connection,
     first: Job,
-    inbox: &mut mpsc::Receiver<Job>,
+    mut next: impl FnMut() -> Option<Job>,
     dones: &mut Vec<Done>,
 ) -> Result<(), StoreError> {
     let begun = connection
         .prepare_cached("BEGIN IMMEDIATE")
         .and_then(|mut sql| sql.execute([]));
-    // Without a transaction the writes still run, each to be told why it was not kept.
-    dones.push(first(connection));
-    while dones.len() < GROUP
-        && let Ok(job) = inbox.try_recv()
-    {
-        dones.push(job(connection));
+    if let Err(error) = begun {
+        // Outside of a transaction each write would be kept by itself, whatever it is told.
+        let error = StoreError::from(error);
+        dones.push(first(Err(error.clone())).done);
+        return Err(error);
     }
-    let fate = begun.and_then(|_| connection.prepare_cached("COMMIT")?.execute([]));
+    let mut job = Some(first);
+    while let Some(one) = job {
+        let ran = one(Ok(connection));
+        dones.push(ran.done);
+        if connection.is_autocommit() {
+            // The disk refused and SQLite undid all of the group, this write and those before it.
+            return Err(ran.error.unwrap_or(StoreError::Closed));
+        }
+        job = if dones.len() < GROUP { next() } else { None };
+    }
+    let fate = connection
+        .prepare_cached("COMMIT")
+        .and_then(|mut sql| sql.execute([]));
     if fate.is_err() && !connection.is_autocommit() {
         // Nothing of the group is kept; SQLite may have rolled back by itself already.
         let _rolled_back = connection.execute_batch("ROLLBACK");
@@ -161,7 +201,7 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE t (x INTEGER PRIMARY KEY)")
             .unwrap();
-        Writer::start(connection).unwrap()
+        Writer::start(connection, "here".into()).unwrap()
     }
 
     fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static {
@@ -187,6 +227,93 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(sum, 3);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_keeps_just_what_it_said_it_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = Connection::open(dir.path().join("t.sqlite")).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA cache_size = 10; PRAGMA max_page_count = 40; \
+                 CREATE TABLE t (x INTEGER PRIMARY KEY, y)",
+            )
+            .unwrap();
+        let writer = Writer::start(connection, "/data/here".into()).unwrap();
+        let row = |x: i64, bytes: i64| {
+            move |db: &Connection| {
+                db.execute("INSERT INTO t VALUES (?1, zeroblob(?2))", [x, bytes])?;
+                Ok(())
+            }
+        };
+        // All in one group: the thread is held until the others wait.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = writer.write(move |db| {
+            wait.recv().unwrap();
+            row(1, 10)(db)
+        });
+        let mut first = Box::pin(first);
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut rest: Vec<_> = [(2, 10), (3, 4_000_000), (4, 10), (5, 10)]
+            .into_iter()
+            .map(|(x, bytes)| Box::pin(writer.write(row(x, bytes))))
+            .collect();
+        for one in &mut rest {
+            assert!(futures::poll!(one).is_pending());
+        }
+        go.send(()).unwrap();
+        let mut told = vec![first.await];
+        for one in rest {
+            told.push(one.await);
+        }
+        let kept: Vec<i64> = writer
+            .write(|db| {
+                let mut sql = db.prepare("SELECT x FROM t ORDER BY x")?;
+                let rows = sql.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap();
+        let said: Vec<i64> = (1..)
+            .zip(&told)
+            .filter(|(_, told)| told.is_ok())
+            .map(|(x, _)| x)
+            .collect();
+        assert_eq!(kept, said, "{told:?}");
+        let refused = told[2].as_ref().unwrap_err();
+        assert!(refused.is_disk(), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("the disk is full (/data/here)"), "{text}");
+        // Room again, work again.
+        writer
+            .write(|db| Ok(db.execute_batch("PRAGMA max_page_count = 100000")?))
+            .await
+            .unwrap();
+        writer.write(row(6, 4_000_000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_begin_is_not_kept_behind_the_callers_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.sqlite");
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE t (x)").unwrap();
+        let connection = Connection::open(&path).unwrap();
+        connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let writer = Writer::start(connection, path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // It lets go of the database in the middle of what was told to fail.
+        let refused = writer.write(move |db| {
+            other.execute_batch("COMMIT")?;
+            db.execute("INSERT INTO t VALUES (1)", [])?;
+            Ok(())
+        });
+        refused.await.unwrap_err();
+        let rows: i64 = writer
+            .write(|db| Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?))
+            .await
+            .unwrap();
+        assert_eq!(rows, 0);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod cancels;
 mod fake;
 mod lists;
 mod prelude;
+mod push;
 mod questions;
 mod recovery;
 mod runs;

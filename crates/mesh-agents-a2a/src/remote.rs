@@ -1,0 +1,220 @@
+//! `runtime.type = "remote"`: a Runner that calls an external A2A endpoint (DESIGN §2.4).
+//!
+//! The endpoint is the one the agent's card on disk names. A run is one task over there: a message
+//! is sent, what comes of it is followed (a stream where the card says so, else by asking again
+//! and again), and its end is the end of the run. What a remote task shows becomes the same events
+//! a harness gives, so that it looks like any other task here.
+//!
+//! A lost connection says nothing about the task: it is followed again until
+//! [`RemoteTimeouts::contact`] has passed without a word. A message is sent once; only its first
+//! one is repeated, and only while the remote cannot have received it.
+
+mod call;
+mod fault;
+mod job;
+mod pipe;
+mod question;
+mod results;
+mod sse;
+mod target;
+mod verdict;
+mod wire;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::ids::{QuestionId, RunId};
+use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::http;
+use job::Job;
+use pipe::HttpPipe;
+use target::{Target, misconfigured};
+
+pub use target::Lookup;
+
+/// Events a run may be ahead of its reader, as for a harness: a burst does not wait for the store's
+/// next commit, and a flood waits at the remote and not in our memory.
+const EVENTS: usize = 256;
+/// Answers that may wait for a run: one question is open at a time.
+const ANSWERS: usize = 4;
+
+/// How long things may take with a remote agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteTimeouts {
+    /// From a request to the first byte of its answer.
+    pub first_byte: Duration,
+    /// Longest silence in an answer or a stream. Servers send a comment every 15 s or so.
+    pub idle: Duration,
+    /// How long a remote whose server does not answer is tried again before the first message has
+    /// reached it: as long as a server takes to restart.
+    pub opening: Duration,
+    /// How long a remote may be out of reach, its task under way, before the run fails. Less than
+    /// the default of `policy.idle_seconds` (600 s), so that the true cause is told.
+    pub contact: Duration,
+    /// For the whole of a cancel, of the 2 s that a cancel may take.
+    pub cancel: Duration,
+    /// Between the first two tries of anything tried again; doubles up to [`Self::retry_most`].
+    pub retry_first: Duration,
+    /// The longest pause between two tries.
+    pub retry_most: Duration,
+    /// The longest pause between two looks at a task that is not streamed, and half the pause
+    /// between looks at one that waits for an answer.
+    pub poll_most: Duration,
+    /// A stream that lives gives a sign of life this often, for `policy.idle_seconds`.
+    pub activity: Duration,
+}
+
+impl Default for RemoteTimeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            opening: Duration::from_secs(10),
+            contact: Duration::from_secs(300),
+            cancel: Duration::from_millis(1800),
+            retry_first: Duration::from_millis(250),
+            retry_most: Duration::from_secs(15),
+            poll_most: Duration::from_secs(5),
+            activity: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Calls remote agents. Cheap to clone; all clones own the same runs.
+#[derive(Clone)]
+pub struct RemoteRunner {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+}
+
+/// What all runs share.
+struct Shared {
+    lookup: Lookup,
+    timeouts: RemoteTimeouts,
+    plain: OnceLock<reqwest::Client>,
+    secure: OnceLock<reqwest::Client>,
+}
+
+impl Shared {
+    /// The way to a target. Connections are shared by all runs.
+    fn pipe(&self, target: &Target) -> Result<HttpPipe, http::HttpSetupError> {
+        let client = if target.secure {
+            kept(&self.secure, || http::secure_client(&*self.lookup))?
+        } else {
+            kept(&self.plain, http::plain_client)?
+        };
+        Ok(HttpPipe::new(client, self.timeouts.idle))
+    }
+}
+
+/// The client, made when it is first needed: reading certificates takes a while.
+fn kept(
+    cell: &OnceLock<reqwest::Client>,
+    make: impl FnOnce() -> Result<reqwest::Client, http::HttpSetupError>,
+) -> Result<reqwest::Client, http::HttpSetupError> {
+    if let Some(client) = cell.get() {
+        return Ok(client.clone());
+    }
+    // Two runs that start together may both make one; the first stays.
+    let made = make()?;
+    Ok(cell.get_or_init(|| made).clone())
+}
+
+impl fmt::Debug for RemoteRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteRunner")
+            .field("runs", &self.tracker.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RemoteRunner {
+    /// A runner. `lookup` answers for the variables that `[auth] bearer_env` names, and for the
+    /// usual proxy variables ([`http::secure_client`]).
+    #[must_use]
+    pub fn new(lookup: Lookup, timeouts: RemoteTimeouts) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                lookup,
+                timeouts,
+                plain: OnceLock::new(),
+                secure: OnceLock::new(),
+            }),
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    /// Waits until every run has ended. Runs are not cancelled by it.
+    pub async fn drain(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl Runner for RemoteRunner {
+    fn start(&self, spec: RunSpec) -> Run {
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let (answers, asked) = mpsc::channel(ANSWERS);
+        let cancel = CancellationToken::new();
+        let job = Job {
+            shared: Arc::clone(&self.shared),
+            spec,
+            events: sender,
+            answers: asked,
+            cancel: cancel.clone(),
+        };
+        self.tracker.spawn(job.run());
+        Run {
+            events: Box::pin(events(receiver)),
+            control: Arc::new(Control { cancel, answers }),
+        }
+    }
+
+    /// No process of this machine belongs to a remote run.
+    fn alive(&self, _process: &ProcessRef) -> bool {
+        false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        let target = match Target::of(agent, &self.shared.lookup) {
+            Ok(target) => target,
+            Err(failure) => return Some(failure.message),
+        };
+        let pipe = self.shared.pipe(&target);
+        pipe.err()
+            .map(|error| misconfigured(error.to_string()).message)
+    }
+}
+
+fn events(receiver: mpsc::Receiver<RunEvent>) -> impl futures::Stream<Item = RunEvent> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    })
+}
+
+/// Influences one run.
+struct Control {
+    cancel: CancellationToken,
+    answers: mpsc::Sender<(QuestionId, Answer)>,
+}
+
+impl RunControl for Control {
+    fn answer(&self, question: &QuestionId, answer: Answer) {
+        // Full or closed: no question is open, and an answer to a settled one is ignored.
+        let _ = self.answers.try_send((question.clone(), answer));
+    }
+
+    fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,117 @@
+//! Calls to one remote agent, through the official client.
+
+use std::sync::Arc;
+
+use a2a::{
+    CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest,
+    SendMessageResponse, StreamResponse, SubscribeToTaskRequest, Task,
+};
+use a2a_client::auth::AuthInterceptor;
+use a2a_client::{A2AClient, A2AClientFactory, Transport};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+
+use super::fault::Fault;
+use super::pipe::Pipe;
+use super::target::{BINDINGS, Target, misconfigured};
+use super::wire::{Factory, Patience};
+use mesh_agents_core::task::Failure;
+
+/// Messages of the history asked for: the agent's last word is among the newest few.
+const HISTORY: i32 = 4;
+
+/// Events of one stream.
+pub(crate) type Stream = BoxStream<'static, Result<StreamResponse, Fault>>;
+
+/// One remote agent, ready to be called.
+pub(crate) struct Caller {
+    client: A2AClient<Box<dyn Transport>>,
+}
+
+impl Caller {
+    /// Sets up the calls to `target` over `pipe`.
+    pub(crate) async fn new(
+        target: &Target,
+        pipe: Arc<dyn Pipe>,
+        patience: Patience,
+    ) -> Result<Self, Failure> {
+        let mut factory = A2AClientFactory::builder()
+            .no_defaults()
+            .preferred_bindings(BINDINGS.map(str::to_owned).to_vec());
+        for transport in Factory::all(&pipe, patience) {
+            factory = factory.register(transport);
+        }
+        if let Some(token) = &target.token {
+            factory = factory.with_interceptor(Arc::new(AuthInterceptor::bearer(token)));
+        }
+        let client = factory
+            .build()
+            .create_from_card(&target.card)
+            .await
+            .map_err(|error| misconfigured(error.to_string()))?;
+        Ok(Self { client })
+    }
+
+    /// Sends a message and follows what comes of it.
+    pub(crate) async fn stream(&self, message: a2a::Message) -> Result<Stream, Fault> {
+        let request = request(message, None);
+        Ok(faults(self.client.send_streaming_message(&request).await?))
+    }
+
+    /// Sends a message and takes what there is at once.
+    pub(crate) async fn send(&self, message: a2a::Message) -> Result<SendMessageResponse, Fault> {
+        let configuration = SendMessageConfiguration {
+            accepted_output_modes: None,
+            task_push_notification_config: None,
+            history_length: Some(HISTORY),
+            return_immediately: Some(true),
+        };
+        let request = request(message, Some(configuration));
+        Ok(self.client.send_message(&request).await?)
+    }
+
+    /// The task as it stands.
+    pub(crate) async fn get(&self, task: &str) -> Result<Task, Fault> {
+        let request = GetTaskRequest {
+            id: task.to_owned(),
+            history_length: Some(HISTORY),
+            tenant: None,
+        };
+        Ok(self.client.get_task(&request).await?)
+    }
+
+    /// Asks for the end of a task.
+    pub(crate) async fn cancel(&self, task: &str) -> Result<Task, Fault> {
+        let request = CancelTaskRequest {
+            id: task.to_owned(),
+            metadata: None,
+            tenant: None,
+        };
+        Ok(self.client.cancel_task(&request).await?)
+    }
+
+    /// Follows a task that is under way.
+    pub(crate) async fn subscribe(&self, task: &str) -> Result<Stream, Fault> {
+        let request = SubscribeToTaskRequest {
+            id: task.to_owned(),
+            tenant: None,
+        };
+        Ok(faults(self.client.subscribe_to_task(&request).await?))
+    }
+}
+
+fn request(
+    message: a2a::Message,
+    configuration: Option<SendMessageConfiguration>,
+) -> SendMessageRequest {
+    SendMessageRequest {
+        message,
+        configuration,
+        metadata: None,
+        tenant: None,
+    }
+}
+
+fn faults(stream: BoxStream<'static, Result<StreamResponse, a2a::A2AError>>) -> Stream {
+    stream.map(|item| item.map_err(Fault::from)).boxed()
+}
