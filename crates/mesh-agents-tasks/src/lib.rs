@@ -6,8 +6,8 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
-//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
-//! others), `store` (the database).
+//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), `park` (asking without a
+//! run), [`push`] (telling others), `store` (the database).
 
 mod admit;
 mod answer;
@@ -17,6 +17,8 @@ mod blobs;
 mod drive;
 pub mod engine;
 mod mint;
+mod park;
+mod prompt;
 pub mod push;
 mod recover;
 mod retention;

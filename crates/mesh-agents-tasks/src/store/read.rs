@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
+use mesh_agents_core::ids::{ArtifactId, TaskId};
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::run::ProcessRef;
-use mesh_agents_core::task::{ArtifactInfo, Message, TaskState};
+use mesh_agents_core::task::{ArtifactInfo, Message};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tokio::sync::Semaphore;
 
@@ -123,10 +122,32 @@ pub(crate) fn history(db: &Connection, id: &TaskId) -> Result<Vec<Message>, Stor
     Ok(messages)
 }
 
-/// The text streamed so far, at most `limit` bytes of it.
+/// Whether the agent did anything since the work began that the newest attempt goes on with.
+pub(crate) fn heard(db: &Connection, id: &TaskId) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE task_id = ?1 AND kind IN ('text', 'tool_call', 'plan', 'usage', 'question') \
+         AND seq > coalesce((SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0))",
+    )?;
+    Ok(statement.query_row([id.as_str()], |row| row.get(0))?)
+}
+
+/// Questions, answers and notes since the work began that the newest attempt goes on with.
+pub(crate) fn asked(db: &Connection, id: &TaskId) -> Result<Vec<TaskEvent>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT body FROM events WHERE task_id = ?1 AND kind IN ('question', 'question_gone', 'message', 'note') \
+         AND seq > coalesce((SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0) \
+         ORDER BY seq",
+    )?;
+    let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
+    bodies.map(|body| event_of(&body?)).collect()
+}
+
+/// The text streamed so far, at most `limit` bytes of it: that of the newest attempt and of those it
+/// goes on from.
 pub(crate) fn response(db: &Connection, id: &TaskId, limit: usize) -> Result<String, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'text' ORDER BY seq",
+        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'text' AND seq > coalesce( \
+         (SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0) ORDER BY seq",
     )?;
     let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
     let mut all = String::new();
@@ -275,57 +296,12 @@ fn list_sql(
     (sql, values)
 }
 
-/// A task that has not ended, as an engine finds it at its start.
-pub(crate) struct Open {
-    /// The task.
-    pub(crate) task: TaskId,
-    /// Its agent.
-    pub(crate) agent: AgentId,
-    /// Where it stands.
-    pub(crate) state: TaskState,
-    /// Its newest run; `None` when it never started.
-    pub(crate) run: Option<RunId>,
-    /// That run's guard; `None` when the engine ended before it had stored it.
-    pub(crate) guard: Option<ProcessRef>,
-}
-
-/// Every task that has not ended, with its newest attempt.
-pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<Open>, StoreError> {
-    let columns = COLUMNS
-        .split(", ")
-        .map(|column| format!("t.{column}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut statement = db.prepare(&format!(
-        "SELECT {columns}, a.run_id, a.pid, a.birth FROM tasks t \
-         LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt \
-         WHERE t.state IN (1, 2, 6, 8) ORDER BY t.id"
-    ))?;
-    let found = statement.query_map([], |row| {
-        let run: Option<String> = row.get(19)?;
-        let pid: Option<u32> = row.get(20)?;
-        let birth: Option<i64> = row.get(21)?;
-        let guard = pid.map(|pid| ProcessRef {
-            pid,
-            birth: birth
-                .and_then(|birth| u64::try_from(birth).ok())
-                .unwrap_or(0),
-        });
-        Ok((Row::read(row), run, guard))
-    })?;
-    let mut open = Vec::new();
-    for row in found {
-        let (row, run, guard) = row?;
-        let task = row?.task;
-        open.push(Open {
-            task: task.id,
-            agent: task.agent_id,
-            state: task.state,
-            run: run.map(|run| parsed(&run)).transpose()?,
-            guard,
-        });
-    }
-    Ok(open)
+/// Every task that has not ended.
+pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<Row>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tasks WHERE state IN (1, 2, 6, 8) ORDER BY id");
+    let mut statement = db.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok(Row::read(row)))?;
+    rows.map(|row| row?).collect()
 }
 
 fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {

@@ -79,10 +79,16 @@ fn metrics(control: &Control) -> String {
             status.frontends as u64,
         ),
     ];
-    gauges
-        .iter()
-        .map(|(name, help, value)| {
-            format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+    let late = (
+        "mesh_agents_late_writes_total",
+        "Writes of runs that came after their attempt was over, dropped",
+        control.engine.late_writes(),
+    );
+    let kinds = gauges.iter().map(|gauge| (gauge, "gauge"));
+    kinds
+        .chain([(&late, "counter")])
+        .map(|((name, help, value), kind)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
         })
         .collect()
 }
