@@ -8,14 +8,15 @@ use crate::calls::Sent;
 use crate::census::{self, Census, Life};
 use crate::point::{Course, Happened};
 use crate::record::{Record, State};
-use crate::schedule::{Point, Victim, Work};
+use crate::schedule::{Agent, Point, Victim, Work};
 use crate::world::World;
 
 /// No task is at work longer than this after its run is gone, while an engine runs.
 const STUCK_MS: u64 = 15_000;
 /// No run lives longer than this after its engine.
 const RUN_MS: u64 = 2_000;
-/// Runs of one task, the first included, where a lost run is tried again.
+/// Runs of one task, the first included, where a lost run is tried again, or its session taken up: one point
+/// kills once.
 const ATTEMPTS: usize = 2;
 
 /// What a point brought.
@@ -144,20 +145,20 @@ impl Case<'_, '_> {
     /// No message ran twice, and no run began before the one before it was gone.
     fn runs(&mut self) {
         let attempts = self.record.attempts.clone();
-        let allowed = if self.world.retries(self.course.job.agent) {
-            ATTEMPTS
-        } else {
-            1
-        };
+        let agent = self.course.job.agent;
+        let resumes = agent == Agent::Keeper;
+        let again = resumes || self.world.retries(agent);
+        let allowed = if again { ATTEMPTS } else { 1 };
         if attempts.len() > allowed {
-            self.wrong(format!(
-                "{} runs, and {allowed} are allowed",
-                attempts.len()
-            ));
+            let count = attempts.len();
+            self.wrong(format!("{count} runs, and {allowed} are allowed"));
         }
         let mut starts: BTreeMap<String, usize> = BTreeMap::new();
         for note in self.course.witness.notes() {
             *starts.entry(note.run).or_default() += usize::from(note.what == "start");
+        }
+        if resumes && starts.len() > 1 {
+            self.wrong(format!("a session that goes on began anew: {starts:?}"));
         }
         for (run, count) in starts {
             if count > 1 {
@@ -262,7 +263,10 @@ impl Case<'_, '_> {
         let course = self.course;
         let ended_work = course.witness.notes().iter().any(|note| note.what == "end");
         let has_file = self.record.artifacts.iter().any(|id| id == "out.txt");
+        // A session that is taken up is told to go on, and this agent has nothing more to do then.
+        let went_on = course.job.agent == Agent::Keeper && self.record.attempts.len() > 1;
         match &*end.name {
+            "completed" if went_on => {}
             "completed" if !ended_work || !has_file || course.job.work == Work::Deaf => {
                 self.wrong(format!(
                     "completed, and its work was not done (file: {has_file})"
@@ -304,8 +308,11 @@ impl Case<'_, '_> {
     fn may_fail(&self) -> bool {
         let kill = &self.happened.kill;
         let mut runs = self.record.attempts.iter();
+        // Tried again, and only once in its way.
+        let tried = self.world.retries(self.course.job.agent);
         match self.point.victim {
             Victim::Host | Victim::Plugin => false,
+            Victim::Engine | Victim::Guard if tried => false,
             Victim::Engine => runs.any(|attempt| attempt.at <= kill.at),
             Victim::Guard | Victim::Harness => match kill.mark {
                 Some(mark) => runs.any(|attempt| census::mark_of(&attempt.run) == mark),

@@ -123,9 +123,8 @@ async fn call(world: &World<'_>, course: &Course, killed: &Cell<bool>) {
     sleep(course.job.after).await;
     let (agent, key) = (course.job.agent.id(), course.witness.key());
     course.sending.set(true);
-    let sent = world
-        .send(course.job.way, agent, &course.message, key)
-        .await;
+    let (way, parked) = (course.job.way, course.job.parked);
+    let sent = world.send(way, agent, &course.message, key, parked).await;
     let task = match &sent {
         Sent::As(task) => Some(task.clone()),
         Sent::Unknown(_) | Sent::Refused(_) => None,
@@ -148,7 +147,7 @@ async fn call(world: &World<'_>, course: &Course, killed: &Cell<bool>) {
         while !killed.get() {
             sleep(LOOK).await;
         }
-        let sent = world.send(way, agent, &course.message, key).await;
+        let sent = world.send(way, agent, &course.message, key, false).await;
         course.again.replace(Some(sent));
     };
     let end = async {
