@@ -9,5 +9,6 @@ pub mod card;
 pub mod convert;
 pub mod http;
 pub mod json;
+pub mod push;
 pub mod remote;
 pub mod router;

@@ -27,6 +27,7 @@ use crate::drive;
 use crate::mint::Mint;
 use crate::push::{self, Desk};
 use crate::recover;
+use crate::retention::Care;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
 use crate::wake::Wakes;
@@ -76,6 +77,7 @@ impl TaskEngine {
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
             late: AtomicU64::new(0),
+            care: Care::default(),
         });
         let taken_up = async {
             push::take_up(&inner).await?;

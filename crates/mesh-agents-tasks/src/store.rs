@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod backup;
 mod error;
 mod open;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod past;
 pub(crate) mod push;
 mod questions;
 mod read;
+mod retention;
 mod rows;
 mod submits;
 mod write;
@@ -23,11 +25,15 @@ use rusqlite::Connection;
 
 pub(crate) use append::{Change, append, apply, store_artifact};
 pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened, start_attempt};
+pub(crate) use backup::{Looked, copy, look_at_all};
 pub use error::{StoreError, Trouble};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
     artifact, artifacts, asked, events, heard, history, last_activity, list, open_tasks, response,
     task,
+};
+pub(crate) use retention::{
+    Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
 };
 pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task};
@@ -35,6 +41,17 @@ pub(crate) use submits::{Found, Key, answered, find, insert_task};
 use open::open_connection;
 use read::Readers;
 use write::Writer;
+
+/// Looks at everything in a database that nobody has open; `None` when there is none.
+pub(crate) fn look_at_closed(
+    path: &std::path::Path,
+    blobs: &std::path::Path,
+) -> Result<Option<Looked>, StoreError> {
+    let Some(db) = open::open_to_look(path)? else {
+        return Ok(None);
+    };
+    look_at_all(&db, blobs).map(Some)
+}
 
 /// The open database. Cheap to clone; closed when the last clone is dropped.
 #[derive(Debug, Clone)]

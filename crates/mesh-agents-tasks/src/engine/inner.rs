@@ -20,6 +20,7 @@ use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
 use crate::push::Desk;
+use crate::retention::Care;
 use crate::schedule::Slots;
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(super) tracker: TaskTracker,
     /// Writes of runs that came too late.
     pub(crate) late: AtomicU64,
+    pub(crate) care: Care,
 }
 
 /// A run under way, as seen from outside its driver.
