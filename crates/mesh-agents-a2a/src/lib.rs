@@ -11,6 +11,7 @@ pub mod card;
 pub mod convert;
 pub mod http;
 pub mod json;
+pub mod push;
 pub mod remote;
 pub mod router;
 pub mod server;

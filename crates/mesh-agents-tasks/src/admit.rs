@@ -65,11 +65,33 @@ impl TaskEngine {
         });
         match stored.await {
             Ok(Outcome::New(task, _)) => Ok(*task),
-            Ok(Outcome::Repeat(task)) => self.task(caller, &task).await,
+            Ok(Outcome::Repeat(task)) => self.repeated(caller, &submit, &task).await,
             Ok(Outcome::Conflict(task)) => Err(conflict(&submit, &task)),
             Ok(Outcome::Refused(refusal)) => Err(refusal),
             Err(error) => Err(storage(&error)),
         }
+    }
+
+    /// The task that a repeat of an earlier submit is answered with.
+    pub(crate) async fn repeated(
+        &self,
+        caller: &Caller,
+        submit: &Submit,
+        id: &TaskId,
+    ) -> Result<Task, Refusal> {
+        let task = self.task(caller, id).await;
+        task.map_err(|refusal| match refusal.code {
+            // Its key outlives it.
+            Code::TaskNotFound => Refusal::new(
+                Code::TaskNotFound,
+                format!(
+                    "message_id \"{}\" was sent before, as task {id}, which is no longer kept",
+                    submit.message.message_id
+                ),
+            )
+            .hint("Nothing was started. To have it done again, send it under a new message_id."),
+            _ => refusal,
+        })
     }
 
     /// Notes that the front-end which minted this submit's key has been answered.

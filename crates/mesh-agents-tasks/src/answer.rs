@@ -66,7 +66,7 @@ impl TaskEngine {
         });
         match done.await.map_err(|error| refusal(&error, id))? {
             Ok(task) => Ok(task),
-            Err(Answered::Repeat(task)) => self.task(caller, &task).await,
+            Err(Answered::Repeat(task)) => self.repeated(caller, &submit, &task).await,
             Err(Answered::Conflict(task)) => Err(conflict(&submit, &task)),
             Err(Answered::Refused(refusal)) => Err(refusal),
             Err(Answered::Given(change, ..)) => Ok(change.task),

@@ -26,6 +26,7 @@ use crate::drive;
 use crate::mint::Mint;
 use crate::push::{self, Desk};
 use crate::recover;
+use crate::retention::Care;
 use crate::schedule::Slots;
 use crate::store::{self, Store, StoreError};
 use crate::wake::Wakes;
@@ -74,6 +75,7 @@ impl TaskEngine {
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
+            care: Care::default(),
         });
         let taken_up = async {
             push::take_up(&inner).await?;

@@ -12,6 +12,7 @@
 mod admit;
 mod answer;
 pub mod api;
+mod backup;
 mod blobs;
 mod drive;
 pub mod engine;
@@ -19,6 +20,7 @@ mod follow;
 mod mint;
 pub mod push;
 mod recover;
+mod retention;
 mod schedule;
 mod store;
 mod wake;
@@ -27,7 +29,9 @@ pub use api::{
     Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
     TaskView,
 };
+pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
 pub use follow::Follow;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
+pub use retention::{Prune, Pruned, Retention};
 pub use store::{StoreError, Trouble};

@@ -5,6 +5,7 @@
 
 mod listen;
 mod mesh;
+pub(crate) mod runners;
 mod servers;
 mod snapshots;
 
@@ -32,6 +33,7 @@ use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
 use crate::tokens::Tokens;
 pub(crate) use listen::Listen;
+use runners::Runners;
 
 /// Time for the last answers to leave once everything has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -69,7 +71,7 @@ impl NodeConfig {
 pub(crate) struct Node {
     base_url: String,
     engine: TaskEngine,
-    bridge: Arc<AcpBridge>,
+    runners: Arc<Runners>,
     control: Arc<Control>,
     servers: TaskTracker,
     end: CancellationToken,
@@ -139,13 +141,14 @@ impl Node {
 
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
-        let bridge = Arc::new(AcpBridge::new(bridge_config(context)));
+        let bridge = AcpBridge::new(bridge_config(context));
+        let runners = Arc::new(Runners::new(bridge, Arc::clone(&context.environment)));
         let agents = snapshots::agents_of(&snapshots.borrow());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = TaskEngine::open(EngineConfig {
             layout: settings.layout.clone(),
             clock: Arc::clone(&clock),
-            runner: Arc::clone(&bridge) as Arc<dyn Runner>,
+            runner: Arc::clone(&runners) as Arc<dyn Runner>,
             agents,
             mesh: mesh.as_set(),
             tools_url: Some(own_mcp),
@@ -200,7 +203,7 @@ impl Node {
         Ok(Self {
             base_url,
             engine,
-            bridge,
+            runners,
             control,
             servers,
             end,
@@ -243,7 +246,7 @@ impl Node {
     }
 
     async fn close(self) {
-        self.bridge.drain().await;
+        self.runners.drain().await;
         // From here on a front-end that connects finds nobody and starts the next engine.
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone already");

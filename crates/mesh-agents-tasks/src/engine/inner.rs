@@ -19,6 +19,7 @@ use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
 use crate::push::Desk;
+use crate::retention::Care;
 use crate::schedule::Slots;
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(super) stop: watch::Sender<bool>,
     pub(super) load: watch::Sender<Load>,
     pub(super) tracker: TaskTracker,
+    pub(crate) care: Care,
 }
 
 /// A run under way, as seen from outside its driver.

@@ -11,6 +11,7 @@ use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{MessageId, QuestionId, RunId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::push::{PushAuthentication, PushConfig};
 use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{
     Outcome, PlanEntry, ProcessRef, QuestionKind, QuestionOption, ToolCall,
@@ -22,6 +23,7 @@ use rusqlite::types::ValueRef;
 use ulid::Ulid;
 
 use super::open::{APPLICATION_ID, MIGRATIONS, migrate, open_connection};
+use super::push::NewPush;
 use super::questions::{Open, ask, settle};
 use super::read;
 use super::rows::Row;
@@ -85,7 +87,25 @@ fn submitted(db: &Connection, n: u128, principal: Principal, parent: Option<Task
         principal,
         ..key(n, n.is_multiple_of(2))
     };
-    insert_task(db, now, task, said, &key).unwrap();
+    let push = n.is_multiple_of(5).then(|| told(n));
+    insert_task(db, now, task, said, push.as_ref(), &key).unwrap();
+}
+
+/// Where somebody wants to be told of task `n`.
+fn told(n: u128) -> NewPush {
+    NewPush {
+        config: PushConfig {
+            id: format!("push-{n}"),
+            url: "https://hooks.example/x?y=1".into(),
+            token: Some("t'oken".into()),
+            authentication: Some(PushAuthentication {
+                scheme: "Bearer".into(),
+                credentials: Some("secret".into()),
+            }),
+        },
+        receiver: "hooks.example:443".into(),
+        revision: Ulid::from_parts(3, n).to_string(),
+    }
 }
 
 /// Starts task `n` and has its run say something of everything.

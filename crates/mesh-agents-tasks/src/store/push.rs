@@ -147,7 +147,7 @@ pub(crate) fn configs(
         "SELECT {CONFIG} FROM push_configs WHERE task_id = ?1 AND config_id > ?2 ORDER BY config_id LIMIT ?3"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![id.as_str(), after, limit], |row| config_row(row))?;
+    let rows = statement.query_map(params![id.as_str(), after, limit], config_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn config(
 ) -> Result<Option<PushConfig>, StoreError> {
     let sql = format!("SELECT {CONFIG} FROM push_configs WHERE task_id = ?1 AND config_id = ?2");
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_row(params![id.as_str(), config], |row| config_row(row));
+    let found = statement.query_row(params![id.as_str(), config], config_row);
     Ok(found.optional()?)
 }
 
@@ -438,8 +438,8 @@ mod tests {
             .unwrap();
             put_first(&db, id, &new).unwrap();
         }
-        db.execute("DELETE FROM tasks WHERE id = ?1", [ids[0].as_str()])
-            .unwrap();
+        let taken = crate::store::take(&db, UnixMillis(100), 1).unwrap();
+        assert_eq!(taken[0].task, ids[0]);
         let left = |id| configs(&db, id, "", 9).unwrap().len();
         assert_eq!(ids.each_ref().map(left), [0, 1]);
     }

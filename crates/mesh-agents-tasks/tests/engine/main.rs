@@ -6,6 +6,7 @@
 )]
 
 mod cancels;
+mod care;
 mod fake;
 mod lists;
 mod prelude;
