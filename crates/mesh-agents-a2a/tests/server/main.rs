@@ -9,4 +9,5 @@ mod calls;
 mod errors;
 mod fake;
 mod lists;
+mod push;
 mod streams;
