@@ -103,6 +103,7 @@ impl Job {
             spec: &self.spec,
             plan: &launched.plan,
             workspace: &places.workspace,
+            lost: places.lost,
             timeouts: &self.config.timeouts,
             cancel: &self.cancel,
             feed: &launched.feed,

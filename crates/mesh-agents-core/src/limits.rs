@@ -24,7 +24,19 @@ pub const RESULT_BYTES: usize = 28 * 1024;
 pub const CARD_BYTES: usize = 24 * 1024;
 /// Deepest chain of tasks that start tasks, counted from the caller's own (depth 0).
 pub const TASK_DEPTH: u8 = 3;
+/// Days an ended task is kept, unless set otherwise: long enough to come back to last month's work.
+pub const RETENTION_DAYS: u32 = 30;
+/// Ended tasks kept, unless set otherwise: with their logs a database of some tens of MiB.
+pub const RETENTION_TASKS: u64 = 10_000;
+/// Bytes of artifacts kept, unless set otherwise: a small share of a developer's disk.
+pub const RETENTION_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// Days the key of a submit is known, its task being kept or not: no client repeats later.
+pub const KEY_DAYS: u32 = 90;
 /// Longest park of a call on our own servers: MCP sessions end at 300 s (host-contract T4).
 pub const WAIT_SECONDS: u64 = 240;
 /// Longest park of a call through the mesh-llm host, which kills the plugin at 30 s (host-contract T3).
 pub const WAIT_SECONDS_HOST: u64 = 25;
+/// Most times one task goes on in its session after its engine was killed. Engines are killed by
+/// power cuts and updates, which a long task may meet more often than `runtime.max_attempts`; but a
+/// task whose own work brings the machine down must not do so for ever.
+pub const RESUMES_PER_TASK: u32 = 10;

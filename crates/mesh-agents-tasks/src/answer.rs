@@ -60,13 +60,15 @@ impl TaskEngine {
                     // There is room for every open question; a run that is over needs no answer.
                     let _passed_on = run.answers.try_send((question, answer));
                 }
+                // A task that was parked has its place in the queue now.
+                shared.pump(&task.agent_id);
                 return Ok(Ok(task));
             }
             Ok(Err(answered))
         });
         match done.await.map_err(|error| refusal(&error, id))? {
             Ok(task) => Ok(task),
-            Err(Answered::Repeat(task)) => self.task(caller, &task).await,
+            Err(Answered::Repeat(task)) => self.repeated(caller, &submit, &task).await,
             Err(Answered::Conflict(task)) => Err(conflict(&submit, &task)),
             Err(Answered::Refused(refusal)) => Err(refusal),
             Err(Answered::Given(change, ..)) => Ok(change.task),

@@ -6,18 +6,23 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
-//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
-//! others), `store` (the database).
+//! `schedule` (who runs next), `drive` (one run), `follow` (reading along), `recover` (after a kill),
+//! `park` (asking without a run), [`push`] (telling others), `store` (the database).
 
 mod admit;
 mod answer;
 pub mod api;
+mod backup;
 mod blobs;
 mod drive;
 pub mod engine;
+mod follow;
 mod mint;
+mod park;
+mod prompt;
 pub mod push;
 mod recover;
+mod retention;
 mod schedule;
 mod store;
 mod wake;
@@ -26,6 +31,9 @@ pub use api::{
     Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
     TaskView,
 };
+pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
+pub use follow::Follow;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
+pub use retention::{Prune, Pruned, Retention};
 pub use store::{StoreError, Trouble};

@@ -5,6 +5,9 @@
 //! nothing. A write is answered after its transaction is on disk.
 
 mod append;
+mod attempts;
+mod backup;
+mod count;
 mod error;
 mod open;
 #[cfg(test)]
@@ -12,6 +15,7 @@ mod past;
 pub(crate) mod push;
 mod questions;
 mod read;
+mod retention;
 mod rows;
 mod submits;
 mod write;
@@ -20,11 +24,18 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
+pub(crate) use append::{Change, append, apply, store_artifact};
+pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened, start_attempt};
+pub(crate) use backup::{Looked, copy, look_at_all};
+pub(crate) use count::total;
 pub use error::{StoreError, Trouble};
-pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, settle};
+pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
-    Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
+    artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
+    response, task,
+};
+pub(crate) use retention::{
+    Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
 };
 pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task};
@@ -32,6 +43,17 @@ pub(crate) use submits::{Found, Key, answered, find, insert_task};
 use open::open_connection;
 use read::Readers;
 use write::Writer;
+
+/// Looks at everything in a database that nobody has open; `None` when there is none.
+pub(crate) fn look_at_closed(
+    path: &std::path::Path,
+    blobs: &std::path::Path,
+) -> Result<Option<Looked>, StoreError> {
+    let Some(db) = open::open_to_look(path)? else {
+        return Ok(None);
+    };
+    look_at_all(&db, blobs).map(Some)
+}
 
 /// The open database. Cheap to clone; closed when the last clone is dropped.
 #[derive(Debug, Clone)]

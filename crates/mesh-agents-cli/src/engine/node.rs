@@ -5,6 +5,7 @@
 
 mod listen;
 mod mesh;
+pub(crate) mod runners;
 mod servers;
 mod snapshots;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mesh_agents_a2a::card::{AccessTokens, Place};
 use mesh_agents_a2a::push::PushWorker;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
@@ -32,6 +34,7 @@ use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
 use crate::tokens::Tokens;
 pub(crate) use listen::Listen;
+use runners::Runners;
 
 /// Time for the last answers to leave once everything has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -57,11 +60,25 @@ pub(crate) struct NodeConfig {
     pub(crate) own_mesh: bool,
 }
 
+impl NodeConfig {
+    /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
+    /// tokens there are.
+    fn access_tokens(&self) -> AccessTokens {
+        if self.tokens.has_owners() || !self.listen.address.ip().is_loopback() {
+            AccessTokens::Required
+        } else if self.tokens.is_empty() {
+            AccessTokens::None
+        } else {
+            AccessTokens::Some
+        }
+    }
+}
+
 /// A node that runs.
 pub(crate) struct Node {
     base_url: String,
     engine: TaskEngine,
-    bridge: Arc<AcpBridge>,
+    runners: Arc<Runners>,
     control: Arc<Control>,
     servers: TaskTracker,
     end: CancellationToken,
@@ -131,13 +148,14 @@ impl Node {
 
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
-        let bridge = Arc::new(AcpBridge::new(bridge_config(context)));
+        let bridge = AcpBridge::new(bridge_config(context));
+        let runners = Arc::new(Runners::new(bridge, Arc::clone(&context.environment)));
         let agents = snapshots::agents_of(&snapshots.borrow());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = TaskEngine::open(EngineConfig {
             layout: settings.layout.clone(),
             clock: Arc::clone(&clock),
-            runner: Arc::clone(&bridge) as Arc<dyn Runner>,
+            runner: Arc::clone(&runners) as Arc<dyn Runner>,
             agents,
             mesh: mesh.as_set(),
             tools_url: Some(own_mcp),
@@ -151,14 +169,18 @@ impl Node {
             wanted: watch::Sender::new(None),
             mesh,
         });
+        let place = Place {
+            base: base_url.trim_end_matches('/').to_owned(),
+            tokens: config.access_tokens(),
+        };
         let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
             engine: engine.clone(),
             problems: snapshots::problems_of(snapshots.clone()),
-            base: base_url.clone(),
+            place: place.clone(),
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
+        let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
             tools,
@@ -191,7 +213,7 @@ impl Node {
         Ok(Self {
             base_url,
             engine,
-            bridge,
+            runners,
             control,
             servers,
             end,
@@ -234,7 +256,7 @@ impl Node {
     }
 
     async fn close(self) {
-        self.bridge.drain().await;
+        self.runners.drain().await;
         // From here on a front-end that connects finds nobody and starts the next engine.
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone already");

@@ -17,6 +17,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/002-list-pairs.sql"),
     include_str!("../../migrations/003-questions.sql"),
     include_str!("../../migrations/004-push-configs.sql"),
+    include_str!("../../migrations/005-retention.sql"),
+    include_str!("../../migrations/006-attempts.sql"),
+    include_str!("../../migrations/007-task-counts.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.
@@ -66,6 +69,18 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Opens a database that nobody has open, to look at it: nothing of it is changed, whatever its
+/// schema. `None` when there is none.
+pub(super) fn open_to_look(path: &Path) -> Result<Option<Connection>, StoreError> {
+    if is_missing(path)? {
+        return Ok(None);
+    }
+    let connection = open_reader(path)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    trust(&connection, None)?;
+    Ok(Some(connection))
 }
 
 /// Whether there is no database yet. What looks as if there had been one is damage: an empty start

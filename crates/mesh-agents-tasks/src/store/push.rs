@@ -435,14 +435,14 @@ mod tests {
         let ids = [1, 2].map(|n| TaskId::from_ulid(ulid::Ulid(n)));
         for id in &ids {
             db.execute(
-                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0)",
+                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0, NULL)",
                 [id.as_str()],
             )
             .unwrap();
             put_first(&db, id, &new).unwrap();
         }
-        db.execute("DELETE FROM tasks WHERE id = ?1", [ids[0].as_str()])
-            .unwrap();
+        let taken = crate::store::take(&db, UnixMillis(100), 1).unwrap();
+        assert_eq!(taken[0].task, ids[0]);
         let left = |id| configs(&db, id, "", 9).unwrap().len();
         assert_eq!(ids.each_ref().map(left), [0, 1]);
     }

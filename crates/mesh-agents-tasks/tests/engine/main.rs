@@ -6,11 +6,14 @@
 )]
 
 mod cancels;
+mod care;
 mod fake;
 mod lists;
+mod parked;
 mod prelude;
 mod push;
 mod questions;
 mod recovery;
+mod resume;
 mod runs;
 mod submits;
