@@ -158,6 +158,8 @@ async fn a_guard_that_cannot_be_started_fails_the_run() {
 
 /// A run whose guard is this shell script.
 async fn guarded_by(script: &str) -> Outcome {
+    use std::os::unix::fs::PermissionsExt as _;
+
     let mut world = World::new();
     let program = world.path("owner/agents");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
