@@ -434,7 +434,14 @@ fn log_line(event: &crate::client::LoggedEvent) -> String {
                 .unwrap_or_default();
             format!("state {state} {why}")
         }
-        E::Attempt { attempt, run_id } => format!("start {attempt} ({run_id})"),
+        E::Attempt {
+            attempt,
+            run_id,
+            resumed,
+        } => {
+            let again = if *resumed { ", in its session" } else { "" };
+            format!("start {attempt}{again} ({run_id})")
+        }
         E::Session { session_id, .. } => format!("session {session_id}"),
         E::Text { text } => format!("text {}", first_line(text)),
         E::ToolCall { call } => format!(

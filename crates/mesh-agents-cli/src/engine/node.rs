@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mesh_agents_a2a::card::{AccessTokens, Place};
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::run::Runner;
@@ -50,6 +51,20 @@ pub(crate) struct NodeConfig {
     pub(crate) linger: Option<Duration>,
     /// Whether `{{ mesh.mcp_url }}` is this node's own endpoint, there being no host.
     pub(crate) own_mesh: bool,
+}
+
+impl NodeConfig {
+    /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
+    /// tokens there are.
+    fn access_tokens(&self) -> AccessTokens {
+        if self.tokens.has_owners() || !self.listen.address.ip().is_loopback() {
+            AccessTokens::Required
+        } else if self.tokens.is_empty() {
+            AccessTokens::None
+        } else {
+            AccessTokens::Some
+        }
+    }
 }
 
 /// A node that runs.
@@ -146,14 +161,18 @@ impl Node {
             wanted: watch::Sender::new(None),
             mesh,
         });
+        let place = Place {
+            base: base_url.trim_end_matches('/').to_owned(),
+            tokens: config.access_tokens(),
+        };
         let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
             engine: engine.clone(),
             problems: snapshots::problems_of(snapshots.clone()),
-            base: base_url.clone(),
+            place: place.clone(),
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
+        let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
             tools,
