@@ -171,6 +171,8 @@ pub(crate) struct Point {
     pub(crate) phase: Phase,
     /// How long after the phase began.
     pub(crate) delay: Duration,
+    /// Who else is killed, and how long after the first: in the middle of the recovery, mostly.
+    pub(crate) second: Option<(Victim, Duration)>,
     /// How long after the recovery what waits is let go.
     pub(crate) release: Duration,
     /// The messages; the first is the target.
@@ -193,6 +195,15 @@ impl Point {
         } else {
             rng.span(500)
         };
+        let second = rng.percent(20).then(|| {
+            let victims = [
+                Victim::Engine,
+                Victim::Engine,
+                Victim::Guard,
+                Victim::Plugin,
+            ];
+            (rng.pick(&victims), rng.span(400))
+        });
         let release = rng.span(100);
         // What a killed plugin leaves unanswered is re-sent by the host, if it came by the host.
         let bare = if victim == Victim::Plugin { 50 } else { 15 };
@@ -211,6 +222,7 @@ impl Point {
             victim,
             phase,
             delay,
+            second,
             release,
             jobs,
         }
@@ -227,7 +239,14 @@ impl fmt::Display for Point {
             self.victim,
             self.delay.as_secs_f64() * 1000.0,
             self.phase,
-        )
+        )?;
+        match self.second {
+            Some((victim, after)) => {
+                let after = after.as_secs_f64() * 1000.0;
+                write!(f, ", then {victim:?} {after:.1} ms later")
+            }
+            None => Ok(()),
+        }
     }
 }
 
