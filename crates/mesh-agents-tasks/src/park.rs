@@ -19,7 +19,7 @@ use crate::store::{self, OpenQuestion, StoreError};
 
 /// Watches over a parked task until it is none any more.
 pub(crate) fn watch(inner: &Arc<Inner>, task: &Task) {
-    inner.slots.park(&task.agent_id, task.id.clone());
+    inner.slots.park(task);
     let parked = Parked {
         inner: Arc::clone(inner),
         agent: task.agent_id.clone(),

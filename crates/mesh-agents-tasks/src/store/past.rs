@@ -116,6 +116,7 @@ fn started(db: &Connection, n: u128) {
         limit_ms: 3_600_000,
         max_attempts: 2,
         retry: n.is_multiple_of(2),
+        per_context: false,
     };
     start_attempt(db, at(200), &id(n), &run, &terms, &message(1)).unwrap();
     let guard = ProcessRef {
