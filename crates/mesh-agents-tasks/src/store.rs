@@ -8,6 +8,8 @@ mod append;
 mod attempts;
 mod backup;
 mod error;
+#[cfg(test)]
+mod model;
 mod open;
 #[cfg(test)]
 mod past;
