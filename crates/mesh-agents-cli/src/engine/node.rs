@@ -136,6 +136,7 @@ impl Node {
             tools_url: Some(own_mcp),
         });
         let engine = engine.await?;
+        engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),
             status: status(context, &base_url),
