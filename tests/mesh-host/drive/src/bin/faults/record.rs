@@ -101,7 +101,7 @@ impl Record {
         let next = attempts
             .next()
             .map_or(u64::MAX, |event| event["seq"].as_u64().unwrap_or_default());
-        let said = ["text", "tool_call", "plan"];
+        let said = ["text", "tool_call", "plan", "question"];
         self.events.iter().any(|event| {
             let before = event["seq"].as_u64().is_some_and(|seq| seq < next);
             before && said.iter().any(|kind| event["event"][kind].is_object())
