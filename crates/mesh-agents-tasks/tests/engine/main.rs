@@ -7,6 +7,7 @@
 
 mod cancels;
 mod care;
+mod contexts;
 mod fake;
 mod lists;
 mod parked;
