@@ -76,8 +76,8 @@ impl TaskEngine {
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
-            late: AtomicU64::new(0),
             care: Care::default(),
+            late: AtomicU64::new(0),
         });
         let taken_up = async {
             push::take_up(&inner).await?;
@@ -221,19 +221,21 @@ impl TaskEngine {
     pub async fn view(&self, caller: &Caller, id: &TaskId) -> Result<TaskView, Refusal> {
         let (task_id, principal) = (id.clone(), caller.principal.clone());
         let view = self.inner.store.read(move |db| {
-            let task = store::task(db, &task_id, &principal)?.task;
-            let artifacts = store::artifacts(db, &task_id)?;
+            // One moment for all of it: a reader of the log goes on exactly where this ends.
+            let db = db.unchecked_transaction()?;
+            let task = store::task(&db, &task_id, &principal)?.task;
+            let artifacts = store::artifacts(&db, &task_id)?;
             // A run that was cut off left its text as an artifact until the next one goes on with it.
             let streamed = artifacts.iter().all(|one| one.id != ArtifactId::response());
             let streams = streamed && !task.state.is_terminal();
             let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
             Ok(TaskView {
-                history: store::history(db, &task_id)?,
+                history: store::history(&db, &task_id)?,
                 artifacts,
                 response: streams
-                    .then(|| store::response(db, &task_id, limit))
+                    .then(|| store::response(&db, &task_id, limit))
                     .transpose()?,
-                last_activity: store::last_activity(db, &task_id)?,
+                last_activity: store::last_activity(&db, &task_id)?,
                 task,
             })
         });
@@ -258,6 +260,10 @@ impl TaskEngine {
             Ok(TaskPage {
                 tasks: tasks.collect::<Result<_, StoreError>>()?,
                 next_cursor,
+                total: query
+                    .count
+                    .then(|| store::total(db, &principal, &query))
+                    .transpose()?,
             })
         });
         page.await.map_err(|error| storage(&error))

@@ -7,6 +7,7 @@
 mod append;
 mod attempts;
 mod backup;
+mod count;
 mod error;
 #[cfg(test)]
 mod model;
@@ -28,11 +29,12 @@ use rusqlite::Connection;
 pub(crate) use append::{Change, append, apply, store_artifact};
 pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened, start_attempt};
 pub(crate) use backup::{Looked, copy, look_at_all};
+pub(crate) use count::total;
 pub use error::{StoreError, Trouble};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
-    artifact, artifacts, asked, events, heard, history, last_activity, list, open_tasks, response,
-    task,
+    artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
+    response, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mesh_agents_a2a::card::{AccessTokens, Place};
+use mesh_agents_a2a::push::PushWorker;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::run::Runner;
@@ -37,6 +39,12 @@ use runners::Runners;
 /// Time for the last answers to leave once everything has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
+/// A receiver of notifications that could not be told for this long does not keep the node: it is
+/// tried again whenever one runs.
+const PUSH_PATIENCE: Duration = Duration::from_secs(60);
+/// How often a node that stays for notifications alone looks whether they are out.
+const PUSH_LOOK: Duration = Duration::from_secs(1);
+
 /// How a node is to run.
 #[derive(Debug)]
 pub(crate) struct NodeConfig {
@@ -50,6 +58,20 @@ pub(crate) struct NodeConfig {
     pub(crate) linger: Option<Duration>,
     /// Whether `{{ mesh.mcp_url }}` is this node's own endpoint, there being no host.
     pub(crate) own_mesh: bool,
+}
+
+impl NodeConfig {
+    /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
+    /// tokens there are.
+    fn access_tokens(&self) -> AccessTokens {
+        if self.tokens.has_owners() || !self.listen.address.ip().is_loopback() {
+            AccessTokens::Required
+        } else if self.tokens.is_empty() {
+            AccessTokens::None
+        } else {
+            AccessTokens::Some
+        }
+    }
 }
 
 /// A node that runs.
@@ -139,6 +161,7 @@ impl Node {
             tools_url: Some(own_mcp),
         });
         let engine = engine.await?;
+        engine.set_push_targets(settings.push_allow.clone());
         let control = Arc::new(Control {
             engine: engine.clone(),
             status: status(context, &base_url),
@@ -146,14 +169,18 @@ impl Node {
             wanted: watch::Sender::new(None),
             mesh,
         });
+        let place = Place {
+            base: base_url.trim_end_matches('/').to_owned(),
+            tokens: config.access_tokens(),
+        };
         let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
             engine: engine.clone(),
             problems: snapshots::problems_of(snapshots.clone()),
-            base: base_url.clone(),
+            place: place.clone(),
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
+        let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
             tools,
@@ -167,6 +194,8 @@ impl Node {
             socket::router(behind),
             end.clone(),
         ));
+        // Ends when the engine has shut down.
+        servers.spawn(PushWorker::new(engine.clone()).run());
         servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
         if let Some(linger) = config.linger {
             servers.spawn(leave_when_unneeded(
@@ -297,7 +326,8 @@ async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
     }
 }
 
-/// Stops the node once there has been neither work nor a front-end for `linger`.
+/// Stops the node once there has been neither work nor a front-end for `linger`, and nothing is on
+/// its way to a receiver of notifications.
 async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: CancellationToken) {
     let mut load = control.engine.total_load();
     let mut frontends = control.frontends.subscribe();
@@ -309,6 +339,11 @@ async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: Cance
             changed = load.changed() => if changed.is_err() { return },
             changed = frontends.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(linger), if !needed => {
+                // An error is of the disk, and no reason to stay.
+                if control.engine.push_pending(PUSH_PATIENCE).await.unwrap_or(false) {
+                    tokio::time::sleep(PUSH_LOOK).await;
+                    continue;
+                }
                 control.stop(false);
                 return;
             }

@@ -45,9 +45,9 @@ pub(crate) struct Inner {
     pub(super) stop: watch::Sender<bool>,
     pub(super) load: watch::Sender<Load>,
     pub(super) tracker: TaskTracker,
+    pub(crate) care: Care,
     /// Writes of runs that came too late.
     pub(crate) late: AtomicU64,
-    pub(crate) care: Care,
 }
 
 /// A run under way, as seen from outside its driver.

@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/004-push-configs.sql"),
     include_str!("../../migrations/005-retention.sql"),
     include_str!("../../migrations/006-attempts.sql"),
+    include_str!("../../migrations/007-task-counts.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::StoreError;
 use super::open::open_reader;
-use super::rows::{COLUMNS, Row, parsed, state_number, unreadable};
+use super::rows::{COLUMNS, Row, parsed, state_number, state_of, unreadable};
 use crate::api::{ListTasks, StoredEvent};
 
 /// Reading connections: enough to keep two cores busy while one waits for the disk.
@@ -152,14 +152,14 @@ pub(crate) fn response(db: &Connection, id: &TaskId, limit: usize) -> Result<Str
     let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
     let mut all = String::new();
     for body in bodies {
+        if all.len() >= limit {
+            break;
+        }
         if let TaskEvent::Text { text } = event_of(&body?)? {
             all.push_str(&text);
         }
-        if all.len() > limit {
-            all.truncate(all.floor_char_boundary(limit));
-            break;
-        }
     }
+    all.truncate(all.floor_char_boundary(limit));
     Ok(all)
 }
 
@@ -198,6 +198,55 @@ pub(crate) fn events(
         });
     }
     Ok(events)
+}
+
+/// What a reader of a log gets at a time.
+pub(crate) struct Batch {
+    /// Events, oldest first.
+    pub(crate) events: Vec<StoredEvent>,
+    /// Whether the batch ended before the log did.
+    pub(crate) more: bool,
+    /// Whether the task has ended: after the log's last event nothing follows.
+    pub(crate) ended: bool,
+}
+
+/// Events after `after`: at most `limit` of them, and none after the one that passes `bytes`.
+pub(crate) fn batch(
+    db: &Connection,
+    id: &TaskId,
+    after: u64,
+    limit: u32,
+    bytes: usize,
+) -> Result<Batch, StoreError> {
+    // The state before the events: a task that had ended then has no event that is not read now.
+    let state = db
+        .prepare_cached("SELECT state FROM tasks WHERE id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::NoTask)?;
+    let mut statement = db.prepare_cached(
+        "SELECT seq, at_ms, body FROM events WHERE task_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![id.as_str(), after, limit])?;
+    let (mut events, mut spent, mut more) = (Vec::new(), 0, false);
+    while let Some(row) = rows.next()? {
+        let body: String = row.get(2)?;
+        spent += body.len();
+        events.push(StoredEvent {
+            seq: row.get(0)?,
+            at: UnixMillis(row.get(1)?),
+            event: event_of(&body)?,
+        });
+        if spent > bytes {
+            more = true;
+            break;
+        }
+    }
+    Ok(Batch {
+        more: more || events.len() == limit as usize,
+        ended: state_of(state)?.is_terminal(),
+        events,
+    })
 }
 
 /// The artifacts of a task, by id.
@@ -248,12 +297,31 @@ pub(crate) fn list(
     Ok((rows, more))
 }
 
+/// Conditions joined by AND, and the values of their places.
+pub(super) type Wheres = (Vec<&'static str>, Vec<Box<dyn ToSql>>);
+
 /// The query of a list's page, one row longer than the page, with its values.
 fn list_sql(
     principal: &Principal,
     query: &ListTasks,
     after: Option<&(i64, TaskId)>,
 ) -> (String, Vec<Box<dyn ToSql>>) {
+    let (mut wheres, mut values) = filters(principal, query);
+    if let Some((updated, id)) = after {
+        wheres.push("(updated_ms, id) < (?, ?)");
+        values.push(Box::new(*updated));
+        values.push(Box::new(id.to_string()));
+    }
+    values.push(Box::new(i64::from(query.limit) + 1));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
+        wheres.join(" AND ")
+    );
+    (sql, values)
+}
+
+/// What makes a task one of this list, whatever the page.
+pub(super) fn filters(principal: &Principal, query: &ListTasks) -> Wheres {
     let mut wheres = vec!["1"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let mut filter = |sql: &'static str, value: Box<dyn ToSql>| {
@@ -283,17 +351,10 @@ fn list_sql(
     if let Some(state) = query.state {
         filter(or("state = ?", "+state = ?"), Box::new(state_number(state)));
     }
-    if let Some((updated, id)) = after {
-        wheres.push("(updated_ms, id) < (?, ?)");
-        values.push(Box::new(*updated));
-        values.push(Box::new(id.to_string()));
+    if let Some(since) = query.since {
+        filter("updated_ms >= ?", Box::new(since.0));
     }
-    values.push(Box::new(i64::from(query.limit) + 1));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
-        wheres.join(" AND ")
-    );
-    (sql, values)
+    (wheres, values)
 }
 
 /// Every task that has not ended.

@@ -101,7 +101,8 @@ pub(super) fn state_number(state: TaskState) -> i64 {
     }
 }
 
-fn state_of(number: i64) -> Result<TaskState, StoreError> {
+/// The state with this number.
+pub(super) fn state_of(number: i64) -> Result<TaskState, StoreError> {
     let found = TaskState::ALL
         .into_iter()
         .find(|state| state_number(*state) == number);

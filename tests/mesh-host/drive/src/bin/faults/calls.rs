@@ -21,6 +21,8 @@ const CUT_OFF: Duration = Duration::from_millis(1500);
 const CUT_OFF_BARE: Duration = Duration::from_secs(20);
 /// The same where it was the host itself: nobody is left to answer.
 const CUT_OFF_HOST: Duration = Duration::from_secs(1);
+/// The longest a parked call waits; the most a host allows is 25.
+const PARK_SECONDS: u64 = 20;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(30);
 
@@ -46,12 +48,22 @@ enum Miss {
 }
 
 impl World<'_> {
-    /// Sends a message until it is acknowledged.
-    pub(crate) async fn send(&self, way: Way, agent: &str, message: &str, key: &str) -> Sent {
-        let args = match way {
-            Way::HostBare => json!({ "agent_id": agent, "message": message }),
-            _ => json!({ "agent_id": agent, "message": message, "message_id": key }),
-        };
+    /// Sends a message until it is acknowledged: at once, or when its task has ended.
+    pub(crate) async fn send(
+        &self,
+        way: Way,
+        agent: &str,
+        message: &str,
+        key: &str,
+        parked: bool,
+    ) -> Sent {
+        let mut args = json!({ "agent_id": agent, "message": message });
+        if way != Way::HostBare {
+            args["message_id"] = json!(key);
+        }
+        if parked {
+            args["wait_seconds"] = json!(PARK_SECONDS);
+        }
         match self.insist(way, "send_message", &args).await {
             Ok(answer) => match answer["task_id"].as_str() {
                 Some(task) => Sent::As(task.to_owned()),
@@ -100,6 +112,7 @@ impl World<'_> {
 
     async fn attempt(&self, way: Way, tool: &str, args: &Value) -> Result<Value, Miss> {
         match way {
+            Way::A2a if self.serves_a2a => self.a2a_tool(tool, args).await,
             Way::Socket => self
                 .socket_tool(tool, args)
                 .await
@@ -108,7 +121,7 @@ impl World<'_> {
                 .cli_tool(tool, args)
                 .await
                 .map_err(|error| plain(&error)),
-            Way::Host | Way::HostBare | Way::Engine | Way::Stdio => {
+            Way::Host | Way::HostBare | Way::Engine | Way::Stdio | Way::A2a => {
                 let session = self.session(way).await;
                 // Without a session nothing was sent.
                 let session = session.map_err(|error| Miss::Again(format!("{error:#}")))?;
@@ -135,7 +148,7 @@ impl World<'_> {
         }
         let client = match way {
             Way::Stdio => Client::of_stdio(self.home).await?,
-            Way::Engine => {
+            Way::Engine | Way::A2a => {
                 let base = self.base_url().context("no engine to ask")?;
                 Client::of_engine(&format!("{base}/mcp")).await?
             }
@@ -144,6 +157,57 @@ impl World<'_> {
         let client = Rc::new(client);
         self.sessions.borrow_mut().insert(slot, Rc::clone(&client));
         Ok(client)
+    }
+
+    /// The same by A2A, answered in the same words.
+    async fn a2a_tool(&self, tool: &str, args: &Value) -> Result<Value, Miss> {
+        let word = |name: &str| args[name].as_str().unwrap_or_default();
+        let answer = if tool == "cancel_task" {
+            // It is cancelled at whichever agent's endpoint it belongs to.
+            let agent = self
+                .agent_of(word("task_id"))
+                .await
+                .map_err(|e| plain(&e))?;
+            let params = json!({ "id": word("task_id") });
+            self.a2a(&agent, "CancelTask", &params).await
+        } else {
+            let message = json!({
+                "messageId": word("message_id"),
+                "role": "ROLE_USER",
+                "parts": [{ "text": word("message") }]
+            });
+            let at_once = args["wait_seconds"].is_null();
+            let configuration = json!({ "returnImmediately": at_once });
+            let params = json!({ "message": message, "configuration": configuration });
+            self.a2a(word("agent_id"), "SendMessage", &params).await
+        };
+        let answer = answer.map_err(|error| {
+            let text = format!("{error:#}");
+            match text.contains("the error {") {
+                // TaskNotCancelable: it has ended.
+                true if text.contains("-32002") => Miss::Refused(format!("task_terminal: {text}")),
+                true if text.contains("-32603") => Miss::Again(text),
+                true => Miss::Refused(text),
+                false => Miss::Lost(text),
+            }
+        })?;
+        let task = if answer["task"].is_object() {
+            &answer["task"]
+        } else {
+            &answer
+        };
+        let state = task["status"]["state"].as_str().unwrap_or_default();
+        let state = state.trim_start_matches("TASK_STATE_").to_lowercase();
+        Ok(json!({ "task_id": task["id"], "state": state }))
+    }
+
+    async fn agent_of(&self, task: &str) -> Result<String> {
+        let args = json!({ "task_id": task });
+        let answer = self.socket_tool("get_task", &args).await?;
+        let agent = answer["agent_id"]
+            .as_str()
+            .context("a task without an agent")?;
+        Ok(agent.to_owned())
     }
 
     async fn cli_tool(&self, tool: &str, args: &Value) -> Result<Value> {

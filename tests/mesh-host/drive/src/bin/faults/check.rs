@@ -6,16 +6,16 @@ use anyhow::Result;
 
 use crate::calls::Sent;
 use crate::census::{self, Census, Life};
-use crate::point::{Course, Happened};
+use crate::point::{Course, Happened, Kill};
 use crate::record::{Record, State};
-use crate::schedule::{Point, Victim, Work};
+use crate::schedule::{Agent, Point, Victim, Work};
 use crate::world::World;
 
 /// No task is at work longer than this after its run is gone, while an engine runs.
 const STUCK_MS: u64 = 15_000;
 /// No run lives longer than this after its engine.
 const RUN_MS: u64 = 2_000;
-/// Runs of one task, the first included, where a lost run is tried again.
+/// Runs of one task, the first included, where a lost run is tried again (`runtime.max_attempts`).
 const ATTEMPTS: usize = 2;
 
 /// What a point brought.
@@ -144,20 +144,25 @@ impl Case<'_, '_> {
     /// No message ran twice, and no run began before the one before it was gone.
     fn runs(&mut self) {
         let attempts = self.record.attempts.clone();
-        let allowed = if self.world.retries(self.course.job.agent) {
-            ATTEMPTS
-        } else {
-            1
+        let agent = self.course.job.agent;
+        let resumes = agent == Agent::Keeper;
+        let again = resumes || self.world.retries(agent);
+        let allowed = match agent {
+            // A session is taken up after every kill.
+            Agent::Keeper => 1 + self.happened.kills.len(),
+            _ if again => ATTEMPTS,
+            _ => 1,
         };
         if attempts.len() > allowed {
-            self.wrong(format!(
-                "{} runs, and {allowed} are allowed",
-                attempts.len()
-            ));
+            let count = attempts.len();
+            self.wrong(format!("{count} runs, and {allowed} are allowed"));
         }
         let mut starts: BTreeMap<String, usize> = BTreeMap::new();
         for note in self.course.witness.notes() {
             *starts.entry(note.run).or_default() += usize::from(note.what == "start");
+        }
+        if resumes && starts.len() > 1 {
+            self.wrong(format!("a session that goes on began anew: {starts:?}"));
         }
         for (run, count) in starts {
             if count > 1 {
@@ -224,22 +229,28 @@ impl Case<'_, '_> {
         let Some(last) = self.record.attempts.last().cloned() else {
             return;
         };
-        let kill = &self.happened.kill;
         let gone = self.life(&last.run).map_or(last.at, |life| life.last);
         let waited = self.engine_time(gone, end.at);
         findings.waited_ms = findings.waited_ms.max(waited);
         if waited > STUCK_MS {
             self.wrong(format!("at work {waited} ms after its run was gone"));
         }
-        if self.point.victim != Victim::Engine {
-            return;
+        for kill in &self.happened.kills {
+            if kill.victim == Victim::Engine {
+                self.gone_with_engine(kill.at, findings);
+            }
         }
+    }
+
+    /// What a killed engine ran is dead soon.
+    fn gone_with_engine(&mut self, killed: u64, findings: &mut Findings) {
         for attempt in self.record.attempts.clone() {
-            // Only runs of the engine that was killed.
-            let Some(life) = self.life(&attempt.run).filter(|life| life.first <= kill.at) else {
+            // Only runs of that engine.
+            let theirs = |life: &Life| attempt.at <= killed && life.first <= killed;
+            let Some(life) = self.life(&attempt.run).filter(theirs) else {
                 continue;
             };
-            let outlived = life.last.saturating_sub(kill.at);
+            let outlived = life.last.saturating_sub(killed);
             findings.outlived_ms = findings.outlived_ms.max(outlived);
             if outlived > RUN_MS {
                 self.wrong(format!(
@@ -262,7 +273,10 @@ impl Case<'_, '_> {
         let course = self.course;
         let ended_work = course.witness.notes().iter().any(|note| note.what == "end");
         let has_file = self.record.artifacts.iter().any(|id| id == "out.txt");
+        // A session that is taken up is told to go on, and this agent has nothing more to do then.
+        let went_on = course.job.agent == Agent::Keeper && self.record.attempts.len() > 1;
         match &*end.name {
+            "completed" if went_on => {}
             "completed" if !ended_work || !has_file || course.job.work == Work::Deaf => {
                 self.wrong(format!(
                     "completed, and its work was not done (file: {has_file})"
@@ -300,31 +314,51 @@ impl Case<'_, '_> {
         }
     }
 
-    /// Whether the kill reached a run of this task.
+    /// Whether the kills may have ended this task: none of them, or one less than it is tried, reached its runs.
     fn may_fail(&self) -> bool {
-        let kill = &self.happened.kill;
-        let mut runs = self.record.attempts.iter();
-        match self.point.victim {
-            Victim::Host | Victim::Plugin => false,
-            Victim::Engine => runs.any(|attempt| attempt.at <= kill.at),
-            Victim::Guard | Victim::Harness => match kill.mark {
-                Some(mark) => runs.any(|attempt| census::mark_of(&attempt.run) == mark),
-                // It bore no mark yet, so it was just being started.
-                None => runs.any(|attempt| attempt.at <= kill.at),
-            },
+        let tried = self.world.retries(self.course.job.agent);
+        let reached = |kill: &&Kill| self.reached(kill);
+        let mut reached = self.happened.kills.iter().filter(reached);
+        match reached.next() {
+            Some(kill) => !tried || kill.victim == Victim::Harness || reached.next().is_some(),
+            None => false,
         }
     }
 
-    /// Whether a failure with that code tells what the kill did.
+    /// Whether a kill reached a run of this task.
+    fn reached(&self, kill: &Kill) -> bool {
+        let mut runs = self.record.attempts.iter();
+        match (kill.victim, kill.mark) {
+            (Victim::Host | Victim::Plugin, _) => false,
+            (Victim::Guard | Victim::Harness, Some(mark)) => {
+                runs.any(|attempt| census::mark_of(&attempt.run) == mark)
+            }
+            // It bore no mark yet, so it was just being started.
+            (Victim::Engine | Victim::Guard | Victim::Harness, _) => {
+                runs.any(|attempt| attempt.at <= kill.at)
+            }
+        }
+    }
+
+    /// Whether a failure with that code tells what a kill did.
     fn is_cause(&self, code: Option<&str>) -> bool {
-        let codes: &[&str] = match self.point.victim {
-            Victim::Host | Victim::Plugin => &[],
-            Victim::Engine => &["interrupted"],
-            // While it is started, too.
-            Victim::Guard => &["interrupted", "guard_not_started"],
-            Victim::Harness => &["interrupted", "guard_not_started", "harness_exited"],
-        };
-        code.is_some_and(|code| codes.contains(&code))
+        let codes = self.happened.kills.iter().map(|kill| match kill.victim {
+            Victim::Host | Victim::Plugin => None,
+            Victim::Engine | Victim::Guard => Some("interrupted"),
+            Victim::Harness => Some("harness_exited"),
+        });
+        code.is_some() && codes.into_iter().any(|one| one == code)
+    }
+
+    fn killed(&self) -> String {
+        let kills = self.happened.kills.iter().map(|kill| {
+            let (pid, at) = (kill.process.pid(), kill.at);
+            format!(
+                "killed {:?}, pid {pid}, of run mark {:?}, at {at}",
+                kill.victim, kill.mark
+            )
+        });
+        kills.collect::<Vec<_>>().join("; ")
     }
 
     /// All there is to know.
@@ -332,12 +366,8 @@ impl Case<'_, '_> {
         use std::fmt::Write as _;
         let mut text = format!("  {}\n", self.point);
         let course = self.course;
-        let kill = &self.happened.kill;
         let parts = [
-            format!(
-                "killed {:?}, of run mark {:?}, at {}",
-                kill.process, kill.mark, kill.at
-            ),
+            self.killed(),
             format!("job {:?}", course.job),
             format!(
                 "sent {:?}, again {:?}",

@@ -81,6 +81,8 @@ impl Course {
 /// A kill that was done.
 #[derive(Clone, Debug)]
 pub(crate) struct Kill {
+    /// What it was.
+    pub(crate) victim: Victim,
     /// When, in milliseconds since the epoch.
     pub(crate) at: u64,
     /// Its process.
@@ -92,8 +94,8 @@ pub(crate) struct Kill {
 /// What happened at a point.
 #[derive(Debug)]
 pub(crate) struct Happened {
-    /// The kill.
-    pub(crate) kill: Kill,
+    /// The kills, the first one first.
+    pub(crate) kills: Vec<Kill>,
     /// The callers.
     pub(crate) courses: Vec<Course>,
 }
@@ -107,15 +109,15 @@ pub(crate) async fn run(world: &World<'_>, point: &Point) -> Result<Happened> {
     let killed = Cell::new(false);
     let callers = join_all(courses.iter().map(|course| call(world, course, &killed)));
     let killing = kill_and_bring_on(world, point, &courses, &killed);
-    let kill = tokio::try_join!(killing, async { Ok(callers.await) });
-    if kill.is_err() {
+    let kills = tokio::try_join!(killing, async { Ok(callers.await) });
+    if kills.is_err() {
         // So that what waits can end all the same.
         for course in &courses {
             course.witness.let_go()?;
         }
     }
-    let (kill, _) = kill?;
-    Ok(Happened { kill, courses })
+    let (kills, _) = kills?;
+    Ok(Happened { kills, courses })
 }
 
 /// One caller: sends, cancels, sends again, and looks how it ends.
@@ -123,9 +125,8 @@ async fn call(world: &World<'_>, course: &Course, killed: &Cell<bool>) {
     sleep(course.job.after).await;
     let (agent, key) = (course.job.agent.id(), course.witness.key());
     course.sending.set(true);
-    let sent = world
-        .send(course.job.way, agent, &course.message, key)
-        .await;
+    let (way, parked) = (course.job.way, course.job.parked);
+    let sent = world.send(way, agent, &course.message, key, parked).await;
     let task = match &sent {
         Sent::As(task) => Some(task.clone()),
         Sent::Unknown(_) | Sent::Refused(_) => None,
@@ -148,7 +149,7 @@ async fn call(world: &World<'_>, course: &Course, killed: &Cell<bool>) {
         while !killed.get() {
             sleep(LOOK).await;
         }
-        let sent = world.send(way, agent, &course.message, key).await;
+        let sent = world.send(way, agent, &course.message, key, false).await;
         course.again.replace(Some(sent));
     };
     let end = async {
@@ -204,23 +205,48 @@ async fn kill_and_bring_on(
     point: &Point,
     courses: &[Course],
     killed: &Cell<bool>,
-) -> Result<Kill> {
+) -> Result<Vec<Kill>> {
     let target = courses.first().context("a target")?;
     until_phase(point.phase, target).await?;
     sleep(point.delay).await;
-    let kill = kill(world, point.victim, target).await?;
+    let mut kills = vec![kill(world, point.victim, target).await?];
     killed.set(true);
     world.killed(point.victim);
-    if point.victim == Victim::Host {
-        world.host.lock().await.restart().await?;
-    }
+    let (second, restart) = tokio::join!(kill_second(world, point, target), async {
+        if point.victim == Victim::Host {
+            world.host.lock().await.restart().await?;
+        }
+        anyhow::Ok(())
+    });
+    kills.extend(second?);
+    restart?;
     sleep(point.release).await;
     for course in courses {
         course.witness.let_go()?;
     }
-    if matches!(point.victim, Victim::Host | Victim::Plugin) {
+    if kills
+        .iter()
+        .any(|kill| matches!(kill.victim, Victim::Host | Victim::Plugin))
+    {
         // A plugin that died while nobody called is only started by the next call (host-contract T8).
         world.host_answers().await?;
+    }
+    Ok(kills)
+}
+
+/// Kills the second victim, where there is one: what the first kill left may have none.
+async fn kill_second(world: &World<'_>, point: &Point, target: &Course) -> Result<Option<Kill>> {
+    let Some((victim, after)) = point.second else {
+        return Ok(None);
+    };
+    sleep(after).await;
+    if victim == Victim::Plugin && point.victim == Victim::Host {
+        // The host holds it while it comes up; it is not there yet.
+        return Ok(None);
+    }
+    let kill = strike(world, victim, target).await?;
+    if kill.is_some() {
+        world.killed(victim);
     }
     Ok(kill)
 }
@@ -248,39 +274,48 @@ async fn until_phase(phase: Phase, target: &Course) -> Result<()> {
 
 /// Kills the victim, and says what it was.
 async fn kill(world: &World<'_>, victim: Victim, target: &Course) -> Result<Kill> {
-    if victim == Victim::Host {
-        let mut host = world.host.lock().await;
-        let process = host.process()?;
-        let at = census::now();
-        host.kill9()?;
-        let mark = None;
-        return Ok(Kill { at, process, mark });
-    }
     eventually("a victim", BEGIN_LIMIT, async || {
-        let found = match victim {
-            Victim::Host => None,
-            Victim::Plugin => world.host.lock().await.plugin_now()?,
-            Victim::Engine => world.engine(),
-            Victim::Guard => guard(world, target),
-            Victim::Harness => guard(world, target).and_then(|guard| guard.children().pop()),
-        };
-        let Some(process) = found else {
-            return Ok(None);
-        };
-        let harness = process.children();
-        let mark = match victim {
-            Victim::Guard => harness.first().and_then(|one| census::mark_on(one.pid())),
-            Victim::Harness => census::mark_on(process.pid()),
-            Victim::Host | Victim::Plugin | Victim::Engine => None,
-        };
-        let at = census::now();
-        if !process.is_alive() {
-            return Ok(None);
-        }
-        process.kill9();
-        Ok(Some(Kill { at, process, mark }))
+        strike(world, victim, target).await
     })
     .await
+}
+
+/// Kills the victim if it is there.
+async fn strike(world: &World<'_>, victim: Victim, target: &Course) -> Result<Option<Kill>> {
+    let mut host = world.host.lock().await;
+    let found = match victim {
+        Victim::Host => Some(host.process()?),
+        Victim::Plugin => host.plugin_now()?,
+        Victim::Engine => world.engine(),
+        Victim::Guard => guard(world, target),
+        Victim::Harness => guard(world, target).and_then(|guard| guard.children().pop()),
+    };
+    let Some(process) = found else {
+        return Ok(None);
+    };
+    let mark = match victim {
+        Victim::Guard => process
+            .children()
+            .first()
+            .and_then(|one| census::mark_on(one.pid())),
+        Victim::Harness => census::mark_on(process.pid()),
+        Victim::Host | Victim::Plugin | Victim::Engine => None,
+    };
+    let at = census::now();
+    if !process.is_alive() {
+        return Ok(None);
+    }
+    if victim == Victim::Host {
+        host.kill9()?;
+    } else {
+        process.kill9();
+    }
+    Ok(Some(Kill {
+        victim,
+        at,
+        process,
+        mark,
+    }))
 }
 
 /// The guard of the target's run, or the youngest one where the target is not known to run.

@@ -73,10 +73,19 @@ pub(crate) enum Way {
     Cli,
     /// `agents mcp`, over stdio.
     Stdio,
+    /// The agent's A2A endpoint, by JSON-RPC.
+    A2a,
 }
 
 /// Ways that carry a key of the caller's own, so that a repeat is the same task.
-const KEYED: [Way; 5] = [Way::Host, Way::Engine, Way::Socket, Way::Cli, Way::Stdio];
+const KEYED: [Way; 6] = [
+    Way::Host,
+    Way::Engine,
+    Way::Socket,
+    Way::Cli,
+    Way::Stdio,
+    Way::A2a,
+];
 
 /// Which agent a message is for. They differ in their limits and in what a lost run becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,13 +96,21 @@ pub(crate) enum Agent {
     Narrow,
     /// The same as plain, and a lost run is tried again.
     Again,
+    /// The same as plain, with sessions that can be taken up after their process is gone.
+    Keeper,
     /// A shell script behind our own harness, four at once.
     Shell,
 }
 
 impl Agent {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Plain, Self::Narrow, Self::Again, Self::Shell];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::Narrow,
+        Self::Again,
+        Self::Keeper,
+        Self::Shell,
+    ];
 
     /// Its directory.
     pub(crate) fn id(self) -> &'static str {
@@ -101,6 +118,7 @@ impl Agent {
             Self::Plain => "plain",
             Self::Narrow => "narrow",
             Self::Again => "again",
+            Self::Keeper => "keeper",
             Self::Shell => "shell",
         }
     }
@@ -136,6 +154,8 @@ pub(crate) struct Job {
     pub(crate) again: Option<Way>,
     /// How its cancel is sent, once its harness works.
     pub(crate) cancel: Option<Way>,
+    /// Whether the call is parked until the task ends, and so unanswered when the kill comes.
+    pub(crate) parked: bool,
 }
 
 /// One point.
@@ -151,6 +171,8 @@ pub(crate) struct Point {
     pub(crate) phase: Phase,
     /// How long after the phase began.
     pub(crate) delay: Duration,
+    /// Who else is killed, and how long after the first: in the middle of the recovery, mostly.
+    pub(crate) second: Option<(Victim, Duration)>,
     /// How long after the recovery what waits is let go.
     pub(crate) release: Duration,
     /// The messages; the first is the target.
@@ -173,10 +195,21 @@ impl Point {
         } else {
             rng.span(500)
         };
+        let second = rng.percent(20).then(|| {
+            let victims = [
+                Victim::Engine,
+                Victim::Engine,
+                Victim::Guard,
+                Victim::Plugin,
+            ];
+            (rng.pick(&victims), rng.span(400))
+        });
         let release = rng.span(100);
-        let mut jobs = vec![target(&mut rng, phase), lasting(&mut rng)];
+        // What a killed plugin leaves unanswered is re-sent by the host, if it came by the host.
+        let bare = if victim == Victim::Plugin { 50 } else { 15 };
+        let mut jobs = vec![target(&mut rng, phase, bare), lasting(&mut rng, bare)];
         for _ in 0..1 + rng.below(2) {
-            let mut other = other(&mut rng);
+            let mut other = other(&mut rng, bare);
             if jobs[0].agent == Agent::Narrow && other.agent == Agent::Narrow {
                 // The target would wait behind it, and it for the kill, which waits for the target.
                 other.agent = Agent::Plain;
@@ -189,6 +222,7 @@ impl Point {
             victim,
             phase,
             delay,
+            second,
             release,
             jobs,
         }
@@ -205,29 +239,38 @@ impl fmt::Display for Point {
             self.victim,
             self.delay.as_secs_f64() * 1000.0,
             self.phase,
-        )
+        )?;
+        match self.second {
+            Some((victim, after)) => {
+                let after = after.as_secs_f64() * 1000.0;
+                write!(f, ", then {victim:?} {after:.1} ms later")
+            }
+            None => Ok(()),
+        }
     }
 }
 
-fn target(rng: &mut Rng, phase: Phase) -> Job {
+fn target(rng: &mut Rng, phase: Phase, bare: usize) -> Job {
     let work = match phase {
         Phase::Submit | Phase::Start => rng.pick(&[Work::Quick, Work::Stream, Work::Gated]),
         Phase::Stream => Work::Stream,
         Phase::Finish => rng.pick(&[Work::Gated, Work::Brood]),
         Phase::Cancel => rng.pick(&[Work::Stream, Work::Gated, Work::Brood, Work::Deaf]),
     };
-    let mut job = job(rng, work);
+    let mut job = job(rng, work, bare);
     job.after = Duration::ZERO;
     if phase == Phase::Cancel {
         job.cancel = Some(rng.pick(&KEYED));
     }
+    // Who starts or cancels it must know its id first.
+    job.parked &= !matches!(phase, Phase::Start | Phase::Cancel);
     job
 }
 
 /// Something that is at work when the kill comes, for certain: there is a guard and a harness to kill.
-fn lasting(rng: &mut Rng) -> Job {
+fn lasting(rng: &mut Rng, bare: usize) -> Job {
     let work = rng.pick(&[Work::Gated, Work::Brood]);
-    let mut job = job(rng, work);
+    let mut job = job(rng, work, bare);
     if job.agent == Agent::Narrow {
         job.agent = Agent::Plain;
     }
@@ -235,7 +278,7 @@ fn lasting(rng: &mut Rng) -> Job {
 }
 
 /// Something else that goes on: mostly something that is still at work when the kill comes.
-fn other(rng: &mut Rng) -> Job {
+fn other(rng: &mut Rng, bare: usize) -> Job {
     let work = rng.pick(&[
         Work::Quick,
         Work::Stream,
@@ -243,20 +286,23 @@ fn other(rng: &mut Rng) -> Job {
         Work::Gated,
         Work::Brood,
     ]);
-    let mut job = job(rng, work);
+    let mut job = job(rng, work, bare);
     if rng.percent(10) {
         job.cancel = Some(rng.pick(&KEYED));
+        job.parked = false;
     }
     job
 }
 
-fn job(rng: &mut Rng, work: Work) -> Job {
+fn job(rng: &mut Rng, work: Work, bare: usize) -> Job {
     let agent = match work {
         // The script knows nothing of children and of deafness.
-        Work::Brood | Work::Deaf => rng.pick(&[Agent::Plain, Agent::Narrow, Agent::Again]),
+        Work::Brood | Work::Deaf => {
+            rng.pick(&[Agent::Plain, Agent::Narrow, Agent::Again, Agent::Keeper])
+        }
         _ => rng.pick(&Agent::ALL),
     };
-    let way = if rng.percent(20) {
+    let way = if rng.percent(bare) {
         Way::HostBare
     } else {
         rng.pick(&KEYED)
@@ -269,6 +315,7 @@ fn job(rng: &mut Rng, work: Work) -> Job {
         after: rng.span(60),
         again,
         cancel: None,
+        parked: rng.percent(40),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A machine for the points: a home with agents, a host with our plugin in it, and the ways to reach the engine.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -31,11 +31,15 @@ pub(crate) struct World<'home> {
     /// Who was killed last: a call that was under way then may never be answered.
     pub(crate) kills: watch::Sender<Option<Victim>>,
     /// Agents whose lost runs are tried again, which this build may not do yet.
-    pub(crate) retries: Cell<bool>,
+    pub(crate) retries: bool,
     /// Open MCP sessions.
     pub(crate) sessions: RefCell<BTreeMap<Way, Rc<Client>>>,
     /// HTTP over the engine's socket.
     pub(crate) socket: reqwest::Client,
+    /// HTTP over TCP.
+    http: reqwest::Client,
+    /// Whether this build serves A2A's methods; what is meant for them goes by the engine's `/mcp` otherwise.
+    pub(crate) serves_a2a: bool,
 }
 
 impl<'home> World<'home> {
@@ -49,21 +53,33 @@ impl<'home> World<'home> {
             .unix_socket(path)
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()?;
+        let mut world = Self {
             home,
             host_mcp: host.url("/mcp"),
             host: tokio::sync::Mutex::new(host),
             witness,
             kills: watch::Sender::new(None),
-            retries: Cell::new(retries),
+            retries,
             sessions: RefCell::default(),
             socket,
-        })
+            http,
+            serves_a2a: false,
+        };
+        world.wake().await?;
+        let asked = json!({ "id": "task-01ARZ3NDEKTSV4RRFFQ69G5FAV" });
+        let refused = world.a2a(Agent::Plain.id(), "GetTask", &asked).await;
+        // A server that knows the method says that the task is not there.
+        world.serves_a2a = refused.is_err_and(|error| error.to_string().contains("-32001"));
+        Ok(world)
     }
 
-    /// Whether a lost run of that agent may be tried again.
+    /// Whether a lost run of that agent is tried again.
     pub(crate) fn retries(&self, agent: Agent) -> bool {
-        agent == Agent::Again && self.retries.get()
+        agent == Agent::Again && self.retries
     }
 
     /// The engine's process, by its lock.
@@ -109,6 +125,19 @@ impl<'home> World<'home> {
     pub(crate) async fn socket_get(&self, path: &str) -> Result<Value> {
         let url = format!("http://engine{path}");
         read(self.socket.get(url).send().await?).await
+    }
+
+    /// Calls a method of an agent's A2A endpoint: its result, or its error as text.
+    pub(crate) async fn a2a(&self, agent: &str, method: &str, params: &Value) -> Result<Value> {
+        let base = self.base_url().context("no engine to ask")?;
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let request = self.http.post(format!("{base}/a2a/agents/{agent}"));
+        let request = request.header("a2a-version", "1.0");
+        let request = request.header("content-type", "application/json");
+        let mut answer = read(request.body(body.to_string()).send().await?).await?;
+        let error = &answer["error"];
+        ensure!(error.is_null(), "the error {error}");
+        Ok(answer["result"].take())
     }
 
     /// Runs a verb of our binary and reads what it prints.
@@ -205,11 +234,15 @@ fn write_agents(home: &Home, witness: &std::path::Path) -> Result<bool> {
         let (at_once, lost) = match agent {
             Agent::Narrow => (1, "fail"),
             Agent::Again => (4, "retry"),
-            Agent::Plain | Agent::Shell => (4, "fail"),
+            Agent::Plain | Agent::Keeper | Agent::Shell => (4, "fail"),
+        };
+        let sessions = match agent {
+            Agent::Keeper => "[runtime.env]\nSCRIPTED_ACP = \"caps load resume\"\n",
+            _ => "",
         };
         let runtime = format!(
             "[runtime]\n{command}\nmax_concurrent_tasks = {at_once}\non_interrupt = \"{lost}\"\n\
-             [runtime.queue]\nmax_pending_tasks = {PENDING}\n[policy]\nwrite = {may_write}\n"
+             {sessions}[runtime.queue]\nmax_pending_tasks = {PENDING}\n[policy]\nwrite = {may_write}\n"
         );
         fs::write(
             dir.join("agent-card.json"),
