@@ -14,6 +14,7 @@ mod parked;
 mod prelude;
 mod push;
 mod questions;
+mod races;
 mod recovery;
 mod resume;
 mod runs;
