@@ -8,6 +8,7 @@
 mod cancels;
 mod care;
 mod fake;
+mod follow;
 mod lists;
 mod parked;
 mod prelude;
