@@ -9,6 +9,7 @@ mod cancels;
 mod care;
 mod contexts;
 mod fake;
+mod follow;
 mod lists;
 mod parked;
 mod prelude;
