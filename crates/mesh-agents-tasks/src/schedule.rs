@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(slots.take(&agent.id, room(2)), None);
         slots.park(&of(1, "c"));
         assert_eq!(slots.load(&agent.id), Load::default());
-        assert_eq!(slots.waited_for(), [agent.id.clone()]);
+        assert_eq!(slots.waited_for(), std::slice::from_ref(&agent.id));
         assert_eq!(slots.waiting_for(&agent.id), [task(1)]);
         slots.unpark(&agent.id, &task(1));
         assert_eq!(slots.waited_for(), []);

@@ -256,7 +256,7 @@ impl World {
             definition: "d".into(),
             limit_ms: 60_000,
             max_attempts: 3,
-            retry: n % 2 == 0,
+            retry: n.is_multiple_of(2),
             per_context: false,
         };
         let known = self.tasks[n].clone();
