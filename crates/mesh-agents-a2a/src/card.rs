@@ -21,7 +21,7 @@ const SIGNATURES: &str = "signatures";
 const RUNTIME_EXTENSION: &str = "urn:mesh-agents:runtime:1";
 
 /// Whether tasks can be pushed to a caller's address.
-pub(crate) const PUSH: bool = false;
+const PUSH: bool = true;
 
 /// Where the agents of a node are served, and what their cards promise besides.
 #[derive(Debug, Clone)]

@@ -320,7 +320,7 @@ fn failure_text(failure: &Failure) -> String {
     format!("{}: {}", failure.code, failure.told())
 }
 
-pub(crate) fn state(state: TaskState) -> a2a::TaskState {
+fn state(state: TaskState) -> a2a::TaskState {
     match state {
         TaskState::Submitted => a2a::TaskState::Submitted,
         TaskState::Working => a2a::TaskState::Working,
@@ -356,11 +356,11 @@ struct WireTask<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct WireStatus<'a> {
-    pub(crate) state: a2a::TaskState,
+struct WireStatus<'a> {
+    state: a2a::TaskState,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<&'a JsonText>,
-    pub(crate) timestamp: String,
+    message: Option<&'a JsonText>,
+    timestamp: String,
 }
 
 #[derive(Serialize)]

@@ -14,6 +14,7 @@ mod document;
 mod error;
 mod jsonrpc;
 mod list;
+mod push;
 mod request;
 mod rest;
 mod stream;

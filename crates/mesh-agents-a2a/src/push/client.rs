@@ -51,6 +51,9 @@ impl Sender {
     pub(super) async fn send(&self, delivery: &PushDelivery) -> Result<(), PushFailure> {
         let url = self.checked(&delivery.config)?;
         let body = notification(delivery).map_err(|error| refused(error.to_string()))?;
+        let Some(body) = body else {
+            return Ok(());
+        };
         let client = self.client(url.scheme() == "https");
         let client = client.map_err(|error| later(error.to_string()))?;
         let request = client

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use super::A2aServer;
 use super::document::{self, Room};
 use super::error::{Fault, Kind};
-use super::list;
 use super::request::{self, OneTask, PathIds, SendMessage};
 use super::stream::{TaskStream, closes};
+use super::{list, push};
 use crate::card;
 use crate::updates::{Updates, of_task};
 
@@ -89,16 +89,20 @@ impl Call {
                 self.subscribe(&id).await
             }
             Operation::CreatePushConfig => {
-                request::new_config(params, path)?;
-                Err(no_push())
+                let (task, config) = request::new_config(params, path)?;
+                push::create(self, &task, config).await.map(Reply::One)
+            }
+            Operation::GetPushConfig => {
+                let (task, config) = request::config(params, path)?;
+                push::get(self, &task, &config).await.map(Reply::One)
             }
             Operation::ListPushConfigs => {
-                request::configs(params, path)?;
-                Err(no_push())
+                let asked = request::configs(params, path)?;
+                push::list(self, &asked).await.map(Reply::One)
             }
-            Operation::GetPushConfig | Operation::DeletePushConfig => {
-                request::config(params, path)?;
-                Err(no_push())
+            Operation::DeletePushConfig => {
+                let (task, config) = request::config(params, path)?;
+                push::delete(self, &task, &config).await.map(Reply::One)
             }
             Operation::GetExtendedCard => {
                 request::nothing(params)?;
@@ -108,7 +112,7 @@ impl Call {
     }
 
     /// A task of this agent that the caller may see.
-    async fn own_task(&self, id: &TaskId) -> Result<Task, Fault> {
+    pub(super) async fn own_task(&self, id: &TaskId) -> Result<Task, Fault> {
         let task = self.server.engine.task(&self.caller, id).await;
         let task = task.map_err(|refusal| of_task_or(id, refusal))?;
         if task.agent_id == self.agent.id {
@@ -130,9 +134,6 @@ impl Call {
     /// Reads a message and stores it; returns the task and what the caller wants to see of it.
     async fn submit(&self, params: &str) -> Result<(Task, SendMessage), Fault> {
         let asked = request::send(params, &input_modes(&self.agent))?;
-        if asked.push.is_some() {
-            return Err(no_push());
-        }
         let context = match &asked.task {
             None => asked.context.clone(),
             Some(id) => Some(self.context_of(id, asked.context.as_ref()).await?),
@@ -282,13 +283,6 @@ fn of_task_or(id: &TaskId, refusal: mesh_agents_core::refusal::Refusal) -> Fault
         Code::TaskNotFound => Fault::no_task(id.as_str()),
         _ => refusal.into(),
     }
-}
-
-fn no_push() -> Fault {
-    Fault::new(
-        Kind::PushNotificationNotSupported,
-        "this agent sends no push notifications; stream the task, or read it with GetTask",
-    )
 }
 
 #[derive(Deserialize, Default)]

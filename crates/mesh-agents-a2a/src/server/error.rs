@@ -11,7 +11,6 @@ use std::collections::HashMap;
 pub(crate) enum Kind {
     TaskNotFound,
     TaskNotCancelable,
-    PushNotificationNotSupported,
     UnsupportedOperation,
     ContentTypeNotSupported,
     ExtensionSupportRequired,
@@ -74,7 +73,6 @@ impl Kind {
         match self {
             Self::TaskNotFound => error_code::TASK_NOT_FOUND,
             Self::TaskNotCancelable => error_code::TASK_NOT_CANCELABLE,
-            Self::PushNotificationNotSupported => error_code::PUSH_NOTIFICATION_NOT_SUPPORTED,
             Self::UnsupportedOperation => error_code::UNSUPPORTED_OPERATION,
             Self::ContentTypeNotSupported => error_code::CONTENT_TYPE_NOT_SUPPORTED,
             Self::ExtensionSupportRequired => error_code::EXTENSION_SUPPORT_REQUIRED,
@@ -95,7 +93,6 @@ impl Kind {
         match self {
             Self::TaskNotFound | Self::NoSuchPath => (404, "NOT_FOUND"),
             Self::TaskNotCancelable
-            | Self::PushNotificationNotSupported
             | Self::UnsupportedOperation
             | Self::ExtensionSupportRequired
             | Self::VersionNotSupported => (400, "FAILED_PRECONDITION"),
@@ -170,7 +167,7 @@ impl Fault {
     /// A refusal of the engine, for an operation on a task that exists or is to be made.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
         let kind = match refusal.code {
-            Code::TaskNotFound => Kind::TaskNotFound,
+            Code::TaskNotFound | Code::PushConfigNotFound => Kind::TaskNotFound,
             Code::InvalidArgument => Kind::InvalidParams,
             Code::MessageTooLarge => return Self::of_field(refusal, "message.parts"),
             Code::MessageConflict => return Self::of_field(refusal, "message.messageId"),

@@ -381,8 +381,16 @@ pub(super) fn config(text: &str, path: &PathIds) -> Result<(TaskId, String), Fau
     ))
 }
 
-/// `ListTaskPushNotificationConfigs`. A task has few of them, so every list is one page.
-pub(super) fn configs(text: &str, path: &PathIds) -> Result<TaskId, Fault> {
+/// `ListTaskPushNotificationConfigs`.
+#[derive(Debug)]
+pub(super) struct ListConfigs {
+    pub(super) task: TaskId,
+    /// Configurations on one page; all of them when absent.
+    pub(super) page_size: Option<u32>,
+    pub(super) page_token: Option<String>,
+}
+
+pub(super) fn configs(text: &str, path: &PathIds) -> Result<ListConfigs, Fault> {
     let wire: WireOfConfig = decode(text)?;
     let mut check = Check::default();
     check.tenant(wire.tenant.as_deref());
@@ -392,14 +400,19 @@ pub(super) fn configs(text: &str, path: &PathIds) -> Result<TaskId, Fault> {
         path.task.as_deref(),
         wire.task_id.as_deref(),
     );
-    if wire.page_size.is_some_and(|size| size < 0) {
-        check.wrong("pageSize", "must be 0 or more");
-    }
-    if wire.page_token.is_some_and(|token| !token.is_empty()) {
-        check.wrong("pageToken", "is not one this server made; leave it out");
-    }
+    // 0 is what an absent number is to a protobuf client.
+    let page_size = wire.page_size.filter(|size| *size != 0);
+    let page_size = page_size.and_then(|size| {
+        u32::try_from(size)
+            .map_err(|_range| check.wrong("pageSize", "must be 0 or more"))
+            .ok()
+    });
     check.done()?;
-    task_id(&task.unwrap_or_default())
+    Ok(ListConfigs {
+        task: task_id(&task.unwrap_or_default())?,
+        page_size,
+        page_token: wire.page_token.filter(|token| !token.is_empty()),
+    })
 }
 
 /// `CreateTaskPushNotificationConfig`.

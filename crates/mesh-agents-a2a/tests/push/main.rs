@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test ends where its setting fails"
+    clippy::disallowed_methods,
+    reason = "a test ends where its setting fails, and keeps the handles of what it starts"
 )]
 
 mod node;
@@ -225,7 +226,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_screened()
     let (task, _run) = node.send(config(&url)).await;
     let why = node.until_noted(&task.id, "push_given_up").await;
     assert!(why.contains("rebinding.example"), "{why}");
-    assert!(why.contains("127.0.0.1 is a loopback address"), "{why}");
+    assert!(why.contains("leads to a loopback address"), "{why}");
     assert_eq!(
         asked.asked.load(Ordering::SeqCst),
         3,

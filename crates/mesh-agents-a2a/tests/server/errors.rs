@@ -133,7 +133,7 @@ fn sends(done: &str, busy: &str) -> Vec<(&'static str, Value)> {
             part(json!({"url": "http://x/y", "mediaType": "application/x-unsupported-tck-type"})),
         ),
         (
-            "a push configuration",
+            "a push configuration for an address of this machine",
             with(|send| {
                 send["configuration"]["taskPushNotificationConfig"] =
                     json!({"url": "http://127.0.0.1:1/x"});
@@ -325,12 +325,14 @@ fn of_lists() -> Vec<Case> {
     ]
 }
 
-fn of_configs(done: &str) -> Vec<Case> {
+fn of_configs(done: &str, absent: &str) -> Vec<Case> {
+    let at = |task: &str, config: &str| format!("/tasks/{task}/pushNotificationConfigs{config}");
+    let url = "https://hooks.example.com/a2a";
     vec![
         (
-            "push: create",
+            "push: create for no such task",
             "CreateTaskPushNotificationConfig",
-            json!({"taskId": done, "url": "http://127.0.0.1:1/"}),
+            json!({"taskId": absent, "url": url}),
             "",
             String::new(),
         ),
@@ -342,25 +344,46 @@ fn of_configs(done: &str) -> Vec<Case> {
             String::new(),
         ),
         (
-            "push: get",
+            "push: create for an address of this machine",
+            "CreateTaskPushNotificationConfig",
+            json!({"taskId": done, "url": "http://127.0.0.1:1/"}),
+            "",
+            String::new(),
+        ),
+        (
+            "push: get for no such task",
+            "GetTaskPushNotificationConfig",
+            json!({"taskId": absent, "id": "c"}),
+            "GET",
+            at(absent, "/c"),
+        ),
+        (
+            "push: get none",
             "GetTaskPushNotificationConfig",
             json!({"taskId": done, "id": "c"}),
             "GET",
-            format!("/tasks/{done}/pushNotificationConfigs/c"),
+            at(done, "/c"),
         ),
         (
-            "push: list",
+            "push: list for no such task",
             "ListTaskPushNotificationConfigs",
-            json!({"taskId": done}),
+            json!({"taskId": absent}),
             "GET",
-            format!("/tasks/{done}/pushNotificationConfigs"),
+            at(absent, ""),
         ),
         (
-            "push: delete",
+            "push: delete without an id",
             "DeleteTaskPushNotificationConfig",
-            json!({"taskId": done, "id": "c"}),
+            json!({"taskId": done}),
+            "",
+            String::new(),
+        ),
+        (
+            "push: delete for no such task",
+            "DeleteTaskPushNotificationConfig",
+            json!({"taskId": absent, "id": "c"}),
             "DELETE",
-            format!("/tasks/{done}/pushNotificationConfigs/c"),
+            at(absent, "/c"),
         ),
         (
             "the extended card",
@@ -378,7 +401,7 @@ async fn wrong_requests_about_tasks_on_both_bindings() {
     let absent = "task-00000000000000000000000000";
     let mut cases = of_tasks(&done, absent);
     cases.extend(of_lists());
-    cases.extend(of_configs(&done));
+    cases.extend(of_configs(&done, absent));
     let mut table = String::new();
     for (what, method, params, verb, path) in cases {
         let rpc = said(&node.ask(crate::fake::rpc(method, &params)).await);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mesh_agents_a2a::card::{AccessTokens, Place};
+use mesh_agents_a2a::push::PushWorker;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::run::Runner;
@@ -37,6 +38,12 @@ use runners::Runners;
 
 /// Time for the last answers to leave once everything has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// A receiver of notifications that could not be told for this long does not keep the node: it is
+/// tried again whenever one runs.
+const PUSH_PATIENCE: Duration = Duration::from_secs(60);
+/// How often a node that stays for notifications alone looks whether they are out.
+const PUSH_LOOK: Duration = Duration::from_secs(1);
 
 /// How a node is to run.
 #[derive(Debug)]
@@ -154,6 +161,8 @@ impl Node {
             tools_url: Some(own_mcp),
         });
         let engine = engine.await?;
+        engine.set_push_targets(settings.push_allow.clone());
+        engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),
             status: status(context, &base_url),
@@ -186,6 +195,8 @@ impl Node {
             socket::router(behind),
             end.clone(),
         ));
+        // Ends when the engine has shut down.
+        servers.spawn(PushWorker::new(engine.clone()).run());
         servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
         if let Some(linger) = config.linger {
             servers.spawn(leave_when_unneeded(
@@ -316,7 +327,8 @@ async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
     }
 }
 
-/// Stops the node once there has been neither work nor a front-end for `linger`.
+/// Stops the node once there has been neither work nor a front-end for `linger`, and nothing is on
+/// its way to a receiver of notifications.
 async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: CancellationToken) {
     let mut load = control.engine.total_load();
     let mut frontends = control.frontends.subscribe();
@@ -328,6 +340,11 @@ async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: Cance
             changed = load.changed() => if changed.is_err() { return },
             changed = frontends.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(linger), if !needed => {
+                // An error is of the disk, and no reason to stay.
+                if control.engine.push_pending(PUSH_PATIENCE).await.unwrap_or(false) {
+                    tokio::time::sleep(PUSH_LOOK).await;
+                    continue;
+                }
                 control.stop(false);
                 return;
             }

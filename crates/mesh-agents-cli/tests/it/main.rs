@@ -15,6 +15,7 @@ mod flow;
 mod hot_reload;
 mod kills;
 mod questions;
+mod resume;
 mod storage;
 mod support;
 mod versions;
