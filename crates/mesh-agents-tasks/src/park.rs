@@ -149,5 +149,7 @@ impl Parked {
 impl Drop for Parked {
     fn drop(&mut self) {
         self.inner.slots.unpark(&self.agent, &self.task);
+        // Its session is free for the next task of its context, or for its own next attempt.
+        self.inner.pump(&self.agent);
     }
 }

@@ -173,6 +173,9 @@ impl Inner {
 
     /// Starts what can start for one agent; what waits for one whose directory is gone is ended.
     pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
+        if self.stopping() {
+            return;
+        }
         if !self.agents().knows(agent) && !self.slots.waiting_for(agent).is_empty() {
             let (inner, agent) = (Arc::clone(self), agent.clone());
             self.tracker

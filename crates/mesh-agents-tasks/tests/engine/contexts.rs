@@ -137,6 +137,24 @@ async fn tasks_of_one_context_run_one_after_the_other_beside_those_of_others() {
 }
 
 #[tokio::test]
+async fn the_end_of_what_asks_without_a_run_lets_the_next_of_its_context_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([talking("a")])).await;
+    let first = say(&bench, &local(), "a", "one").await;
+    let run = bench.next_run().await;
+    run.open("s-1", true);
+    run.ask(QuestionKind::Elicitation, "Which?", &[]);
+    bench.until(&first.id, TaskState::InputRequired).await;
+    run.say(RunEvent::Ended(Outcome::Interrupted(
+        "the guard was killed".into(),
+    )));
+    bench.stored(&first.id, "note", 1).await;
+    let second = say(&bench, &local(), "a", "one").await;
+    bench.engine.cancel(&local(), &first.id).await.unwrap();
+    assert_eq!(bench.next_run().await.spec.task_id, second.id);
+}
+
+#[tokio::test]
 async fn a_context_is_minted_where_the_caller_names_none() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), agents([talking("a")])).await;
