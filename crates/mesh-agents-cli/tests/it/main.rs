@@ -14,6 +14,7 @@ mod engine_life;
 mod flow;
 mod hot_reload;
 mod kills;
+mod push;
 mod questions;
 mod storage;
 mod support;
