@@ -24,8 +24,8 @@ use ulid::Ulid;
 
 use crate::backend::{CallMeta, ToolBackend};
 use crate::socket::{
-    INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER, MeshReport, PROTOCOL, SURFACE_HEADER,
-    Status, Stop, WAIT_HEADER,
+    BackupAnswer, BackupRequest, CheckAnswer, INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER,
+    MeshReport, PROTOCOL, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop, WAIT_HEADER,
 };
 use crate::tool::ToolName;
 use wire::{Request, WireError};
@@ -41,6 +41,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long an older engine may take to leave before its successor's front-end works with it as it is.
 const REPLACE_PATIENCE: Duration = Duration::from_secs(3);
+/// How often an older engine at work is looked at by a front-end that stays: without it, the front-end
+/// itself would keep that engine for good. Often enough to find it between two tasks.
+const OLDER_LOOK: Duration = Duration::from_secs(5);
 
 /// What a front-end is made of.
 pub struct FrontendConfig {
@@ -163,17 +166,48 @@ impl Frontend {
         Ok(answer.to_vec())
     }
 
+    /// Has the engine remove ended tasks.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn prune(&self, request: &PruneRequest) -> Result<PruneAnswer, Refusal> {
+        self.post("/engine/v1/prune", request).await
+    }
+
+    /// Has the engine make a copy of everything.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn backup(&self, request: &BackupRequest) -> Result<BackupAnswer, Refusal> {
+        self.post("/engine/v1/backup", request).await
+    }
+
+    /// Has the engine look at everything it keeps.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn check(&self) -> Result<CheckAnswer, Refusal> {
+        self.get("/engine/v1/check").await
+    }
+
     /// Keeps an engine running and this front-end counted with it, until dropped. An engine that
-    /// dies is started again, so that what is queued goes on.
+    /// dies is started again, so that what is queued goes on; an older one that was left to its
+    /// work is replaced once it has none.
     pub async fn stay_attached(&self, mut attached: impl FnMut()) {
         let mut pause = PAUSE;
         loop {
             match self.ensure_engine().await {
-                Ok(_) => {
+                Ok(status) => {
                     pause = PAUSE;
                     attached();
-                    if let Err(error) = wire::hold(&self.config.socket, "/engine/v1/attach").await {
-                        tracing::debug!(%error, "the connection to the engine ended");
+                    let older = is_newer(&self.config.version, &status.version);
+                    tokio::select! {
+                        ended = wire::hold(&self.config.socket, "/engine/v1/attach") => {
+                            if let Err(error) = ended {
+                                tracing::debug!(%error, "the connection to the engine ended");
+                            }
+                        }
+                        () = sleep(OLDER_LOOK), if older => {}
                     }
                 }
                 Err(refusal) => tracing::warn!(%refusal, "no engine"),
@@ -184,7 +218,19 @@ impl Frontend {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
-        let answer = self.request(Request::get(path)).await?;
+        self.read(Request::get(path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Refusal> {
+        self.read(Request::post(path, encode(body)?)).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, Refusal> {
+        let answer = self.request(request).await?;
         serde_json::from_slice(&answer)
             .map_err(|error| unavailable(format!("the engine's answer cannot be read: {error}")))
     }

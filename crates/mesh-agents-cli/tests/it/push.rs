@@ -8,18 +8,24 @@ use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, World, kill, until_dead};
 
-/// A receiver on a port of its own that takes everything, until the test is over.
-fn receiver() -> (String, Receiver<Value>) {
+/// A receiver on a port of its own, until the test is over: too busy for so many requests, then it
+/// takes everything.
+fn receiver(busy: usize) -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (told, hears) = mpsc::channel();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
+        for (n, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
             let (_, body) = read(&stream);
-            let answer = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+            let status = if n < busy {
+                "503 Busy"
+            } else {
+                "204 No Content"
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n");
             stream.write_all(answer.as_bytes()).unwrap();
-            if told.send(serde_json::from_str(&body).unwrap()).is_err() {
+            if n >= busy && told.send(serde_json::from_str(&body).unwrap()).is_err() {
                 return;
             }
         }
@@ -102,7 +108,7 @@ fn next_state(hears: &Receiver<Value>, task: &str, before: &str) -> String {
 fn a_receiver_hears_the_end_of_its_task_although_the_engine_is_killed_twice() {
     let world = World::with_tester();
     world.settings("push_allow = [\"127.0.0.1\"]");
-    let (url, hears) = receiver();
+    let (url, hears) = receiver(0);
     world.json(&["tasks"]);
     let message = format!("script: wait_file {}", world.path("data/never").display());
     let task = send(&world, "m-1", &message, &url);
@@ -127,7 +133,8 @@ fn a_receiver_hears_the_end_of_its_task_although_the_engine_is_killed_twice() {
 fn an_engine_that_nobody_needs_tells_what_it_owes_before_it_leaves() {
     let world = World::with_tester();
     world.settings("linger_seconds = 1\npush_allow = [\"127.0.0.1\"]");
-    let (url, hears) = receiver();
+    // Three seconds of trying, thrice the time the engine would stay for nothing.
+    let (url, hears) = receiver(2);
     world.json(&["tasks"]);
     let engine = world.engine_pid();
     let task = send(&world, "m-1", "script: text done", &url);
