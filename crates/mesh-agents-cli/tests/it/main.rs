@@ -15,6 +15,7 @@ mod flow;
 mod hot_reload;
 mod isolation;
 mod kills;
+mod push;
 mod questions;
 mod remote;
 mod resume;
