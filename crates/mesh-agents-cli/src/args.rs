@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -68,7 +69,10 @@ pub(crate) enum Verb {
     /// Send a message to an agent; waits for the result unless told otherwise
     Send(Send),
     /// List tasks, newest change first
+    #[command(args_conflicts_with_subcommands = true)]
     Tasks {
+        #[command(subcommand)]
+        action: Option<TasksAction>,
         /// Only this agent's
         #[arg(long)]
         agent: Option<String>,
@@ -116,6 +120,11 @@ pub(crate) enum Verb {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Copy all tasks and artifacts, while they are in use, to a place where nothing is yet
+    Backup {
+        /// A directory to be made; or a file ending in .sqlite, for the tasks without their artifacts
+        path: PathBuf,
+    },
     /// Say whether an engine runs, and what it does
     Status,
     /// Stop the engine when its running tasks have ended
@@ -144,6 +153,25 @@ pub(crate) enum Verb {
     Harness {
         #[command(subcommand)]
         part: Harness,
+    },
+}
+
+/// `agents tasks …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksAction {
+    /// Remove ended tasks now, with their artifacts and logs; the engine does so by itself every hour
+    ///
+    /// What is not given is as the settings have it: retention_days, retention_tasks, retention_bytes.
+    Prune {
+        /// Those that last changed so long ago: 90s, 30m, 12h, 7d, 4w
+        #[arg(long, value_name = "AGE", value_parser = crate::command::care::age)]
+        older_than: Option<Duration>,
+        /// All but the newest so many
+        #[arg(long, value_name = "N")]
+        keep: Option<u64>,
+        /// Say only what would be removed
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

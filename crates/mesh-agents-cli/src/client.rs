@@ -9,6 +9,7 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
 pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
+use mesh_agents_plugin::socket::{BackupAnswer, BackupRequest, PruneAnswer, PruneRequest};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -62,6 +63,16 @@ impl Client {
     /// A page of a task's log.
     pub(crate) async fn events(&self, task: &str, after: u64) -> Result<Vec<LoggedEvent>> {
         Ok(self.frontend.events(&parse(task)?, after).await?)
+    }
+
+    /// Removes ended tasks.
+    pub(crate) async fn prune(&self, request: &PruneRequest) -> Result<PruneAnswer> {
+        Ok(self.frontend.prune(request).await?)
+    }
+
+    /// Makes a copy of everything.
+    pub(crate) async fn backup(&self, request: &BackupRequest) -> Result<BackupAnswer> {
+        Ok(self.frontend.backup(request).await?)
     }
 
     /// An artifact's content.

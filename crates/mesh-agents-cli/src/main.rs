@@ -80,5 +80,8 @@ fn log_to_stderr(environment: &Environment, verb: Option<&Verb>) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // The log lies on the disk that may be full. A line that is lost is no reason to complain on
+        // the same stream, which would end the task that complains.
+        .log_internal_errors(false)
         .init();
 }

@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 
-use crate::args::{Cli, Serve, Verb};
+use crate::args::{Cli, Serve, TasksAction, Verb};
 use crate::client::Client;
-use crate::command::{demo, doctor, engine, files, tasks};
+use crate::command::{care, demo, doctor, engine, files, tasks};
 use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
@@ -80,6 +80,17 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
     match verb {
         Verb::Send(send) => tasks::send(&client, output, send).await,
         Verb::Tasks {
+            action:
+                Some(TasksAction::Prune {
+                    older_than,
+                    keep,
+                    dry_run,
+                }),
+            ..
+        } => care::prune(&client, output, older_than, keep, dry_run).await,
+        Verb::Backup { path } => care::backup(&client, output, &path).await,
+        Verb::Tasks {
+            action: None,
             agent,
             state,
             context,

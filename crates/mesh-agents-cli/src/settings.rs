@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::near::nearest;
 use mesh_agents_core::push::PushTargets;
+use mesh_agents_tasks::Retention;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -71,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) harness_start: Option<Duration>,
     /// Where push notifications may go besides public addresses.
     pub(crate) push_allow: PushTargets,
+    /// How much of what has ended is kept.
+    pub(crate) retention: Retention,
 }
 
 /// The keys of `agents.toml`.
@@ -90,6 +93,9 @@ struct File {
     harness_start_seconds: Option<NonZeroU32>,
     #[serde(default, deserialize_with = "targets")]
     push_allow: PushTargets,
+    retention_days: Option<NonZeroU32>,
+    retention_tasks: Option<NonZeroU64>,
+    retention_bytes: Option<NonZeroU64>,
 }
 
 /// An engine without work and front-ends leaves after this long: a person who types one verb after
@@ -108,6 +114,9 @@ const KEYS: &[&str] = &[
     "linger_seconds",
     "harness_start_seconds",
     "push_allow",
+    "retention_days",
+    "retention_tasks",
+    "retention_bytes",
 ];
 
 impl Settings {
@@ -138,6 +147,7 @@ impl Settings {
                 None => default("--agents-dir")?.join("agents"),
             },
         };
+        let retention = retention(&file);
         Ok(Self {
             agents_dir: std::path::absolute(&agents_dir)
                 .context("the agents directory has no absolute path")?,
@@ -152,9 +162,22 @@ impl Settings {
                 .harness_start_seconds
                 .map(|seconds| Duration::from_secs(seconds.get().into())),
             push_allow: file.push_allow,
+            retention,
             data_dir,
             layout,
         })
+    }
+}
+
+fn retention(file: &File) -> Retention {
+    /// Seconds of a day.
+    const DAY: u64 = 86_400;
+    let default = Retention::default();
+    let days = |days: NonZeroU32| Duration::from_secs(u64::from(days.get()) * DAY);
+    Retention {
+        age: file.retention_days.map_or(default.age, days),
+        tasks: file.retention_tasks.map_or(default.tasks, NonZeroU64::get),
+        bytes: file.retention_bytes.map_or(default.bytes, NonZeroU64::get),
     }
 }
 

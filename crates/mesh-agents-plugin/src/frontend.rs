@@ -24,8 +24,8 @@ use ulid::Ulid;
 
 use crate::backend::{CallMeta, ToolBackend};
 use crate::socket::{
-    INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER, MeshReport, PROTOCOL, SURFACE_HEADER,
-    Status, Stop, WAIT_HEADER,
+    BackupAnswer, BackupRequest, CheckAnswer, INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER,
+    MeshReport, PROTOCOL, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop, WAIT_HEADER,
 };
 use crate::tool::ToolName;
 use wire::{Request, WireError};
@@ -163,6 +163,30 @@ impl Frontend {
         Ok(answer.to_vec())
     }
 
+    /// Has the engine remove ended tasks.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn prune(&self, request: &PruneRequest) -> Result<PruneAnswer, Refusal> {
+        self.post("/engine/v1/prune", request).await
+    }
+
+    /// Has the engine make a copy of everything.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn backup(&self, request: &BackupRequest) -> Result<BackupAnswer, Refusal> {
+        self.post("/engine/v1/backup", request).await
+    }
+
+    /// Has the engine look at everything it keeps.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn check(&self) -> Result<CheckAnswer, Refusal> {
+        self.get("/engine/v1/check").await
+    }
+
     /// Keeps an engine running and this front-end counted with it, until dropped. An engine that
     /// dies is started again, so that what is queued goes on.
     pub async fn stay_attached(&self, mut attached: impl FnMut()) {
@@ -184,7 +208,19 @@ impl Frontend {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
-        let answer = self.request(Request::get(path)).await?;
+        self.read(Request::get(path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Refusal> {
+        self.read(Request::post(path, encode(body)?)).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, Refusal> {
+        let answer = self.request(request).await?;
         serde_json::from_slice(&answer)
             .map_err(|error| unavailable(format!("the engine's answer cannot be read: {error}")))
     }

@@ -4,6 +4,7 @@
 //! person at this machine, so every call here is made by `local`. Paths begin with the protocol's number;
 //! an addition keeps it, anything else changes [`PROTOCOL`].
 
+mod care;
 mod peer;
 
 use std::io;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
+pub use care::{BackupAnswer, BackupRequest, CheckAnswer, PruneAnswer, PruneRequest};
 pub use peer::{InARun, OwnUser, Peer};
 
 /// The protocol between front-ends and engines. Equal numbers understand each other.
@@ -155,6 +157,9 @@ pub fn router(engine: Engine) -> Router {
         .route("/engine/v1/attach", get(attach))
         .route("/engine/v1/stop", post(stop))
         .route("/engine/v1/mesh", post(mesh))
+        .route("/engine/v1/prune", post(care::prune))
+        .route("/engine/v1/backup", post(care::backup))
+        .route("/engine/v1/check", get(care::check))
         .route("/engine/v1/tools/{name}", post(tool))
         .route("/engine/v1/tasks/{task}/events", get(events))
         .route("/engine/v1/tasks/{task}/artifact", get(artifact))

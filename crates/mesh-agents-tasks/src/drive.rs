@@ -7,7 +7,7 @@ mod journal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_agents_core::agent::{AgentDefinition, OnInterrupt};
+use mesh_agents_core::agent::{AgentDefinition, OnInterrupt, SessionScope};
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::principal::Principal;
@@ -56,7 +56,8 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
                     return;
                 }
             };
-            let resumed = begun.resume.is_some();
+            let resume = begun.resume.as_ref();
+            let resumed = resume.is_some_and(|resume| resume.why != ResumeReason::NextTask);
             let said = spec.before.said.clone();
             let run = inner.runner.start(spec);
             let drive = Drive::new(&inner, &begun, &agent, &end, said);
@@ -81,7 +82,7 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
             // What the disk refuses now it may take later; meanwhile the slot stays taken.
             let mut stop = inner.stop_signal();
             tokio::select! {
-                () = tokio::time::sleep(RETRY) => inner.slots.restore(&agent.id, task.clone()),
+                () = tokio::time::sleep(RETRY) => inner.slots.retry(&agent.id, &task),
                 () = stopped(&mut stop) => {}
             }
         }
@@ -193,6 +194,7 @@ fn terms(agent: &AgentDefinition) -> Terms {
         limit_ms: i64::try_from(limit).unwrap_or(i64::MAX),
         max_attempts: agent.runtime.max_attempts.get(),
         retry: agent.runtime.on_interrupt == OnInterrupt::Retry,
+        per_context: agent.runtime.session == SessionScope::PerContext,
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig, ConfinementSupport, confinement_support};
 use mesh_agents_core::agent::RuntimeKind;
 use mesh_agents_core::run::Runner;
+use mesh_agents_plugin::frontend::Frontend;
 use mesh_agents_registry::load;
 use serde::Serialize;
 
@@ -39,11 +40,14 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
             detail,
         });
     };
-    let engine = client::frontend(context)?.running().await;
-    check(
-        "data directory",
-        data_directory(context, engine.is_some()).await,
-    );
+    let frontend = client::frontend(context)?;
+    let engine = frontend.running().await;
+    let place = data_directory(context, engine.is_some()).await;
+    let usable = place.is_ok();
+    check("data directory", place);
+    if usable {
+        check("tasks", stored(context, &frontend, engine.is_some()).await);
+    }
     check(
         "engine",
         Ok(match &engine {
@@ -103,6 +107,40 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         Ok(())
     })?;
     Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether everything that is stored is there and whole; the engine looks where one runs.
+async fn stored(
+    context: &Context,
+    frontend: &Frontend,
+    engine_runs: bool,
+) -> Result<String, String> {
+    let (tasks, blobs, problems) = if engine_runs {
+        let found = frontend.check().await;
+        let found = found.map_err(|refusal| refusal.to_string())?;
+        (found.tasks, found.blobs, found.problems)
+    } else {
+        let layout = &context.settings.layout;
+        let lock = async {
+            let socket = lock::socket_path(layout, &context.temp)?;
+            EngineLock::take_over(layout, &socket).await
+        };
+        // Held while we look: an engine that starts meanwhile waits for us.
+        let _lock = lock.await.map_err(|error| format!("{error:#}"))?;
+        let found = mesh_agents_tasks::check(layout)
+            .map_err(|error| format!("{}: {error}", layout.database().display()))?;
+        let Some(found) = found else {
+            return Ok("none yet".to_owned());
+        };
+        (found.tasks, found.blobs, found.problems)
+    };
+    if problems.is_empty() {
+        Ok(format!(
+            "{tasks}, with {blobs} artifact contents, all whole"
+        ))
+    } else {
+        Err(problems.join("; "))
+    }
 }
 
 /// Whether an engine could work there: one that runs proves it, else the lock is tried.

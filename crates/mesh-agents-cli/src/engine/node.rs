@@ -162,6 +162,7 @@ impl Node {
         });
         let engine = engine.await?;
         engine.set_push_targets(settings.push_allow.clone());
+        engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),
             status: status(context, &base_url),

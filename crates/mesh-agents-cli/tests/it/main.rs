@@ -16,6 +16,7 @@ mod hot_reload;
 mod kills;
 mod questions;
 mod remote;
+mod resume;
 mod storage;
 mod support;
 mod versions;

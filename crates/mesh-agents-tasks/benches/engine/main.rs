@@ -1,13 +1,14 @@
 //! The task engine beside what the machine could do at best: submits beside bare fsyncs, reads of a
 //! million tasks beside bare SQLite (DESIGN §8).
 //!
-//! `cargo bench -p mesh-agents-tasks --bench engine [submit|read]`; `--tasks=N` stores fewer than a
+//! `cargo bench -p mesh-agents-tasks --bench engine [submit|read|care]`; `--tasks=N` stores fewer than a
 //! million, for a short look.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench ends where its setting fails, and says where"
 )]
 
+mod care;
 mod fill;
 mod place;
 mod read;
@@ -31,5 +32,8 @@ fn main() {
     }
     if wanted("read") {
         runtime.block_on(read::rows(tasks.unwrap_or(1_000_000)));
+    }
+    if wanted("care") {
+        runtime.block_on(care::rows(tasks.unwrap_or(1_000_000)));
     }
 }

@@ -177,3 +177,26 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_disk_says_is_told_from_what_a_file_is() {
+        let trouble = |number: i32| {
+            let error = io::Error::from_raw_os_error(number);
+            let StoreError::Disk { trouble, path, .. } =
+                StoreError::of_file(&error, Path::new("/d/x"))
+            else {
+                panic!("{error}");
+            };
+            assert_eq!(path.as_deref(), Some(Path::new("/d/x")));
+            trouble
+        };
+        // ENOSPC, EDQUOT, EFBIG; EROFS, EACCES; EIO.
+        assert_eq!([28, 122, 27].map(trouble), [Trouble::Full; 3]);
+        assert_eq!([30, 13].map(trouble), [Trouble::ReadOnly; 2]);
+        assert_eq!(trouble(5), Trouble::Failed);
+    }
+}

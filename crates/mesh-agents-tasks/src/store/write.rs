@@ -293,6 +293,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_disk_that_turns_read_only_is_named_and_forgotten_once_it_is_not() {
+        let writer = writer();
+        let set = |on: bool| move |db: &Connection| Ok(db.pragma_update(None, "query_only", on)?);
+        writer.write(insert(1)).await.unwrap();
+        writer.write(set(true)).await.unwrap();
+        let refused = writer.write(insert(2)).await.unwrap_err();
+        assert!(refused.is_disk(), "{refused}");
+        assert!(
+            refused.to_string().contains("cannot be written (here)"),
+            "{refused}"
+        );
+        writer.write(set(false)).await.unwrap();
+        writer.write(insert(2)).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn what_cannot_begin_is_not_kept_behind_the_callers_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.sqlite");

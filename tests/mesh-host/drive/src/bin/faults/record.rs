@@ -94,6 +94,20 @@ impl Record {
         self.events.push(event);
     }
 
+    /// Whether the log knew that the first run had begun its work when the next one was started.
+    pub(crate) fn spoke_before_it_went_on(&self) -> bool {
+        let is_attempt = |event: &&Value| event["event"]["attempt"].is_object();
+        let mut attempts = self.events.iter().filter(is_attempt).skip(1);
+        let next = attempts
+            .next()
+            .map_or(u64::MAX, |event| event["seq"].as_u64().unwrap_or_default());
+        let said = ["text", "tool_call", "plan", "question"];
+        self.events.iter().any(|event| {
+            let before = event["seq"].as_u64().is_some_and(|seq| seq < next);
+            before && said.iter().any(|kind| event["event"][kind].is_object())
+        })
+    }
+
     /// The terminal state it came into first.
     pub(crate) fn end(&self) -> Option<&State> {
         self.states.iter().find(|state| state.is_terminal())
