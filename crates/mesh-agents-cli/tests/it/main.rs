@@ -13,6 +13,7 @@ mod confinement;
 mod engine_life;
 mod flow;
 mod hot_reload;
+mod isolation;
 mod kills;
 mod questions;
 mod remote;

@@ -57,7 +57,14 @@ impl Record {
         let mut after = 0;
         loop {
             let path = format!("/engine/v1/tasks/{task}/events?after={after}");
-            let mut page = world.socket_get(&path).await?;
+            let mut page = match world.socket_get(&path).await {
+                Ok(page) => page,
+                Err(_) => {
+                    // The engine may have been killed after everything had ended.
+                    world.wake().await?;
+                    world.socket_get(&path).await?
+                }
+            };
             let events = page["events"].as_array_mut().context("no events")?;
             let Some(last) = events.last() else {
                 return Ok(record);
