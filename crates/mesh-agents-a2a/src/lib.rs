@@ -5,7 +5,8 @@
 //! the text they arrived in ([`json`]). What the A2A project's own crate offers (state and role
 //! names, error codes and details) is used; its value trees are not. A call enters through
 //! [`router`] and is taken by [`server`]; everything a task says on its way out is made by
-//! [`convert`] and [`updates`].
+//! [`convert`] and [`updates`]. The other way round, [`remote`] calls agents elsewhere through the
+//! official client, with its types.
 
 pub mod card;
 pub mod convert;
