@@ -10,13 +10,16 @@ else
   cargo test --workspace --locked
 fi
 
-stage() { # name, script, what it needs
+stage() { # name, script with its arguments, what it needs
   if [ "${MESH_AGENTS_TEST_ALL:-}" = 1 ]; then
-    "$2"
+    # The words are a script and its arguments.
+    # shellcheck disable=SC2086
+    $2
   else
     echo "skipped: $1 (needs $3); run $2"
   fi
 }
 stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm from its published crates"
+stage "60 kills at seeded points" "scripts/test-faults.sh 60 --worlds 2" "the same host"
 stage "real OpenCode" scripts/test-opencode.sh "npm"
 stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"

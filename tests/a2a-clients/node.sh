@@ -18,7 +18,7 @@ gone() { # seconds
 }
 
 prepare() {
-  mkdir -p "$stage"/{home,tmp,gates,data/a2a}
+  mkdir -p "$stage"/{home/sessions,tmp,gates,data/a2a}
   cp -R "$here/agents" "$stage/agents"
   for name in alice bob; do
     echo "this-is-the-token-of-$name" >"$stage/$name.token"

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use mesh_agents_core::clock::UnixMillis;
-use mesh_agents_core::ids::MessageId;
+use mesh_agents_core::ids::{ArtifactId, MessageId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::task::{
     ArtifactInfo, Content, Failure, Message, Part, Role, Task, TaskState,
@@ -15,6 +15,9 @@ use mesh_agents_core::task::{
 use serde::Serialize;
 
 use crate::json::compact;
+
+/// Media type of the text a run streams.
+const RESPONSE_TYPE: &str = "text/markdown";
 
 /// A domain value that has no ProtoJSON form.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,73 @@ pub fn status_message(task: &Task) -> Option<Message> {
         .ok();
     }
     Some(message)
+}
+
+/// The status of the task as an update (`TaskStatusUpdateEvent`).
+///
+/// # Errors
+/// When its message has no JSON form.
+pub fn status_update(task: &Task) -> Result<JsonText, ConvertError> {
+    let words = status_message(task)
+        .map(|one| message(task, &one))
+        .transpose()?;
+    let wire = WireStatusUpdate {
+        task_id: task.id.as_str(),
+        context_id: task.context_id.as_str(),
+        status: WireStatus {
+            state: state(task.state),
+            message: words.as_ref(),
+            timestamp: timestamp(task.updated_at),
+        },
+    };
+    JsonText::of(&wire).map_err(|source| failed("a status update", task, source))
+}
+
+/// How an artifact update relates to what was sent of the artifact before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// It begins the artifact, or begins it anew.
+    First,
+    /// It goes behind what was sent.
+    More,
+    /// It is the whole artifact; nothing of it follows.
+    Whole,
+}
+
+/// An encoded artifact as an update (`TaskArtifactUpdateEvent`).
+///
+/// # Errors
+/// When the artifact is no JSON; not for one made by [`artifact`] or [`streamed`].
+pub fn artifact_update(
+    task: &Task,
+    artifact: &JsonText,
+    piece: Piece,
+) -> Result<JsonText, ConvertError> {
+    let wire = WireArtifactUpdate {
+        task_id: task.id.as_str(),
+        context_id: task.context_id.as_str(),
+        artifact,
+        append: piece == Piece::More,
+        last_chunk: piece == Piece::Whole,
+    };
+    JsonText::of(&wire).map_err(|source| failed("an artifact update", task, source))
+}
+
+/// A piece of streamed text as the artifact `response`.
+///
+/// # Errors
+/// Never for text; the encoder has no other form.
+pub fn streamed(task: &Task, text: &str) -> Result<JsonText, ConvertError> {
+    let wire = WireArtifact {
+        artifact_id: ArtifactId::RESPONSE,
+        parts: [WirePart {
+            text: Some(text),
+            media_type: Some(RESPONSE_TYPE),
+            ..WirePart::default()
+        }],
+        metadata: None,
+    };
+    JsonText::of(&wire).map_err(|source| failed("streamed text", task, source))
 }
 
 /// A message of this task.
@@ -291,6 +361,25 @@ struct WireStatus<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a JsonText>,
     timestamp: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStatusUpdate<'a> {
+    task_id: &'a str,
+    context_id: &'a str,
+    status: WireStatus<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireArtifactUpdate<'a> {
+    task_id: &'a str,
+    context_id: &'a str,
+    artifact: &'a JsonText,
+    // Written when false too: a reader that looks for the key finds it in every update.
+    append: bool,
+    last_chunk: bool,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::Resolve;
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -45,10 +46,7 @@ pub enum HttpSetupError {
 /// # Errors
 /// [`HttpSetupError`], which a caller can only report.
 pub fn plain_client() -> Result<Client, HttpSetupError> {
-    let tls = tls_builder()?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    finish(base(tls).no_proxy())
+    finish(base(blind()?).no_proxy())
 }
 
 /// A client for `https://` URLs. `lookup` answers for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
@@ -58,15 +56,40 @@ pub fn plain_client() -> Result<Client, HttpSetupError> {
 /// # Errors
 /// [`HttpSetupError`] when certificates or proxy settings are unusable.
 pub fn secure_client(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Client, HttpSetupError> {
-    let tls = tls_builder()?
-        .with_platform_verifier()
-        .map_err(HttpSetupError::Tls)?
-        .with_no_client_auth();
-    let mut builder = base(tls).no_proxy();
+    let mut builder = base(trusting()?).no_proxy();
     if let Some(proxy) = proxy(lookup)? {
         builder = builder.proxy(proxy);
     }
     finish(builder)
+}
+
+/// A client for URLs of others: it connects only to the addresses `resolver` gives for a name, and
+/// uses no proxy, which would look up names itself. `secure` is for `https://`, and then it reads the
+/// system's certificates.
+///
+/// # Errors
+/// [`HttpSetupError`] when certificates are unusable.
+pub(crate) fn screened_client(
+    secure: bool,
+    resolver: Arc<dyn Resolve>,
+) -> Result<Client, HttpSetupError> {
+    let tls = if secure { trusting()? } else { blind()? };
+    finish(base(tls).no_proxy().dns_resolver(resolver))
+}
+
+/// TLS that trusts what the operating system trusts.
+fn trusting() -> Result<ClientConfig, HttpSetupError> {
+    Ok(tls_builder()?
+        .with_platform_verifier()
+        .map_err(HttpSetupError::Tls)?
+        .with_no_client_auth())
+}
+
+/// TLS that trusts nobody, for clients that are not to speak it.
+fn blind() -> Result<ClientConfig, HttpSetupError> {
+    Ok(tls_builder()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 fn tls_builder()

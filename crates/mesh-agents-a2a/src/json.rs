@@ -54,6 +54,28 @@ pub fn compact(text: &str) -> String {
     out
 }
 
+/// How deep arrays and objects of a JSON text are nested; 0 for a text without any. `text` must be
+/// valid JSON.
+#[must_use]
+pub fn depth(text: &str) -> usize {
+    let (mut deep, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                deep += 1;
+                deepest = deepest.max(deep);
+            }
+            b']' | b'}' if !in_string => deep = deep.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +87,18 @@ mod tests {
             compact(text),
             "{\"a b\":[1.10,-2E+3],\"q\\\" : \":\"\\\\\",\"n\":null}"
         );
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        for (text, expected) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[{"b":1}],"c":[]}"#, 3),
+            (r#"["[[[\"[[","\\",[1]]"#, 2),
+        ] {
+            assert_eq!(depth(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
-//! A2A 1.0 on the wire: domain values as ProtoJSON, and the card each agent is served with.
+//! A2A 1.0 on the wire: domain values as ProtoJSON, the card each agent is served with, and the
+//! server that takes A2A calls.
 //!
 //! Numbers that callers and agents own never pass through a float: their values are spliced in as
 //! the text they arrived in ([`json`]). What the A2A project's own crate offers (state and role
-//! names, error codes, envelopes) is used; its value trees are not. Taking A2A calls is not built
-//! yet, and the one route that a served card names says so ([`router`]).
+//! names, error codes and details) is used; its value trees are not. A call enters through
+//! [`router`] and is taken by [`server`]; everything a task says on its way out is made by
+//! [`convert`] and [`updates`].
 
 pub mod card;
 pub mod convert;
 pub mod http;
 pub mod json;
+pub mod push;
 pub mod remote;
 pub mod router;
+pub mod server;
+pub mod updates;

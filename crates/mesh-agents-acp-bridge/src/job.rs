@@ -94,7 +94,12 @@ impl Job {
             () = self.cancel.cancelled() => return SessionEnd::Cancelled,
         };
         if let Err(error) = spawned {
-            return SessionEnd::Failed(launched.not_spawned(&error));
+            // Killed is not broken: what was being started may be started again.
+            return if launched.guard.was_killed() {
+                SessionEnd::GuardLost
+            } else {
+                SessionEnd::Failed(launched.not_spawned(&error))
+            };
         }
         let Some((stdin, incoming)) = launched.line.take() else {
             return SessionEnd::Gone;
@@ -103,6 +108,7 @@ impl Job {
             spec: &self.spec,
             plan: &launched.plan,
             workspace: &places.workspace,
+            lost: places.lost,
             timeouts: &self.config.timeouts,
             cancel: &self.cancel,
             feed: &launched.feed,

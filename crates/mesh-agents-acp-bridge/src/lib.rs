@@ -21,6 +21,7 @@ mod platform;
 mod preset;
 mod session;
 mod verdict;
+mod whereabouts;
 mod workspace;
 
 pub use bridge::AcpBridge;

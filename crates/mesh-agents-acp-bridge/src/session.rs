@@ -54,6 +54,8 @@ pub(crate) struct Session<'a> {
     pub(crate) spec: &'a RunSpec,
     pub(crate) plan: &'a LaunchPlan,
     pub(crate) workspace: &'a Path,
+    /// Whether the session to go on in works elsewhere, where nobody knows.
+    pub(crate) lost: bool,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) feed: &'a Arc<Feed>,

@@ -11,6 +11,7 @@ use mesh_agents_core::task::Failure;
 
 use crate::config::BridgeConfig;
 use crate::preset;
+use crate::whereabouts::Whereabouts;
 
 /// The directories of one run.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Places {
     pub(crate) workspace: PathBuf,
     /// Its TMPDIR.
     pub(crate) tmp: PathBuf,
+    /// Whether the session to go on in works in a place nobody knows any more.
+    pub(crate) lost: bool,
     /// What becomes of the workspace; `None` when it is not ours to remove.
     keep: Option<Keep>,
 }
@@ -44,18 +47,24 @@ impl Places {
             private_dir(dir).map_err(|error| cannot("make", dir, &error))?;
         }
         let artifacts = dirs.artifacts();
-        own_dir(&artifacts, spec).map_err(|error| cannot("make", &artifacts, &error))?;
+        task_dir(&artifacts, goes_on(spec)).map_err(|error| cannot("make", &artifacts, &error))?;
         let prompt = dirs.prompt();
-        write_private(&prompt, &spec.prompt).map_err(|error| cannot("write", &prompt, &error))?;
+        write_private(&prompt, spec.prompt.as_bytes())
+            .map_err(|error| cannot("write", &prompt, &error))?;
         let name = format!("mesh-a2a-{}-{}", spec.agent.id, spec.task_id);
         let tmp = config.temp_root.join(format!("{name}-tmp"));
         fresh_dir(&tmp).map_err(|error| cannot("make", &tmp, &error))?;
         let mut places = Self {
             workspace: dirs.artifacts(),
             tmp,
+            lost: false,
             keep: None,
         };
-        match workspace(config, spec, &name) {
+        let known = Whereabouts::of(spec);
+        let earlier = spec.resume.as_ref();
+        let place = earlier.and_then(|earlier| known.as_ref()?.find(&earlier.session_id));
+        places.lost = earlier.is_some() && known.is_some() && place.is_none() && !goes_on(spec);
+        match workspace(config, spec, &name, place) {
             Ok((workspace, keep)) => {
                 places.workspace = workspace;
                 places.keep = keep;
@@ -93,11 +102,14 @@ fn workspace(
     config: &BridgeConfig,
     spec: &RunSpec,
     name: &str,
+    place: Option<PathBuf>,
 ) -> Result<(PathBuf, Option<Keep>), Failure> {
     let path = match &spec.agent.workspace.mode {
         WorkspaceMode::TempPerTask => {
-            let path = config.temp_root.join(name);
-            own_dir(&path, spec).map_err(|error| cannot("make", &path, &error))?;
+            // A session's place may hold what an earlier task of the context was to keep.
+            let reuse = place.is_some() || goes_on(spec);
+            let path = place.unwrap_or_else(|| config.temp_root.join(name));
+            task_dir(&path, reuse).map_err(|error| cannot("make", &path, &error))?;
             return Ok((path, Some(spec.agent.workspace.keep)));
         }
         WorkspaceMode::Path(template) => {
@@ -119,7 +131,7 @@ fn workspace(
 }
 
 /// Makes a directory only its owner can enter, and those above it.
-fn private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -133,11 +145,15 @@ fn fresh_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Makes a directory of the task's own: that of the run it goes on from, or an empty one.
-fn own_dir(path: &Path, spec: &RunSpec) -> io::Result<()> {
+/// Whether the run goes on where another run of its task was cut off.
+fn goes_on(spec: &RunSpec) -> bool {
     let earlier = spec.resume.as_ref();
-    let goes_on = earlier.is_some_and(|earlier| earlier.why != ResumeReason::NextTask);
-    if goes_on && is_ours(path) {
+    earlier.is_some_and(|earlier| earlier.why != ResumeReason::NextTask)
+}
+
+/// Makes a directory of the task's own: the one that is there, or an empty one.
+fn task_dir(path: &Path, reuse: bool) -> io::Result<()> {
+    if reuse && is_ours(path) {
         return Ok(());
     }
     fresh_dir(path)
@@ -150,14 +166,14 @@ fn is_ours(path: &Path) -> bool {
 }
 
 /// Writes a file only its owner can read.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(text.as_bytes())
+    file.write_all(content)
 }
 
 fn remove(path: &Path) -> Result<(), String> {
@@ -175,7 +191,7 @@ pub(crate) fn write_plan_files(files: &[crate::plan::PlanFile]) -> Result<(), Fa
     for file in files {
         let dir = file.path.parent().unwrap_or(&file.path);
         private_dir(dir)
-            .and_then(|()| write_private(&file.path, &file.text))
+            .and_then(|()| write_private(&file.path, file.text.as_bytes()))
             .map_err(|error| cannot("write", &file.path, &error))?;
     }
     Ok(())

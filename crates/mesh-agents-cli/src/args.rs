@@ -42,6 +42,9 @@ pub(crate) enum Verb {
         /// What runs it
         #[arg(long, value_enum, default_value_t = AgentRuntimeArg::Opencode)]
         runtime: AgentRuntimeArg,
+        /// Where a remote agent is called
+        #[arg(long, value_name = "URL", required_if_eq("runtime", "remote"))]
+        url: Option<String>,
     },
     /// Check agent directories; all of them when none is named
     Validate {
@@ -177,17 +180,24 @@ pub(crate) enum TasksAction {
 pub(crate) struct Send {
     /// The agent
     pub(crate) agent: String,
-    /// What to do; `-` reads it from standard input
-    pub(crate) message: String,
+    /// What to do, or the answer to a task's question; `-` reads it from standard input
+    #[arg(required_unless_present = "option")]
+    pub(crate) message: Option<String>,
     /// Return at once instead of waiting for the end
     #[arg(long)]
     pub(crate) no_wait: bool,
     /// Go on in this conversation
     #[arg(long, value_name = "ID")]
     pub(crate) context: Option<String>,
-    /// Answer or continue this task
+    /// Answer the question of this task
     #[arg(long, value_name = "ID")]
     pub(crate) task: Option<String>,
+    /// Answer with this option of the question
+    #[arg(long, value_name = "ID", requires = "task", allow_hyphen_values = true)]
+    pub(crate) option: Option<String>,
+    /// Answer this question, when the task asks several
+    #[arg(long, value_name = "ID", requires = "task")]
+    pub(crate) question: Option<String>,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,
@@ -235,4 +245,6 @@ pub(crate) enum AgentRuntimeArg {
     Acp,
     /// A fixed command without a model
     Command,
+    /// An agent elsewhere, called over A2A; needs --url
+    Remote,
 }

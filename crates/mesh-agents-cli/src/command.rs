@@ -6,4 +6,5 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod engine;
 pub(crate) mod files;
+pub(crate) mod question;
 pub(crate) mod tasks;

@@ -35,7 +35,11 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
     let context = Context::load(&cli.common, environment)?;
     match verb {
         Verb::List => files::list(&context, output),
-        Verb::Init { agent, runtime } => files::init(&context, output, &agent, runtime),
+        Verb::Init {
+            agent,
+            runtime,
+            url,
+        } => files::init(&context, output, &agent, runtime, url.as_deref()),
         Verb::Validate { agents } => files::validate(&context, output, &agents),
         Verb::Show { agent } => files::show(&context, output, &agent),
         Verb::Enable { agent } => files::set_enabled(&context, output, &agent, true),

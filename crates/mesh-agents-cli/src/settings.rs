@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::near::nearest;
+use mesh_agents_core::push::PushTargets;
 use mesh_agents_tasks::Retention;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -69,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) linger: Duration,
     /// How long a harness may take to answer `initialize`; the bridge's own patience when unset.
     pub(crate) harness_start: Option<Duration>,
+    /// Where push notifications may go besides public addresses.
+    pub(crate) push_allow: PushTargets,
     /// How much of what has ended is kept.
     pub(crate) retention: Retention,
 }
@@ -88,6 +91,8 @@ struct File {
     access_tokens: BTreeMap<String, PathBuf>,
     linger_seconds: Option<u32>,
     harness_start_seconds: Option<NonZeroU32>,
+    #[serde(default, deserialize_with = "targets")]
+    push_allow: PushTargets,
     retention_days: Option<NonZeroU32>,
     retention_tasks: Option<NonZeroU64>,
     retention_bytes: Option<NonZeroU64>,
@@ -108,6 +113,7 @@ const KEYS: &[&str] = &[
     "access_tokens",
     "linger_seconds",
     "harness_start_seconds",
+    "push_allow",
     "retention_days",
     "retention_tasks",
     "retention_bytes",
@@ -155,6 +161,7 @@ impl Settings {
             harness_start: file
                 .harness_start_seconds
                 .map(|seconds| Duration::from_secs(seconds.get().into())),
+            push_allow: file.push_allow,
             retention,
             data_dir,
             layout,
@@ -187,6 +194,13 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAd
         ))
     });
     address.map(Some)
+}
+
+/// Exceptions from "notifications go to public addresses only".
+fn targets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PushTargets, D::Error> {
+    let entries = Vec::<String>::deserialize(deserializer)?;
+    PushTargets::read(entries.iter().map(String::as_str))
+        .map_err(|bad| D::Error::custom(format!("push_allow: {bad}")))
 }
 
 fn read_file(path: &Path) -> Result<File> {
@@ -253,6 +267,8 @@ mod tests {
             "\nlisen = \"127.0.0.1:1\"",
             "listen = \"localhost\"",
             "listen = 3131",
+            "push_allow = [\"127.0.0.1\", \"0.0.0.0/0\"]",
+            "push_alow = []",
             "= x",
         ]
         .into_iter()

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{QuestionId, RunId};
 use crate::json::JsonText;
+use crate::question::Question;
 use crate::run::{PlanEntry, QuestionKind, QuestionOption, ToolCall};
 use crate::task::{ArtifactInfo, Failure, Message, TaskState};
 
@@ -31,12 +32,17 @@ pub enum TaskEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
-    /// A run was started.
+    /// A run was started. One that is not `resumed` starts over: artifacts and text before it are
+    /// no longer the task's. One that is resumed goes on with both; only the artifact `response`,
+    /// which holds the text so far, gives way to the text that goes on.
     Attempt {
         /// 1 for the first.
         attempt: u32,
         /// Its id.
         run_id: RunId,
+        /// Whether it goes on in the session of the attempt before it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
     },
     /// The harness opened its session.
     Session {
@@ -106,6 +112,22 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
+    /// The word of the note on a question that nobody answered in time.
+    pub const EXPIRED: &'static str = "question_expired";
+
+    /// The note on a question that nobody answered in time.
+    #[must_use]
+    pub fn expired(question: &Question) -> Self {
+        Self::Note {
+            code: Self::EXPIRED.to_owned(),
+            text: format!(
+                "declined, because nobody answered within policy.ask_seconds: {}",
+                question.text
+            ),
+            data: None,
+        }
+    }
+
     /// The tag it is stored under.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -36,3 +36,7 @@ pub const KEY_DAYS: u32 = 90;
 pub const WAIT_SECONDS: u64 = 240;
 /// Longest park of a call through the mesh-llm host, which kills the plugin at 30 s (host-contract T3).
 pub const WAIT_SECONDS_HOST: u64 = 25;
+/// Most times one task goes on in its session after its engine was killed. Engines are killed by
+/// power cuts and updates, which a long task may meet more often than `runtime.max_attempts`; but a
+/// task whose own work brings the machine down must not do so for ever.
+pub const RESUMES_PER_TASK: u32 = 10;

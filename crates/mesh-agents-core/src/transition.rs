@@ -63,6 +63,22 @@ impl StopCause {
     }
 }
 
+/// What the next attempt of a task is to be whose run is gone before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Again {
+    /// It goes on in its session, which was cut off at work.
+    Resume,
+    /// It goes on in its session, which was cut off while it asked, with the answer.
+    Answer,
+    /// It starts over in a session of its own.
+    Retry,
+}
+
+impl Again {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Resume, Self::Answer, Self::Retry];
+}
+
 /// Where a task stands, as far as transitions care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -70,6 +86,9 @@ pub struct Standing {
     pub state: TaskState,
     /// Why its run is being stopped, if it is.
     pub stopping: Option<StopCause>,
+    /// What its next attempt is to be, when it had one and no run of it is there. An interrupted
+    /// task with this is *parked*: it waits for an answer without a run and without a slot.
+    pub again: Option<Again>,
 }
 
 impl Standing {
@@ -77,7 +96,20 @@ impl Standing {
     pub const NEW: Self = Self {
         state: TaskState::Submitted,
         stopping: None,
+        again: None,
     };
+
+    /// Whether it waits for an answer, and its run is gone.
+    #[must_use]
+    pub fn parked(self) -> bool {
+        self.state.is_interrupted() && self.again.is_some()
+    }
+
+    /// Whether a run of it is there, or is thought to be: then it has a slot.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        self.state == TaskState::Working || (self.state.is_interrupted() && !self.parked())
+    }
 }
 
 /// What can happen to a task after it was stored. A closed list.
@@ -85,16 +117,20 @@ impl Standing {
 pub enum Happening {
     /// It got a slot and its attempt is about to be stored.
     Start,
-    /// Its run asks something.
+    /// The oldest question it asks is of this kind.
     Asked(QuestionKind),
     /// The last open question is answered or void.
     Settled,
-    /// Its end is wanted.
+    /// Its end is wanted. (A parked task ends at once: nothing of it runs.)
     Stop(StopCause),
     /// Its run is over and nothing of it is left.
     Ended(Outcome),
-    /// Its run is gone without a word; the text says what is known.
-    Lost(String),
+    /// Its run is gone before its end, and no other follows.
+    Lost(Failure),
+    /// Its run is gone before its end, and another attempt follows when it has a slot.
+    Again(Again),
+    /// Its run is gone while it asks; the answer brings the next attempt.
+    Parked,
     /// Its agent's directory is gone.
     AgentRemoved,
 }
@@ -106,6 +142,8 @@ pub enum Effect {
     StartRun,
     /// Ask the run to end.
     StopRun,
+    /// Put the task into its agent's queue.
+    Enqueue,
     /// Take the task out of its agent's queue.
     LeaveQueue,
     /// Give the agent's slot back, so that the next queued task starts.
@@ -142,101 +180,155 @@ pub struct Illegal {
 /// # Errors
 /// [`Illegal`] for every change of a terminal task, and for changes that do not fit the state.
 pub fn next(standing: Standing, happening: &Happening) -> Result<Next, Illegal> {
-    use TaskState::{AuthRequired, Failed, InputRequired, Rejected, Submitted, Working};
-
-    let state = standing.state;
-    let keep = |effects: &[Effect]| Next {
-        standing,
-        failure: None,
-        effects: effects.to_vec(),
+    let next = match standing.state {
+        TaskState::Submitted => next_of_queued(standing, happening),
+        TaskState::Working | TaskState::InputRequired | TaskState::AuthRequired => {
+            if standing.parked() {
+                next_of_parked(standing, happening)
+            } else {
+                next_of_running(standing, happening)
+            }
+        }
+        TaskState::Completed | TaskState::Failed | TaskState::Canceled | TaskState::Rejected => {
+            None
+        }
     };
-    match (state, happening) {
-        (Submitted, Happening::Start) => Ok(Next {
+    next.ok_or(Illegal {
+        state: standing.state,
+    })
+}
+
+/// A task that waits for a slot, for the first time or again.
+fn next_of_queued(standing: Standing, happening: &Happening) -> Option<Next> {
+    match happening {
+        Happening::Start => Some(Next {
             standing: Standing {
-                state: Working,
+                state: TaskState::Working,
                 stopping: None,
+                again: None,
             },
             failure: None,
             effects: vec![Effect::StartRun],
         }),
-        (Submitted, Happening::Stop(cause)) => Ok(stop_queued(*cause, standing)),
-        (Submitted, Happening::AgentRemoved) => Ok(end(
-            Failed,
-            Some(Failure::new(
-                "agent_removed",
-                "the agent's directory was removed before the task started; put it back and send the message again",
-            )),
-            &[Effect::LeaveQueue],
-        )),
-
-        (Working | InputRequired | AuthRequired, Happening::Stop(cause)) => {
-            Ok(match standing.stopping {
-                Some(_) => keep(&[]),
-                None => Next {
-                    standing: Standing {
-                        state,
-                        stopping: Some(*cause),
-                    },
-                    failure: None,
-                    effects: vec![Effect::StopRun],
-                },
-            })
-        }
-        // Nobody answers a run that is being stopped; it ends with its questions open.
-        (Working | InputRequired | AuthRequired, Happening::Asked(_))
-            if standing.stopping.is_some() =>
-        {
-            Ok(keep(&[]))
-        }
-        (Working | InputRequired | AuthRequired, Happening::Asked(kind)) => Ok(Next {
-            standing: Standing {
-                state: if *kind == QuestionKind::Auth {
-                    AuthRequired
-                } else {
-                    InputRequired
-                },
-                ..standing
-            },
-            failure: None,
-            effects: vec![Effect::PauseIdle],
-        }),
-        (InputRequired | AuthRequired, Happening::Settled) => Ok(Next {
-            standing: Standing {
-                state: Working,
-                ..standing
-            },
-            failure: None,
-            effects: vec![Effect::ResumeIdle],
-        }),
-        (Working | InputRequired | AuthRequired, Happening::Ended(outcome)) => {
-            Ok(ended(standing, outcome))
-        }
-        (Working | InputRequired | AuthRequired, Happening::Lost(what)) => {
-            Ok(ended(standing, &Outcome::Interrupted(what.clone())))
-        }
-        // A run ends normally under the definition it was started with, whatever became of the directory.
-        (Working | InputRequired | AuthRequired, Happening::AgentRemoved) => Ok(keep(&[])),
-
-        (Submitted, Happening::Ended(Outcome::Refused(why))) => Ok(end(
-            Rejected,
+        Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::LeaveQueue)),
+        Happening::AgentRemoved => Some(removed(Effect::LeaveQueue)),
+        Happening::Ended(Outcome::Refused(why)) => Some(end(
+            TaskState::Rejected,
             Some(Failure::new("refused", why.clone())),
             &[Effect::LeaveQueue],
         )),
-        _ => Err(Illegal { state }),
+        _ => None,
     }
 }
 
-/// A queued task runs nothing: a caller's wish ends it at once, the engine's own stop leaves it queued.
-fn stop_queued(cause: StopCause, standing: Standing) -> Next {
+/// A task that waits for an answer while nothing of it runs.
+fn next_of_parked(standing: Standing, happening: &Happening) -> Option<Next> {
+    match happening {
+        Happening::Asked(kind) => Some(Next {
+            standing: asking(standing, *kind),
+            failure: None,
+            effects: Vec::new(),
+        }),
+        Happening::Settled => Some(Next {
+            standing: Standing {
+                state: TaskState::Submitted,
+                ..standing
+            },
+            failure: None,
+            effects: vec![Effect::Enqueue],
+        }),
+        Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::VoidQuestions)),
+        Happening::AgentRemoved => Some(removed(Effect::VoidQuestions)),
+        Happening::Lost(failure) => Some(end(
+            TaskState::Failed,
+            Some(failure.clone()),
+            &[Effect::VoidQuestions],
+        )),
+        _ => None,
+    }
+}
+
+/// A task with a run, or with one that is thought to be there.
+fn next_of_running(standing: Standing, happening: &Happening) -> Option<Next> {
+    let asks = standing.state.is_interrupted();
+    let to = |standing: Standing, effects: &[Effect]| Next {
+        standing,
+        failure: None,
+        effects: effects.to_vec(),
+    };
+    // Whatever was planned for a run that is gone: one that was being stopped has its end.
+    let stopped = || ended(standing, &Outcome::Canceled);
+    match happening {
+        Happening::Stop(_) if standing.stopping.is_some() => Some(to(standing, &[])),
+        Happening::Stop(cause) => {
+            let stopping = Some(*cause);
+            Some(to(
+                Standing {
+                    stopping,
+                    ..standing
+                },
+                &[Effect::StopRun],
+            ))
+        }
+        // Nobody answers a run that is being stopped; it ends with its questions open.
+        Happening::Asked(_) if standing.stopping.is_some() => Some(to(standing, &[])),
+        Happening::Asked(kind) => Some(to(asking(standing, *kind), &[Effect::PauseIdle])),
+        Happening::Settled if asks => {
+            let state = TaskState::Working;
+            Some(to(Standing { state, ..standing }, &[Effect::ResumeIdle]))
+        }
+        Happening::Ended(outcome) => Some(ended(standing, outcome)),
+        Happening::Again(_) | Happening::Parked | Happening::Lost(_)
+            if standing.stopping.is_some() =>
+        {
+            Some(stopped())
+        }
+        Happening::Lost(failure) => Some(ended(standing, &Outcome::Failed(failure.clone()))),
+        Happening::Again(again) if !asks => Some(to(
+            Standing {
+                state: TaskState::Submitted,
+                stopping: None,
+                again: Some(*again),
+            },
+            &[Effect::FreeSlot, Effect::Enqueue],
+        )),
+        Happening::Parked if asks => {
+            let again = Some(Again::Answer);
+            Some(to(Standing { again, ..standing }, &[Effect::FreeSlot]))
+        }
+        // A run ends normally under the definition it was started with, whatever became of the directory.
+        Happening::AgentRemoved => Some(to(standing, &[])),
+        Happening::Start | Happening::Settled | Happening::Again(_) | Happening::Parked => None,
+    }
+}
+
+fn asking(standing: Standing, kind: QuestionKind) -> Standing {
+    let state = match kind {
+        QuestionKind::Auth => TaskState::AuthRequired,
+        QuestionKind::Permission | QuestionKind::Elicitation => TaskState::InputRequired,
+    };
+    Standing { state, ..standing }
+}
+
+fn removed(effect: Effect) -> Next {
+    let failure = Failure::new(
+        "agent_removed",
+        "the agent's directory was removed while the task waited; put it back and send the message again",
+    );
+    end(TaskState::Failed, Some(failure), &[effect])
+}
+
+/// Nothing of the task runs: a caller's wish ends it at once, the engine's own stop leaves it waiting.
+fn stop_idle(cause: StopCause, standing: Standing, effect: Effect) -> Next {
     match cause {
         StopCause::Shutdown => Next {
             standing,
             failure: None,
             effects: Vec::new(),
         },
-        StopCause::Canceled => end(TaskState::Canceled, None, &[Effect::LeaveQueue]),
+        StopCause::Canceled => end(TaskState::Canceled, None, &[effect]),
         StopCause::Deadline | StopCause::Idle | StopCause::TooMuchOutput => {
-            end(TaskState::Failed, cause.failure(), &[Effect::LeaveQueue])
+            end(TaskState::Failed, cause.failure(), &[effect])
         }
     }
 }
@@ -269,6 +361,7 @@ fn end(state: TaskState, failure: Option<Failure>, effects: &[Effect]) -> Next {
         standing: Standing {
             state,
             stopping: None,
+            again: None,
         },
         failure,
         effects: effects.to_vec(),
@@ -314,10 +407,12 @@ mod tests {
         for (name, outcome) in outcomes {
             all.push((format!("ended {name}"), Happening::Ended(outcome)));
         }
-        all.push((
-            "lost".to_owned(),
-            Happening::Lost("the engine was killed".into()),
-        ));
+        let lost = Failure::new("question_lost", "the engine was killed");
+        all.push(("lost".to_owned(), Happening::Lost(lost)));
+        all.push(("parked".to_owned(), Happening::Parked));
+        for again in Again::ALL {
+            all.push((format!("again {again:?}"), Happening::Again(again)));
+        }
         all.push(("agent removed".to_owned(), Happening::AgentRemoved));
         all
     }
@@ -325,46 +420,52 @@ mod tests {
     fn standings() -> Vec<Standing> {
         let mut all = Vec::new();
         for state in TaskState::ALL {
-            all.push(Standing {
+            let standing = Standing {
                 state,
-                stopping: None,
-            });
-            if state == TaskState::Working || state.is_interrupted() {
+                ..Standing::NEW
+            };
+            all.push(standing);
+            if standing.runs() {
                 all.extend(StopCause::ALL.map(|cause| Standing {
-                    state,
                     stopping: Some(cause),
+                    ..standing
                 }));
+            }
+            if state == TaskState::Submitted || state.is_interrupted() {
+                all.push(Standing {
+                    again: Some(Again::Answer),
+                    ..standing
+                });
             }
         }
         all
+    }
+
+    fn shown(standing: Standing) -> String {
+        let stopping = standing.stopping.map(|c| format!(" (stopping: {c:?})"));
+        let again = standing.again.map(|again| format!(" (again: {again:?})"));
+        let marks = [stopping, again].map(Option::unwrap_or_default).concat();
+        format!("{}{marks}", standing.state)
     }
 
     #[test]
     fn the_whole_table() {
         let mut table = String::new();
         for standing in standings() {
-            let stopping = standing
-                .stopping
-                .map(|c| format!(" (stopping: {c:?})"))
-                .unwrap_or_default();
-            writeln!(table, "{}{stopping}", standing.state).unwrap();
+            writeln!(table, "{}", shown(standing)).unwrap();
             for (name, happening) in happenings() {
                 match next(standing, &happening) {
                     Err(_) => writeln!(table, "  {name:<20} illegal").unwrap(),
                     Ok(to) => {
-                        let stop = to
-                            .standing
-                            .stopping
-                            .map(|c| format!(" (stopping: {c:?})"))
-                            .unwrap_or_default();
                         let failure = to
                             .failure
                             .map(|f| format!(" [{}]", f.code))
                             .unwrap_or_default();
                         writeln!(
                             table,
-                            "  {name:<20} -> {}{stop}{failure} {:?}",
-                            to.standing.state, to.effects
+                            "  {name:<20} -> {}{failure} {:?}",
+                            shown(to.standing),
+                            to.effects
                         )
                         .unwrap();
                     }
@@ -375,26 +476,39 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: a terminal state is never left, a slot is freed
-        /// exactly once after each start, and nothing is freed that was not started.
+        /// Whatever happens in whatever order: a terminal state is never left, a slot is held
+        /// exactly while there is a run, a place in the queue exactly while the task waits for one,
+        /// and a task that is being stopped never starts again.
         #[test]
-        fn slots_balance_and_ends_are_final(picks in prop::collection::vec(0_usize..17, 0..40)) {
+        fn slots_balance_and_ends_are_final(picks in prop::collection::vec(0_usize..21, 0..60)) {
             let all = happenings();
-            prop_assert_eq!(all.len(), 17);
-            let (mut standing, mut started, mut freed) = (Standing::NEW, 0, 0);
+            prop_assert_eq!(all.len(), 21);
+            let (mut standing, mut slots, mut places) = (Standing::NEW, 0, 1);
             for pick in picks {
                 let before = standing;
-                match next(standing, &all[pick].1) {
-                    Ok(to) => {
-                        prop_assert!(!before.state.is_terminal());
-                        started += to.effects.iter().filter(|e| **e == Effect::StartRun).count();
-                        freed += to.effects.iter().filter(|e| **e == Effect::FreeSlot).count();
-                        standing = to.standing;
+                let to = match next(standing, &all[pick].1) {
+                    Ok(to) => to,
+                    Err(illegal) => {
+                        prop_assert_eq!(illegal.state, before.state);
+                        continue;
                     }
-                    Err(illegal) => prop_assert_eq!(illegal.state, before.state),
+                };
+                prop_assert!(!before.state.is_terminal());
+                for effect in &to.effects {
+                    match effect {
+                        Effect::StartRun => (slots, places) = (slots + 1, places - 1),
+                        Effect::FreeSlot => slots -= 1,
+                        Effect::Enqueue => places += 1,
+                        Effect::LeaveQueue => places -= 1,
+                        _ => {}
+                    }
                 }
-                prop_assert_eq!(started - freed, usize::from(started == 1 && !standing.state.is_terminal()));
-                prop_assert!(started <= 1);
+                standing = to.standing;
+                prop_assert_eq!(slots, i32::from(standing.runs()));
+                prop_assert_eq!(places, i32::from(standing.state == TaskState::Submitted));
+                prop_assert!(before.stopping.is_none() || standing.runs() || standing.state.is_terminal());
+                prop_assert_eq!(to.failure.is_some(),
+                    matches!(standing.state, TaskState::Failed | TaskState::Rejected));
             }
         }
     }

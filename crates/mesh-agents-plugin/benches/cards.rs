@@ -127,7 +127,10 @@ async fn tools(
     EngineTools {
         engine: engine.await.unwrap(),
         problems: Arc::new(Vec::new),
-        base: "http://127.0.0.1:3131".to_owned(),
+        place: mesh_agents_a2a::card::Place {
+            base: "http://127.0.0.1:3131".to_owned(),
+            tokens: mesh_agents_a2a::card::AccessTokens::None,
+        },
         clock: Arc::new(Noon),
     }
 }

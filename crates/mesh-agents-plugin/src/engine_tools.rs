@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use mesh_agents_a2a::card::Place;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::ids::{AgentId, TaskId};
 use mesh_agents_core::json::JsonText;
@@ -39,8 +40,8 @@ pub struct EngineTools {
     pub engine: TaskEngine,
     /// What is wrong with agent directories at the moment.
     pub problems: Problems,
-    /// The public address of this node, without a slash at its end.
-    pub base: String,
+    /// Where agents are served, and what their cards promise.
+    pub place: Place,
     /// Wall time, for the keys of messages that came without one.
     pub clock: Arc<dyn Clock>,
 }
@@ -48,7 +49,7 @@ pub struct EngineTools {
 impl fmt::Debug for EngineTools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineTools")
-            .field("base", &self.base)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

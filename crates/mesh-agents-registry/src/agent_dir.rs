@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use mesh_agents_core::agent::{AgentDefinition, Instructions};
+use mesh_agents_core::agent::{AgentDefinition, Instructions, RuntimeKind};
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::limits::CARD_BYTES;
 use toml::de::DeTable;
@@ -29,6 +29,8 @@ pub(crate) struct Reading {
     pub(crate) problems: Vec<Problem>,
     /// The file the instructions are in, as far as that could be read.
     pub(crate) instructions_file: PathBuf,
+    /// `runtime.type` is `remote`.
+    remote: bool,
     /// None of an agent's files is there: what was there before is gone, not broken.
     pub(crate) gone: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) fn read(id: &AgentId, dir: &Path, environment: &Environment) -> Readi
         enabled: None,
         problems: Vec::new(),
         instructions_file: dir.join(DEFAULT_INSTRUCTIONS_FILE),
+        remote: false,
         gone: is_no_agent(dir),
     };
     if reading.gone {
@@ -49,7 +52,16 @@ pub(crate) fn read(id: &AgentId, dir: &Path, environment: &Environment) -> Readi
     let (card_text, card) = read_card(id, dir, &mut reading);
     let name = card.as_ref().map(|card| card.name.as_str());
     let (runtime_text, settings) = read_runtime(id, dir, name, environment, &mut reading);
-    let instructions_text = read_instructions(id, dir, &mut reading);
+    let instructions_text = if reading.remote {
+        // What a remote agent is told, its owner tells it.
+        Some(String::new())
+    } else {
+        read_instructions(id, dir, &mut reading)
+    };
+    if reading.remote && card.is_some() {
+        let bearer = settings.as_ref().and_then(|one| one.bearer_env.as_deref());
+        check_target(id, dir, &card_text, bearer, &mut reading);
+    }
     if reading.problems.iter().any(Problem::is_error) {
         return reading;
     }
@@ -121,6 +133,20 @@ fn read_card(
     (text, card)
 }
 
+/// The endpoint that the card of a remote agent names.
+fn check_target(
+    id: &AgentId,
+    dir: &Path,
+    card_text: &str,
+    bearer_env: Option<&str>,
+    reading: &mut Reading,
+) {
+    let file = dir.join(CARD_FILE);
+    let mut report = Report::new(id.as_str(), &file, card_text);
+    card::check_target(card_text, bearer_env, &mut report);
+    reading.problems.append(&mut report.into_problems());
+}
+
 fn read_runtime(
     id: &AgentId,
     dir: &Path,
@@ -151,6 +177,7 @@ fn read_runtime(
     if errors.is_empty() {
         let written = runtime_toml::read(table.get_ref(), &mut report);
         reading.enabled = written.enabled;
+        reading.remote = written.runtime.kind == Some(RuntimeKind::Remote);
         if let Some(name) = instructions_name(&written, &mut report) {
             reading.instructions_file = dir.join(name);
         }

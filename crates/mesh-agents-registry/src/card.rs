@@ -4,6 +4,7 @@
 //! place; what is optional is left to the types of the A2A crate, which stop at the first mistake.
 
 mod object;
+mod target;
 
 use mesh_agents_core::agent::{AgentCard, Skill};
 use mesh_agents_core::json::JsonText;
@@ -12,6 +13,8 @@ use serde_json::value::RawValue;
 use self::object::{Node, Object};
 use crate::position::offset_of;
 use crate::problem::Report;
+
+pub(crate) use self::target::check_target;
 
 /// Fields A2A 0.3 had and 1.0 has not, with what to do about each.
 const OLD_CARD: &[(&str, &str)] = &[

@@ -40,6 +40,8 @@ pub(crate) struct RuntimeFile<'d> {
     pub(crate) require: Vec<At<String>>,
     pub(crate) bearer_env: Option<At<String>>,
     pub(crate) policy: PolicyTable<'d>,
+    /// The full name of every key that decides something about a run, where it stands.
+    pub(crate) written: Vec<At<String>>,
 }
 
 /// `[runtime]`, `[runtime.env]` and `[runtime.queue]`.
@@ -103,7 +105,18 @@ pub(crate) fn read<'d>(table: &'d DeTable<'d>, report: &mut Report<'_>) -> Runti
     let policy = section(root, "policy", "policy", report);
     let runtime = section(root, "runtime", "runtime", report);
     let workspace = section(runtime, "workspace", "runtime.workspace", report);
+    let written = [runtime, instructions, tools, policy]
+        .into_iter()
+        .flat_map(|section| {
+            let full = move |(key, span)| At {
+                value: section.key(key),
+                span,
+            };
+            section.keys().into_iter().map(full)
+        })
+        .collect();
     RuntimeFile {
+        written,
         enabled: root.boolean("enabled", report),
         visibility: root.choice("visibility", words::VISIBILITY, report),
         runtime: runtime_table(runtime, report),

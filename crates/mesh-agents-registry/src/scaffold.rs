@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mesh_agents_core::agent::RuntimeKind;
+use mesh_agents_core::endpoint::{self, EndpointError};
 use mesh_agents_core::ids::AgentId;
 
 use crate::Environment;
@@ -49,6 +50,14 @@ pub enum InitError {
         /// The type.
         kind: RuntimeKind,
     },
+    /// The URL of a remote agent is none it can be called at.
+    #[error("--url {url:?} is not the address of a remote agent: {source}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// The rule it breaks.
+        source: EndpointError,
+    },
     /// A file or directory could not be written.
     #[error("cannot write {}: {source}; check the owner and permissions of its directory", path.display())]
     Io {
@@ -85,6 +94,28 @@ fn built_kinds() -> String {
 /// # Errors
 /// When the directory exists, the type is not built yet, or writing fails.
 pub fn init(agents_dir: &Path, agent: &AgentId, kind: RuntimeKind) -> Result<Created, InitError> {
+    make(agents_dir, agent, kind, None)
+}
+
+/// Makes the directory of the agent `agent` that stands for the remote agent at `url`, as [`init`]
+/// does.
+///
+/// # Errors
+/// As [`init`], and when no agent can be called at `url`.
+pub fn init_remote(agents_dir: &Path, agent: &AgentId, url: &str) -> Result<Created, InitError> {
+    endpoint::parse(url).map_err(|source| InitError::Url {
+        url: url.to_owned(),
+        source,
+    })?;
+    make(agents_dir, agent, RuntimeKind::Remote, Some(url))
+}
+
+fn make(
+    agents_dir: &Path,
+    agent: &AgentId,
+    kind: RuntimeKind,
+    url: Option<&str>,
+) -> Result<Created, InitError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| InitError::Io { path, source }
@@ -105,17 +136,25 @@ pub fn init(agents_dir: &Path, agent: &AgentId, kind: RuntimeKind) -> Result<Cre
         .prefix(".init-")
         .tempdir_in(agents_dir)
         .map_err(failed(agents_dir))?;
-    let files = [
-        (CARD_FILE, text::card(agent)),
+    let mut files = vec![
+        (CARD_FILE, text::card(agent, url)),
         (RUNTIME_FILE, text::runtime(kind)),
-        (DEFAULT_INSTRUCTIONS_FILE, text::instructions(agent)),
     ];
+    // What a remote agent is told, its owner tells it.
+    if kind != RuntimeKind::Remote {
+        files.push((DEFAULT_INSTRUCTIONS_FILE, text::instructions(agent)));
+    }
     for (name, text) in &files {
         let path = made.path().join(name);
         fs::write(&path, text).map_err(failed(&path))?;
     }
     let reading = agent_dir::read(agent, made.path(), &Environment::default());
-    if !reading.problems.is_empty() {
+    // The caller's own URL may deserve a warning.
+    if reading
+        .problems
+        .iter()
+        .any(|one| url.is_none() || one.is_error())
+    {
         return Err(InitError::Invalid {
             agent: agent.clone(),
             problems: reading.problems,
@@ -124,12 +163,12 @@ pub fn init(agents_dir: &Path, agent: &AgentId, kind: RuntimeKind) -> Result<Cre
     fs::rename(made.path(), &dir).map_err(failed(&dir))?;
     Ok(Created {
         files: files.iter().map(|(name, _)| dir.join(name)).collect(),
-        to_do: to_do(kind, &dir),
+        to_do: to_do(kind, url, &dir),
         dir,
     })
 }
 
-fn to_do(kind: RuntimeKind, dir: &Path) -> Vec<String> {
+fn to_do(kind: RuntimeKind, url: Option<&str>, dir: &Path) -> Vec<String> {
     let file = dir.join(RUNTIME_FILE);
     match kind {
         RuntimeKind::Acp => vec![format!(
@@ -141,6 +180,17 @@ fn to_do(kind: RuntimeKind, dir: &Path) -> Vec<String> {
             "`command` and `args` in {} only print the message back: write the command this agent is to run",
             file.display()
         )],
+        RuntimeKind::Remote => {
+            let card = dir.join(CARD_FILE);
+            let card = card.display();
+            let url = url.is_none().then(|| {
+                format!("`url` in {card} is a placeholder: write the address of the remote agent")
+            });
+            let rest = format!(
+                "what {card} says of name, skills and `streaming` is made up: copy it from the remote agent's own card (its address with /.well-known/agent-card.json)"
+            );
+            url.into_iter().chain([rest]).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 //! environment and of the disk.
 
 mod names;
+mod remote;
 mod templates;
 
 use std::num::NonZeroU32;
@@ -51,6 +52,7 @@ pub(crate) fn settings(
     templates::check(&file.runtime, around, report);
     names::check_env(&file, report);
     without_effect(&file, report);
+    remote::without_effect(&file, report);
     let mode = templates::workspace_mode(&file.workspace, around, report);
     let require = names::artifacts(&file.require, report);
     let kind = file.runtime.kind;
@@ -129,7 +131,7 @@ fn check_kind(table: &RuntimeTable<'_>, report: &mut Report<'_>) {
                 None,
                 "runtime.type",
                 "is missing",
-                "add `type = \"opencode\"` (or goose, pi, acp, command) under [runtime]",
+                "add `type = \"opencode\"` (or goose, pi, acp, command, remote) under [runtime]",
             );
         }
         return;
@@ -193,7 +195,7 @@ fn without_effect(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
             "remove it; `inherit_env` under [runtime] hands a variable to the harness",
         );
     }
-    if file.runtime.config.is_some() && !kind.is_preset() {
+    if file.runtime.config.is_some() && !kind.is_preset() && kind != RuntimeKind::Remote {
         report.warning(
             file.runtime.section.place("config"),
             "runtime.config",
@@ -201,7 +203,9 @@ fn without_effect(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
             "remove it; the command runs with its owner's own configuration",
         );
     }
-    unused_workspace_keys(&file.workspace, report);
+    if kind != RuntimeKind::Remote {
+        unused_workspace_keys(&file.workspace, report);
+    }
 }
 
 fn unused_workspace_keys(table: &WorkspaceTable<'_>, report: &mut Report<'_>) {

@@ -225,7 +225,7 @@ fn check_message(message: &Message) -> Result<(), Refusal> {
 /// All that makes two submits the same wish.
 #[derive(Serialize)]
 struct Body<'a> {
-    parts: &'a [Part],
+    parts: Vec<serde_json::Value>,
     message_metadata: Option<serde_json::Value>,
     metadata: Option<serde_json::Value>,
     context_id: Option<&'a ContextId>,
@@ -235,13 +235,25 @@ struct Body<'a> {
     push: Option<&'a PushConfig>,
 }
 
+/// A caller's own JSON, to be compared. What no value tree can hold (a number out of range, a nesting
+/// too deep) is compared as its text.
 fn value(json: Option<&JsonText>) -> Option<serde_json::Value> {
-    json.and_then(|json| json.read().ok())
+    json.map(|json| {
+        json.read()
+            .unwrap_or_else(|_| serde_json::Value::String(json.as_str().to_owned()))
+    })
+}
+
+/// A part, its JSON spelled out: the canonical form has no raw values.
+fn part_value(part: &Part) -> serde_json::Value {
+    serde_json::to_value(part).unwrap_or_else(|_| {
+        serde_json::Value::String(serde_json::to_string(part).unwrap_or_default())
+    })
 }
 
 pub(crate) fn key_of(caller: &Caller, submit: &Submit) -> Result<Key, Refusal> {
     let body = Body {
-        parts: &submit.message.parts,
+        parts: submit.message.parts.iter().map(part_value).collect(),
         message_metadata: value(submit.message.metadata.as_ref()),
         metadata: value(submit.metadata.as_ref()),
         context_id: submit.context_id.as_ref(),

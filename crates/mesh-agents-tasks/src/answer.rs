@@ -60,6 +60,8 @@ impl TaskEngine {
                     // There is room for every open question; a run that is over needs no answer.
                     let _passed_on = run.answers.try_send((question, answer));
                 }
+                // A task that was parked has its place in the queue now.
+                shared.pump(&task.agent_id);
                 return Ok(Ok(task));
             }
             Ok(Err(answered))

@@ -105,6 +105,11 @@ pub struct Load {
     pub queued: u32,
 }
 
+/// Tasks that are counted one by one at most. Counts by agent, principal and state are kept and cost
+/// nothing; by conversation or time the tasks are counted when asked, and ten thousand take about a
+/// millisecond.
+pub const COUNTED: u64 = 10_000;
+
 /// Which tasks to list; all given filters must match.
 #[derive(Debug, Clone, Default)]
 pub struct ListTasks {
@@ -114,6 +119,10 @@ pub struct ListTasks {
     pub context_id: Option<ContextId>,
     /// Only those in this state.
     pub state: Option<TaskState>,
+    /// Only those whose state changed at this time or later.
+    pub since: Option<UnixMillis>,
+    /// Whether to count all that match, on every page ([`TaskPage::total`]).
+    pub count: bool,
     /// At most this many (1 to 100).
     pub limit: u32,
     /// Where the page before ended.
@@ -127,6 +136,9 @@ pub struct TaskPage {
     pub tasks: Vec<(Task, Vec<ArtifactInfo>)>,
     /// Where the next page starts; `None` on the last.
     pub next_cursor: Option<String>,
+    /// How many tasks match on all pages together, if that was asked. Exact, but for a conversation
+    /// or a time with more than [`COUNTED`] tasks: then it is that number.
+    pub total: Option<u64>,
 }
 
 /// A task with what belongs to it.

@@ -7,24 +7,29 @@ mod journal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::{AgentDefinition, OnInterrupt};
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
-use mesh_agents_core::run::{Outcome, RunSpec, ToolsGrant};
-use mesh_agents_core::task::{ArtifactInfo, Task};
+use mesh_agents_core::limits::ARTIFACT_BYTES;
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::run::{Outcome, Resume, ResumeReason, RunSpec, ToolsGrant};
+use mesh_agents_core::task::{ArtifactInfo, Failure, Task};
 use mesh_agents_core::transition::Happening;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use crate::engine::{Inner, Live};
-use crate::store::{self, StoreError};
-use follow::Drive;
+use crate::engine::{Inner, Live, stopped};
+use crate::prompt;
+use crate::recover;
+use crate::recover::plan::{Cut, CutBy};
+use crate::store::{self, StoreError, Terms};
+use follow::{Drive, seconds};
 
 /// Between tries to write what must be written (an end), while the disk refuses.
-const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// Such tries once the engine stops.
-const LAST_TRIES: u32 = 5;
+pub(crate) const LAST_TRIES: u32 = 5;
 
 /// Runs one task that holds a slot, then gives the slot to the next.
 pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDefinition>) {
@@ -40,24 +45,34 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
         depth: 0,
     };
     match begin(&inner, &task, &agent, live).await {
-        Ok(Some((stored, run_id))) => {
-            let spec = match spec(&inner, &stored, &agent, run_id, token).await {
+        Ok(Some((begun, run_id))) => {
+            let stored = begun.task.clone();
+            let (spec, said) = match spec(&inner, &begun, &agent, run_id.clone(), token).await {
                 Ok(spec) => spec,
                 Err(error) => {
-                    lost(
-                        &inner,
-                        &stored,
-                        &format!("the task's message cannot be read: {error}"),
-                    )
-                    .await;
+                    let what = format!("the task's message cannot be read: {error}");
+                    let failure = Failure::new("runner_lost", what);
+                    finish(&inner, &stored, Outcome::Failed(failure)).await;
                     return;
                 }
             };
+            let resumed = begun.resume.is_some();
             let run = inner.runner.start(spec);
-            let outcome = Drive::new(&inner, &stored, &agent, &end)
-                .follow(run, answered)
-                .await;
-            finish(&inner, &stored, outcome).await;
+            let drive = Drive::new(&inner, &begun, &agent, &end, said);
+            let (end, opened) = drive.follow(run, answered).await;
+            match end {
+                End::Said(Outcome::Interrupted(why)) => {
+                    let mut cut = cut(&inner, &agent, CutBy::Interruption, why);
+                    cut.session_lost = resumed && !opened;
+                    recover::run_gone(&inner, &stored, cut).await;
+                }
+                End::Said(outcome) => finish(&inner, &stored, outcome).await,
+                End::Lost(why) => {
+                    let mut cut = cut(&inner, &agent, CutBy::Loss, why.to_owned());
+                    cut.undead = clear(&inner, &stored, run_id).await;
+                    recover::run_gone(&inner, &stored, cut).await;
+                }
+            }
         }
         Ok(None) => {}
         Err(error) => {
@@ -66,10 +81,38 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
             let mut stop = inner.stop_signal();
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => inner.slots.restore(&agent.id, task.clone()),
-                _ = stop.wait_for(|stopping| *stopping) => {}
+                () = stopped(&mut stop) => {}
             }
         }
     }
+}
+
+/// How a run was over.
+enum End {
+    /// As it said.
+    Said(Outcome),
+    /// Without a word; this is what is known.
+    Lost(&'static str),
+}
+
+/// What a run that was cut off leaves, as known so far.
+fn cut(inner: &Inner, agent: &AgentDefinition, by: CutBy, why: String) -> Cut {
+    Cut {
+        by,
+        why,
+        at: Some(inner.now()),
+        session_lost: false,
+        agent_known: inner.agents().knows(&agent.id),
+        undead: 0,
+    }
+}
+
+/// Kills what is left of a run that vanished. Says how much would not die.
+async fn clear(inner: &Arc<Inner>, task: &Task, run: RunId) -> u32 {
+    let (id, number) = (task.id.clone(), task.attempt);
+    let found = inner.store.read(move |db| store::attempt(db, &id, number));
+    let guard = found.await.ok().flatten().and_then(|attempt| attempt.guard);
+    recover::reap(inner, run, guard).await
 }
 
 /// The slot of a task and its entry among the live; given back however the driver ends.
@@ -90,11 +133,6 @@ impl Slot {
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
-
-    /// Whose it is.
-    pub(crate) fn task(&self) -> &TaskId {
-        &self.task
-    }
 }
 
 impl Drop for Slot {
@@ -106,73 +144,106 @@ impl Drop for Slot {
     }
 }
 
+/// An attempt that is stored and about to run.
+struct Started {
+    task: Task,
+    resume: Option<Resume>,
+    /// Until its task has taken too long.
+    left: Duration,
+}
+
 /// Stores the attempt. `None` when the task has ended meanwhile.
 async fn begin(
     inner: &Arc<Inner>,
     task: &TaskId,
     agent: &AgentDefinition,
     mut live: Live,
-) -> Result<Option<(Task, RunId)>, StoreError> {
+) -> Result<Option<(Started, RunId)>, StoreError> {
     let now = inner.now();
     let run_id = RunId::from_ulid(inner.mint.next(now));
-    live.depth = inner
-        .store
-        .read({
-            let task = task.clone();
-            move |db| {
-                Ok(
-                    store::task(db, &task, &mesh_agents_core::principal::Principal::Local)?
-                        .task
-                        .depth,
-                )
-            }
-        })
-        .await?;
+    let id = task.clone();
+    let depth = move |db: &_| Ok(store::task(db, &id, &Principal::Local)?.task.depth);
+    live.depth = inner.store.read(depth).await?;
     // Before the commit, so that a cancel that follows it finds the run.
     inner.live().insert(task.clone(), Arc::new(live));
-    let (id, digest, minted) = (task.clone(), agent.digest.clone(), inner.mint_message());
+    let (id, terms, minted) = (task.clone(), terms(agent), inner.mint_message());
     let run = run_id.clone();
-    let change = inner
+    let stored = inner
         .store
-        .write(move |db| store::attempt_started(db, now, &id, &run, &digest, &minted))
-        .await;
-    match change {
-        Ok(change) => Ok(Some((inner.follow(change), run_id))),
+        .write(move |db| store::start_attempt(db, now, &id, &run, &terms, &minted));
+    match stored.await {
+        Ok(begun) => {
+            let started = Started {
+                task: inner.follow(begun.change),
+                resume: begun.resume,
+                left: Duration::from_millis(begun.left_ms),
+            };
+            Ok(Some((started, run_id)))
+        }
         Err(StoreError::Illegal(_) | StoreError::NoTask) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
+fn terms(agent: &AgentDefinition) -> Terms {
+    let limit = seconds(agent.policy.max_task_seconds).as_millis();
+    Terms {
+        definition: agent.digest.clone(),
+        limit_ms: i64::try_from(limit).unwrap_or(i64::MAX),
+        max_attempts: agent.runtime.max_attempts.get(),
+        retry: agent.runtime.on_interrupt == OnInterrupt::Retry,
+    }
+}
+
+/// What the runner needs, and the text its task has streamed so far where it goes on with that.
 async fn spec(
     inner: &Arc<Inner>,
-    task: &Task,
+    started: &Started,
     agent: &Arc<AgentDefinition>,
     run_id: RunId,
     token: String,
-) -> Result<RunSpec, StoreError> {
-    let id = task.id.clone();
-    let history = inner.store.read(move |db| store::history(db, &id)).await?;
+) -> Result<(RunSpec, String), StoreError> {
+    let task = &started.task;
+    let (id, why) = (task.id.clone(), started.resume.as_ref().map(|one| one.why));
+    let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
+    let (prompt, said) = inner
+        .store
+        .read(move |db| match why {
+            Some(why @ (ResumeReason::Interrupted | ResumeReason::Answered)) => {
+                // A run that said nothing may have been cut off before it was told its task.
+                let task = match store::heard(db, &id)? {
+                    true => None,
+                    false => store::history(db, &id)?.into_iter().next(),
+                };
+                let prompt = prompt::go_on(why, task.as_ref(), &store::asked(db, &id)?);
+                Ok((prompt, store::response(db, &id, limit)?))
+            }
+            Some(ResumeReason::NextTask) | None => {
+                let history = store::history(db, &id)?;
+                let prompt = history.first().map(prompt::render);
+                Ok((prompt.unwrap_or_default(), String::new()))
+            }
+        })
+        .await?;
     let tools = inner
         .tools_url
         .clone()
         .filter(|_| agent.tools_mesh)
         .map(|url| ToolsGrant { url, token });
-    Ok(RunSpec {
+    let spec = RunSpec {
         run_id,
         task_id: task.id.clone(),
         context_id: task.context_id.clone(),
         attempt: task.attempt,
         agent: Arc::clone(agent),
-        prompt: history
-            .first()
-            .map(mesh_agents_core::task::Message::joined_text)
-            .unwrap_or_default(),
-        resume: None,
+        prompt,
+        resume: started.resume.clone(),
         dirs: inner.layout.run(&agent.id, &task.id),
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
         tools,
-    })
+    };
+    Ok((spec, said))
 }
 
 /// The entry of streamed text; the digest is known once it is stored.
@@ -184,14 +255,6 @@ pub(crate) fn response_info(text: &str) -> ArtifactInfo {
         sha256: String::new(),
         partial: true,
     }
-}
-
-fn runner_lost(what: &str) -> Outcome {
-    Outcome::Failed(mesh_agents_core::task::Failure::new("runner_lost", what))
-}
-
-async fn lost(inner: &Arc<Inner>, task: &Task, what: &str) {
-    finish(inner, task, runner_lost(what)).await;
 }
 
 /// Stores the end of the run. Tried until it is stored: a task never stays at work with no run. An
@@ -208,12 +271,7 @@ async fn finish(inner: &Arc<Inner>, task: &Task, outcome: Outcome) {
             .await
         {
             Ok(_) => return,
-            Err(
-                StoreError::Illegal(_)
-                | StoreError::Stale
-                | StoreError::NoTask
-                | StoreError::Closed,
-            ) => {
+            Err(error) if inner.too_late(&error) => {
                 tracing::warn!(task = %task.id, "the end of a run came too late and was dropped");
                 return;
             }

@@ -3,6 +3,7 @@
 mod inner;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ impl TaskEngine {
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
             care: Care::default(),
+            late: AtomicU64::new(0),
         });
         let taken_up = async {
             push::take_up(&inner).await?;
@@ -91,18 +93,10 @@ impl TaskEngine {
     /// Replaces the known agents: starts what waits for one of them, fails what waits for one that is gone.
     pub async fn set_agents(&self, agents: Agents) {
         *self.inner.agents() = agents;
-        for (agent, tasks) in self.inner.slots.waiting() {
-            if self.inner.agents().knows(&agent) {
-                continue;
-            }
-            for task in tasks {
-                let happened = self
-                    .inner
-                    .happen(&task, None, Happening::AgentRemoved)
-                    .await;
-                if let Err(error) = happened {
-                    tracing::warn!(task = %task, %error, "a task of a removed agent could not be ended");
-                }
+        for agent in self.inner.slots.waited_for() {
+            let known = self.inner.agents().knows(&agent);
+            if !known {
+                self.inner.end_waiting(&agent).await;
             }
         }
         self.inner.pump_all();
@@ -139,6 +133,12 @@ impl TaskEngine {
     #[must_use]
     pub fn total_load(&self) -> watch::Receiver<Load> {
         self.inner.load.subscribe()
+    }
+
+    /// Writes of runs that came after their attempt was over, dropped since this engine started.
+    #[must_use]
+    pub fn late_writes(&self) -> u64 {
+        self.inner.late.load(Ordering::Relaxed)
     }
 
     /// What stands in the way of running an agent here and now.
@@ -221,16 +221,21 @@ impl TaskEngine {
     pub async fn view(&self, caller: &Caller, id: &TaskId) -> Result<TaskView, Refusal> {
         let (task_id, principal) = (id.clone(), caller.principal.clone());
         let view = self.inner.store.read(move |db| {
-            let task = store::task(db, &task_id, &principal)?.task;
-            let at_work = !task.state.is_terminal();
+            // One moment for all of it: a reader of the log goes on exactly where this ends.
+            let db = db.unchecked_transaction()?;
+            let task = store::task(&db, &task_id, &principal)?.task;
+            let artifacts = store::artifacts(&db, &task_id)?;
+            // A run that was cut off left its text as an artifact until the next one goes on with it.
+            let streamed = artifacts.iter().all(|one| one.id != ArtifactId::response());
+            let streams = streamed && !task.state.is_terminal();
             let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
             Ok(TaskView {
-                history: store::history(db, &task_id)?,
-                artifacts: store::artifacts(db, &task_id)?,
-                response: at_work
-                    .then(|| store::response(db, &task_id, limit))
+                history: store::history(&db, &task_id)?,
+                artifacts,
+                response: streams
+                    .then(|| store::response(&db, &task_id, limit))
                     .transpose()?,
-                last_activity: store::last_activity(db, &task_id)?,
+                last_activity: store::last_activity(&db, &task_id)?,
                 task,
             })
         });
@@ -255,6 +260,10 @@ impl TaskEngine {
             Ok(TaskPage {
                 tasks: tasks.collect::<Result<_, StoreError>>()?,
                 next_cursor,
+                total: query
+                    .count
+                    .then(|| store::total(db, &principal, &query))
+                    .transpose()?,
             })
         });
         page.await.map_err(|error| storage(&error))
@@ -387,7 +396,7 @@ impl TaskEngine {
 
 impl Agents {
     /// Whether the agent's directory exists.
-    fn knows(&self, agent: &AgentId) -> bool {
+    pub(crate) fn knows(&self, agent: &AgentId) -> bool {
         self.ready.contains_key(agent) || self.broken.contains(agent)
     }
 }

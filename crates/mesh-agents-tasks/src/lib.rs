@@ -6,8 +6,8 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
-//! `schedule` (who runs next), `drive` (one run), `recover` (after a kill), [`push`] (telling
-//! others), `store` (the database).
+//! `schedule` (who runs next), `drive` (one run), `follow` (reading along), `recover` (after a kill),
+//! `park` (asking without a run), [`push`] (telling others), `store` (the database).
 
 mod admit;
 mod answer;
@@ -16,7 +16,10 @@ mod backup;
 mod blobs;
 mod drive;
 pub mod engine;
+mod follow;
 mod mint;
+mod park;
+mod prompt;
 pub mod push;
 mod recover;
 mod retention;
@@ -30,6 +33,7 @@ pub use api::{
 };
 pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
+pub use follow::Follow;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
 pub use retention::{Prune, Pruned, Retention};
 pub use store::{StoreError, Trouble};

@@ -1,21 +1,25 @@
-//! Taking up what an earlier engine left: decided purely from rows and live guards, done once at start.
+//! Taking up what an earlier engine left, and what a run left that was cut off under this one.
 //!
-//! Queued tasks stay queued. A task whose run is gone fails with its cause; one whose guard still
-//! lives is waited for first, so that nothing is called failed while it runs. (Resume and retry
-//! come with the durability issue; the registry refuses `on_interrupt = "retry"` until then.)
+//! What is to become of a task is decided purely, in [`plan`]; here it is done. Nothing is called
+//! failed, and nothing is started again, while a process of the earlier run may live: its guard is
+//! waited for and what it left is killed first.
 
-use std::fmt::Write as _;
+pub(crate) mod plan;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_agents_core::ids::{AgentId, RunId, TaskId};
-use mesh_agents_core::run::ProcessRef;
-use mesh_agents_core::task::TaskState;
-use mesh_agents_core::transition::Happening;
+use mesh_agents_core::ids::{ArtifactId, RunId};
+use mesh_agents_core::limits::ARTIFACT_BYTES;
+use mesh_agents_core::run::{ArtifactSource, ProcessRef};
+use mesh_agents_core::task::Task;
+use mesh_agents_core::transition::Standing;
 
-use crate::drive::Slot;
+use crate::drive::{LAST_TRIES, RETRY, Slot, response_info};
 use crate::engine::Inner;
-use crate::store::{self, Open, StoreError};
+use crate::park;
+use crate::store::{self, StoreError};
+use plan::{AtStart, Cut, CutBy, at_start};
 
 /// A guard ends its run within two seconds of its engine's death; this is more than that. One that
 /// takes longer is stuck, and is killed with its run.
@@ -23,59 +27,38 @@ const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a guard that still lives is looked at.
 const GUARD_POLL: Duration = Duration::from_millis(50);
 
-/// What is to become of one open task.
-#[derive(Debug, PartialEq, Eq)]
-enum Plan {
-    /// Back into the queue.
-    Queue { agent: AgentId, task: TaskId },
-    /// Its run is gone, or will be when this process is and nothing bears its mark any more.
-    Fail {
-        agent: AgentId,
-        task: TaskId,
-        run: Option<RunId>,
-        guard: Option<ProcessRef>,
-    },
-}
-
-/// Reads what is open, queues what waits, and sees to it that what ran is brought to its end.
+/// Reads what is open, queues what waits, watches over what asks, and sees to it that what ran is
+/// brought to its end or goes on.
 pub(crate) async fn take_up(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let open = inner.store.read(store::open_tasks).await?;
-    for plan in open.into_iter().map(plan) {
-        match plan {
-            Plan::Queue { agent, task } => inner.slots.restore(&agent, task),
-            Plan::Fail {
-                agent,
-                task,
-                run,
-                guard,
-            } => {
+    for row in open {
+        let (standing, task) = (row.standing(), row.task);
+        match at_start(standing) {
+            AtStart::Queue => inner.slots.restore(&task.agent_id, task.id),
+            AtStart::Park => park::watch(inner, &task),
+            AtStart::Clear => {
                 // Until its last process is gone the run has its slot: a workspace that two tasks
                 // share must not see both at once.
-                inner.slots.hold(&agent, task.clone());
-                let slot = Slot::of(inner, agent, task);
-                inner.spawn(fail_when_gone(slot, run, guard));
+                inner.slots.hold(&task.agent_id, task.id.clone());
+                let slot = Slot::of(inner, task.agent_id.clone(), task.id.clone());
+                inner.spawn(clear(slot, task));
             }
+            AtStart::Leave => {}
         }
     }
     Ok(())
 }
 
-fn plan(open: Open) -> Plan {
-    let (agent, task) = (open.agent, open.task);
-    if open.state == TaskState::Submitted {
-        Plan::Queue { agent, task }
-    } else {
-        Plan::Fail {
-            agent,
-            task,
-            run: open.run,
-            guard: open.guard,
-        }
-    }
-}
-
-async fn fail_when_gone(slot: Slot, run: Option<RunId>, guard: Option<ProcessRef>) {
-    let (inner, task) = (slot.inner(), slot.task());
+/// Waits until nothing of a killed engine's run is left, then stores what becomes of its task.
+async fn clear(slot: Slot, task: Task) {
+    let inner = slot.inner();
+    let (id, number) = (task.id.clone(), task.attempt);
+    let found = inner.store.read(move |db| store::attempt(db, &id, number));
+    let attempt = found.await.unwrap_or_else(|error| {
+        tracing::error!(task = %task.id, %error, "the attempt of an interrupted task cannot be read");
+        None
+    });
+    let (run, guard) = attempt.map_or((None, None), |one| (Some(one.run), one.guard));
     let gone = async {
         while guard.is_some_and(|guard| inner.runner.alive(&guard)) {
             tokio::time::sleep(GUARD_POLL).await;
@@ -83,76 +66,126 @@ async fn fail_when_gone(slot: Slot, run: Option<RunId>, guard: Option<ProcessRef
     };
     // A guard that outlives its time is killed below with the rest.
     let _in_time = tokio::time::timeout(GUARD_PATIENCE, gone).await;
-    let mut cause = String::from(
-        "the engine that ran this task ended without stopping it (it was killed, or the machine went down), \
-         and its run ended with it; send the message again, or read the artifacts it left",
-    );
-    let left = reap(inner, run, guard).await;
-    if left > 0 {
-        // A String takes every write.
-        let _infallible = write!(
-            cause,
-            ". {left} of its processes would not die and may still do something"
-        );
-    }
-    if let Err(error) = inner.happen(task, None, Happening::Lost(cause)).await {
-        tracing::error!(task = %task, %error, "an interrupted task could not be failed");
-    }
+    let undead = match run {
+        Some(run) => reap(inner, run, guard).await,
+        None => 0,
+    };
+    keep_response(inner, &task).await;
+    let cut = Cut {
+        by: CutBy::Kill,
+        why: "the engine that ran this task ended without stopping it (it was killed, or the machine went down), \
+              and its run ended with it"
+            .to_owned(),
+        at: None,
+        session_lost: false,
+        agent_known: inner.agents().knows(&task.agent_id),
+        undead,
+    };
+    run_gone(inner, &task, cut).await;
 }
 
-/// Kills what the run left, which is mostly nothing. Says how much is still there.
-async fn reap(inner: &Arc<Inner>, run: Option<RunId>, guard: Option<ProcessRef>) -> u32 {
-    let Some(run) = run else { return 0 };
+/// Kills what a run left, which is mostly nothing. Says how much is still there.
+pub(crate) async fn reap(inner: &Arc<Inner>, run: RunId, guard: Option<ProcessRef>) -> u32 {
     let runner = Arc::clone(&inner.runner);
     let reaped = tokio::task::spawn_blocking(move || runner.reap(&run, guard.as_ref()));
     reaped.await.unwrap_or_else(|error| {
-        // Only when the runtime stops, or the runner has a bug; the task is failed either way.
+        // Only when the runtime stops, or the runner has a bug; the task is dealt with either way.
         tracing::error!(%error, "what an interrupted run left was not looked for");
         0
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ulid::Ulid;
-
-    #[test]
-    fn only_what_never_started_goes_back_into_the_queue() {
-        let agent: AgentId = "a".parse().unwrap();
-        let task = TaskId::from_ulid(Ulid(1));
-        let guard = Some(ProcessRef { pid: 7, birth: 9 });
-        let run = RunId::from_ulid(Ulid(2));
-        let plan = |state| {
-            plan(Open {
-                task: task.clone(),
-                agent: agent.clone(),
-                state,
-                run: Some(run.clone()),
-                guard,
-            })
+/// Keeps the text a killed engine had stored of a stream as the artifact it would have become.
+async fn keep_response(inner: &Arc<Inner>, task: &Task) {
+    let (id, number) = (task.id.clone(), task.attempt);
+    let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
+    let kept = async {
+        let stored = {
+            let id = id.clone();
+            let both = move |db: &_| {
+                let there = store::artifact(db, &id, &ArtifactId::response())?;
+                Ok((there, store::response(db, &id, limit)?))
+            };
+            inner.store.read(both).await?
         };
-        assert_eq!(
-            plan(TaskState::Submitted),
-            Plan::Queue {
-                agent: agent.clone(),
-                task: task.clone()
+        let (None, text) = stored else {
+            return Ok(());
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut info = response_info(&text);
+        // Held until its row is stored: nobody removes it meanwhile.
+        let blob = match inner.blobs.put(ArtifactSource::Text(text)).await {
+            Ok(blob) => blob,
+            Err(error) => {
+                tracing::warn!(task = %task.id, %error, "the text of an interrupted run was not kept");
+                return Ok(());
             }
-        );
-        for state in [
-            TaskState::Working,
-            TaskState::InputRequired,
-            TaskState::AuthRequired,
-        ] {
-            assert_eq!(
-                plan(state),
-                Plan::Fail {
-                    agent: agent.clone(),
-                    task: task.clone(),
-                    run: Some(run.clone()),
-                    guard
+        };
+        info.sha256.clone_from(&blob.sha256);
+        let now = inner.now();
+        let write = move |db: &_| store::store_artifact(db, now, &id, number, &info);
+        inner.wakes.tell(&inner.store.write(write).await?);
+        Ok::<(), StoreError>(())
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(task = %task.id, %error, "the text of an interrupted run was not kept");
+    }
+}
+
+/// Stores what becomes of a task whose run is gone, and does what follows. Tried until it is
+/// stored: a task never stays at work with no run. An engine that stops gives up in the end; the
+/// next one finds the task as it is.
+pub(crate) async fn run_gone(inner: &Arc<Inner>, task: &Task, cut: Cut) {
+    let mut last_tries = LAST_TRIES;
+    loop {
+        let (now, minted) = (inner.now(), inner.mint_message());
+        let (id, number, cut) = (task.id.clone(), task.attempt, cut.clone());
+        let stored = inner
+            .store
+            .write(move |db| store::run_gone(db, now, &id, number, &cut, &minted));
+        match stored.await {
+            Ok(change) => {
+                let (again, task) = (change.again, inner.follow(change));
+                let standing = Standing {
+                    state: task.state,
+                    stopping: None,
+                    again,
+                };
+                if standing.parked() {
+                    park::watch(inner, &task);
                 }
-            );
+                return;
+            }
+            Err(error) if inner.too_late(&error) => {
+                tracing::warn!(task = %task.id, "the end of a run came too late and was dropped");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(task = %task.id, %error, "what becomes of an interrupted task was not stored; trying again");
+                if inner.stopping() {
+                    last_tries -= 1;
+                    if last_tries == 0 {
+                        return;
+                    }
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Whether a write came from an attempt that is over, or after the end; it is counted then.
+    pub(crate) fn too_late(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Stale | StoreError::Illegal(_) => {
+                self.late.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                true
+            }
+            StoreError::NoTask | StoreError::Closed => true,
+            _ => false,
         }
     }
 }

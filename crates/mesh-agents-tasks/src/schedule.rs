@@ -20,6 +20,10 @@ struct Lane {
     running: HashSet<TaskId>,
     /// Task ids grow as they are minted, so their order is the order of arrival.
     queued: BTreeSet<TaskId>,
+    /// Those among the running whose run is over and that queue again once they gave their slot back.
+    again: HashSet<TaskId>,
+    /// Tasks that wait for an answer, with no run and no slot.
+    parked: BTreeSet<TaskId>,
     /// Places promised to tasks that are being stored.
     reserved: u32,
 }
@@ -76,13 +80,33 @@ impl Slots {
         lane.queued.insert(task);
     }
 
-    /// A task from before a restart takes its place, whatever the limits are now.
+    /// A task from before a restart, or one whose run was cut off, takes its place, whatever the
+    /// limits are now. One that still has its slot takes it when it gives that back: two runs of
+    /// one task must never be.
     pub(crate) fn restore(&self, agent: &AgentId, task: TaskId) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(agent.clone()).or_default();
+        if lane.running.contains(&task) {
+            lane.again.insert(task);
+        } else {
+            lane.queued.insert(task);
+        }
+    }
+
+    /// A task waits for an answer without a run.
+    pub(crate) fn park(&self, agent: &AgentId, task: TaskId) {
         self.lanes()
             .entry(agent.clone())
             .or_default()
-            .queued
+            .parked
             .insert(task);
+    }
+
+    /// It does not any more.
+    pub(crate) fn unpark(&self, agent: &AgentId, task: &TaskId) {
+        if let Some(lane) = self.lanes().get_mut(agent) {
+            lane.parked.remove(task);
+        }
     }
 
     /// A task from before a restart keeps its slot while its run is brought to an end.
@@ -110,14 +134,18 @@ impl Slots {
     pub(crate) fn leave(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.queued.remove(task);
+            lane.again.remove(task);
             lane.running.remove(task);
         }
     }
 
-    /// Gives back the slot of a run that is over. A task that was put back into the queue stays there.
+    /// Gives back the slot of a run that is over.
     pub(crate) fn end(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.running.remove(task);
+            if lane.again.remove(task) {
+                lane.queued.insert(task.clone());
+            }
         }
     }
 
@@ -137,13 +165,21 @@ impl Slots {
             })
     }
 
-    /// Agents somebody waits for.
-    pub(crate) fn waiting(&self) -> Vec<(AgentId, Vec<TaskId>)> {
+    /// Agents somebody waits for: for a slot, or with a question.
+    pub(crate) fn waited_for(&self) -> Vec<AgentId> {
         let lanes = self.lanes();
-        let waiting = lanes.iter().filter(|(_, lane)| !lane.queued.is_empty());
-        waiting
-            .map(|(agent, lane)| (agent.clone(), lane.queued.iter().cloned().collect()))
-            .collect()
+        let waiting = |lane: &Lane| !lane.queued.is_empty() || !lane.parked.is_empty();
+        let agents = lanes.iter().filter(|(_, lane)| waiting(lane));
+        agents.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Who waits for this agent: for a slot, or with a question.
+    pub(crate) fn waiting_for(&self, agent: &AgentId) -> Vec<TaskId> {
+        let lanes = self.lanes();
+        let lane = lanes.get(agent);
+        lane.map_or_else(Vec::new, |lane| {
+            lane.queued.union(&lane.parked).cloned().collect()
+        })
     }
 }
 
@@ -198,6 +234,27 @@ mod tests {
                 queued: 1
             }
         );
+    }
+
+    #[test]
+    fn a_task_never_has_two_slots_and_a_parked_one_has_none() {
+        let slots = Slots::default();
+        let agent = definition("a");
+        slots.restore(&agent.id, task(1));
+        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
+        // Cut off, it is to go on; but its slot is still being cleared.
+        slots.restore(&agent.id, task(1));
+        assert_eq!(slots.take(&agent.id, 2), None);
+        slots.end(&agent.id, &task(1));
+        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
+        slots.end(&agent.id, &task(1));
+        assert_eq!(slots.take(&agent.id, 2), None);
+        slots.park(&agent.id, task(1));
+        assert_eq!(slots.load(&agent.id), Load::default());
+        assert_eq!(slots.waited_for(), [agent.id.clone()]);
+        assert_eq!(slots.waiting_for(&agent.id), [task(1)]);
+        slots.unpark(&agent.id, &task(1));
+        assert_eq!(slots.waited_for(), []);
     }
 
     #[test]

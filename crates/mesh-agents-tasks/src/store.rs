@@ -5,7 +5,9 @@
 //! nothing. A write is answered after its transaction is on disk.
 
 mod append;
+mod attempts;
 mod backup;
+mod count;
 mod error;
 mod open;
 #[cfg(test)]
@@ -22,12 +24,15 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-pub(crate) use append::{Change, append, apply, attempt_started, run_process, store_artifact};
+pub(crate) use append::{Change, append, apply, store_artifact};
+pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened, start_attempt};
 pub(crate) use backup::{Looked, copy, look_at_all};
+pub(crate) use count::total;
 pub use error::{StoreError, Trouble};
-pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, settle};
+pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
-    Open, artifact, artifacts, events, history, last_activity, list, open_tasks, response, task,
+    artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
+    response, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,

@@ -55,7 +55,7 @@ check('List/paging', async (world) => {
   let pageToken = '';
   do {
     const page = await world.list({ agent, contextId, pageSize: 50, pageToken });
-    same([page.totalSize, page.pageSize], [MANY, page.tasks.length], 'totalSize and pageSize');
+    same([page.totalSize, page.pageSize], [MANY, 50], 'totalSize and pageSize');
     sizes.push(page.tasks.length);
     seen.push(...ids(page));
     times.push(...page.tasks.map((task) => Date.parse(task.status.timestamp)));

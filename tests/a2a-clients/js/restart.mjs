@@ -15,7 +15,7 @@ class Before {
   async prepare() {
     const { world } = this;
     this.gate = world.gate();
-    const wait = `script: text begun \n${this.gate.wait}\nscript: text ended`;
+    const wait = `script: text begun,\n${this.gate.wait}\nscript: text ended`;
     [this.messageId, this.contextId] = [randomUUID(), `restart-${randomUUID()}`];
     const { messageId, contextId } = this;
     this.done = await world.send('tck-artifact-data', { messageId, contextId });
@@ -80,7 +80,7 @@ class Before {
     const task = await this.world.untilState(this.failed.id, 'FAILED');
     const said = textOf(task.status.message.parts);
     that(said.includes('interrupted'), 'it says why', said);
-    same(textOf(artifact(task, 'response').parts), 'begun ', 'what it had said');
+    same(textOf(artifact(task, 'response').parts), 'begun,', 'what it had said');
     await refused('UnsupportedOperationError', 'a subscription to it', () =>
       collect(this.world.subscribe(this.failed.id)),
     );
@@ -98,7 +98,7 @@ class Before {
     same(endsWith(events, 'COMPLETED').id, this.retried.id, 'the task');
     const done = await this.world.get(this.retried.id, { agent });
     same(assembled(events), textOf(artifact(done, 'response').parts), 'the text put together');
-    that(assembled(events).endsWith('begun ended'), 'the text of the second attempt', assembled(events));
+    that(assembled(events).endsWith('begun,ended'), 'the text of the second attempt', assembled(events));
   }
 
   async pushedAfter() {
@@ -111,12 +111,13 @@ class Before {
 
   async sessionResumed() {
     const task = await this.world.untilState(this.resumed.id, 'COMPLETED', { agent: 'resumer' });
-    that(textOf(artifact(task, 'response').parts).startsWith('begun '), 'what it said', task);
+    const said = textOf(artifact(task, 'response').parts);
+    that(said.includes('was cut off'), 'its session is told what happened', said);
   }
 
   async queuedRuns() {
     const task = await this.world.untilState(this.queued.id, 'COMPLETED', { agent: 'line' });
-    same(textOf(artifact(task, 'response').parts), 'echo: hi', 'the answer');
+    that(textOf(artifact(task, 'response').parts).endsWith('hi'), 'the answer', task);
   }
 
   async questionAnswered() {

@@ -124,7 +124,7 @@ check('Stream/reader-leaves', async (world) => {
 
 check('Subscribe/running', async (world) => {
   const gate = world.gate();
-  const task = await world.start(`script: text before \n${gate.wait}\nscript: text after`);
+  const task = await world.start(`script: text before,\n${gate.wait}\nscript: text after`);
   await world.untilState(task.id, 'WORKING');
   const reader = new Reader(world.subscribe(task.id));
   await reader.ready;
@@ -132,7 +132,7 @@ check('Subscribe/running', async (world) => {
   gate.open();
   const events = await reader.all();
   same(endsWith(events, 'COMPLETED').id, task.id, 'the task');
-  same(assembled(events), 'before after', 'the text put together');
+  same(assembled(events), 'before,after', 'the text put together');
 });
 
 check('Subscribe/queued', async (world) => {

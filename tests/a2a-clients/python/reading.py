@@ -72,7 +72,7 @@ async def list_paging(world):
     while True:
         page = await world.list("pages", contextId=context, pageSize=50, pageToken=token)
         same(page.total_size, MANY, "totalSize")
-        same(page.page_size, len(page.tasks), "pageSize")
+        same(page.page_size, 50, "pageSize")
         sizes.append(len(page.tasks))
         seen += [task.id for task in page.tasks]
         times += [task.status.timestamp.ToMilliseconds() for task in page.tasks]

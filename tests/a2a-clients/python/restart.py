@@ -18,7 +18,7 @@ class Before:
     async def prepare(self, world):
         self.world = world
         self.gate = world.gate()
-        wait = f"script: text begun \n{self.gate.wait}\nscript: text ended"
+        wait = f"script: text begun,\n{self.gate.wait}\nscript: text ended"
         self.key, self.context = str(uuid.uuid4()), f"restart-{uuid.uuid4()}"
         self.done = await world.send("tck-artifact-data", messageId=self.key, contextId=self.context)
         self.later = await world.send("hi", contextId=self.context)
@@ -76,7 +76,7 @@ class Before:
         task = await self.world.until_state(self.failed.id, "FAILED")
         said = text_of(task.status.message.parts)
         that("interrupted" in said, "it says why", said)
-        same(text_of(artifact(task, "response").parts), "begun ", "what it had said")
+        same(text_of(artifact(task, "response").parts), "begun,", "what it had said")
         async with raises(UnsupportedOperationError, "a subscription to it"):
             await collect(self.world.subscribe(self.failed.id))
         await told(self.world, self.failed_hook, "FAILED")
@@ -91,7 +91,7 @@ class Before:
         same(ends_with(events, "COMPLETED").id, self.retried.id, "the task")
         done = await self.world.get(self.retried.id, agent="retrier")
         same(assembled(events), text_of(artifact(done, "response").parts), "the text put together")
-        that(assembled(events).endswith("begun ended"), "the text of the second attempt", assembled(events))
+        that(assembled(events).endswith("begun,ended"), "the text of the second attempt", assembled(events))
 
     async def pushed_after(self):
         await told(self.world, self.hook, "COMPLETED")
@@ -101,11 +101,12 @@ class Before:
 
     async def session_resumed(self):
         task = await self.world.until_state(self.resumed.id, "COMPLETED", agent="resumer")
-        that(text_of(artifact(task, "response").parts).startswith("begun "), "what it said", task)
+        said = text_of(artifact(task, "response").parts)
+        that("was cut off" in said, "its session is told what happened", said)
 
     async def queued_runs(self):
         task = await self.world.until_state(self.queued.id, "COMPLETED", agent="line")
-        same(text_of(artifact(task, "response").parts), "echo: hi", "the answer")
+        that(text_of(artifact(task, "response").parts).endswith("hi"), "the answer", task)
 
     async def question_answered(self):
         stream = self.world.subscribe(self.asks.id, agent="resumer")

@@ -158,7 +158,7 @@ async def reader_leaves(world):
 @check("Subscribe/running")
 async def subscribe_running(world):
     gate = world.gate()
-    task = await world.start(f"script: text before \n{gate.wait}\nscript: text after")
+    task = await world.start(f"script: text before,\n{gate.wait}\nscript: text after")
     await world.until_state(task.id, "WORKING")
     reader = Reader(world, task.id)
     await reader.ready.wait()
@@ -166,7 +166,7 @@ async def subscribe_running(world):
     gate.open()
     events = await reader.all()
     same(ends_with(events, "COMPLETED").id, task.id, "the task")
-    same(assembled(events), "before after", "the text put together")
+    same(assembled(events), "before,after", "the text put together")
 
 
 @check("Subscribe/queued")

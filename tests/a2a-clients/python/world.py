@@ -170,6 +170,8 @@ class World:
         self.binding = binding
         self.receiver = receiver
         self.http = httpx.AsyncClient(timeout=SECONDS)
+        # The SDK adds its own headers to the one above.
+        self.bare = httpx.AsyncClient(timeout=SECONDS)
         self.clients = {}
 
     @property

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(crate) struct Over {
     pub(crate) swept: Swept,
     /// Whether the guard died before its work was done, and the sweep was ours.
     pub(crate) lost: bool,
+    /// Whether a signal ended it, and not a fault of its own.
+    pub(crate) killed: bool,
 }
 
 /// A guard at work. When this is dropped the guard ends its run.
@@ -75,7 +78,8 @@ impl Guard {
         let (socket, child, stdio) = spawn(agents_exe)?;
         let process = process_ref(&child)?;
         let mut socket = UnixStream::from_std(socket)?;
-        socket.write_all(&wire::line(launch)?).await?;
+        // A guard that is dead already is noticed by the listener, like one that dies later.
+        let _ = socket.write_all(&wire::line(launch)?).await;
         let (tell, known) = watch::channel(Known::default());
         let (orders, ordered) = mpsc::channel(ORDERS);
         let listener = Listener {
@@ -117,6 +121,12 @@ impl Guard {
         })
     }
 
+    /// Whether the guard is over because somebody killed it.
+    pub(crate) fn was_killed(&self) -> bool {
+        let over = self.known.borrow().over;
+        over.is_some_and(|over| over.lost && over.killed)
+    }
+
     /// Waits until the harness has left or the guard is over.
     pub(crate) async fn left(&self) -> Option<Exit> {
         self.until(|known| known.exit.is_some() || known.over.is_some())
@@ -130,6 +140,7 @@ impl Guard {
         known.over.unwrap_or(Over {
             swept: Swept::default(),
             lost: true,
+            killed: false,
         })
     }
 
@@ -228,15 +239,17 @@ impl Listener {
                 }
             }
         }
-        let over = match swept {
-            Some(swept) => Over { swept, lost: false },
-            None => Over {
-                swept: sweep_in_its_place(run_id, sweep).await,
-                lost: true,
-            },
+        let (swept, lost) = match swept {
+            Some(swept) => (swept, false),
+            None => (sweep_in_its_place(run_id, sweep).await, true),
         };
-        // It has closed its socket, so it is about to leave; this only takes it off the table.
-        let _ = child.wait().await;
+        // It has closed its socket, so it is about to leave; this takes it off the table.
+        let left = child.wait().await;
+        let over = Over {
+            swept,
+            lost,
+            killed: left.is_ok_and(|status| status.signal().is_some()),
+        };
         tell.send_modify(|known| known.over = Some(over));
     }
 }

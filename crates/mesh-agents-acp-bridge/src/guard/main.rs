@@ -86,10 +86,15 @@ fn spawn(harness: &Harness, stdio: [OwnedFd; 3]) -> io::Result<Result<Pid, Stage
     // From here on only the harness holds its stdin, stdout and stderr, so their ends are seen.
     drop(stdin);
     let pid = Pid::from_child(&child);
-    ours.write_all(&wire::line(&(harness, std::process::id()))?)?;
-    match Inbox::default().next::<StageError>(&mut ours)? {
-        Some(error) => Ok(Err(error)),
-        None => Ok(Ok(pid)),
+    let told = ours.write_all(&wire::line(&(harness, std::process::id()))?);
+    match told.and_then(|()| Inbox::default().next::<StageError>(&mut ours)) {
+        Ok(Some(error)) => Ok(Err(error)),
+        Ok(None) => Ok(Ok(pid)),
+        Err(error) => match error.kind() {
+            // It was killed before it had become the harness, which its exit tells.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(Ok(pid)),
+            _ => Err(error),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::login::AUTH_REQUIRED;
 use super::{Broken, Session, request};
 use crate::plan::McpSupport;
+use crate::whereabouts::Whereabouts;
 
 /// The one protocol version spoken. Agents that offer 2 to a client that sends 2 would answer a
 /// draft (acp.md §0.9).
@@ -99,6 +100,15 @@ impl Session<'_> {
             .into());
         };
         self.feed.opened(session, (self.plan.ignore_text)(&answer));
+        let known = Whereabouts::of(self.spec);
+        // A file of a hundred bytes, written before anything is said in the session.
+        let kept = known.map_or(Ok(()), |known| known.keep(session, self.workspace));
+        if let Err(error) = kept {
+            let text = format!(
+                "the next task of this context will begin anew: where the session works could not be written down: {error}"
+            );
+            self.feed.note("session_not_kept", text).await;
+        }
         Ok(session.to_owned())
     }
 
@@ -115,6 +125,10 @@ impl Session<'_> {
             let why = "the harness offers neither session/resume nor session/load";
             return Err(Broken::Lost(why.to_owned()));
         };
+        if self.lost {
+            let why = "the directory it works in is not known any more";
+            return Err(Broken::Lost(why.to_owned()));
+        }
         let mut params = place.clone();
         params["sessionId"] = json!(earlier.session_id);
         let limit = Some(self.timeouts.new_session);

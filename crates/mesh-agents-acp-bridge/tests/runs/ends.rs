@@ -156,6 +156,33 @@ async fn a_guard_that_cannot_be_started_fails_the_run() {
     assert_eq!(events.failure().code, "guard_not_started");
 }
 
+/// A run whose guard is this shell script.
+async fn guarded_by(script: &str) -> Outcome {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut world = World::new();
+    let program = world.path("owner/agents");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.config.agents_exe = program;
+    world.run("hello").await.outcome().clone()
+}
+
+#[tokio::test]
+async fn a_guard_killed_while_it_starts_interrupts_the_run() {
+    let outcome = guarded_by("kill -9 $$").await;
+    assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_guard_that_leaves_before_it_starts_anything_fails_the_run() {
+    let outcome = guarded_by("exit 3").await;
+    let Outcome::Failed(failure) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(failure.code, "guard_not_started");
+}
+
 #[tokio::test]
 async fn a_run_cancelled_before_it_began_is_cancelled_and_leaves_nothing() {
     let world = World::new();

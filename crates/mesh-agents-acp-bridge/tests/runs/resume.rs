@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mesh_agents_core::agent::{AgentDefinition, Delivery, Keep};
+use mesh_agents_core::agent::{AgentDefinition, Delivery, Keep, SessionScope};
 use mesh_agents_core::run::{Outcome, Resume, ResumeReason, RunEvent, RunSpec};
 
 use super::support::{Events, World, scripted};
@@ -18,6 +18,7 @@ fn keeping(world: &World, script: &str) -> AgentDefinition {
     );
     agent.runtime.env.push(named);
     agent.policy.write = vec![dir];
+    agent.runtime.session = SessionScope::PerContext;
     agent
 }
 
@@ -114,21 +115,55 @@ async fn the_next_task_of_a_context_begins_anew_where_the_session_is_lost() {
 }
 
 #[tokio::test]
-async fn the_next_task_of_a_context_has_a_workspace_and_results_of_its_own() {
+async fn the_next_task_of_a_context_works_where_its_session_does_and_has_results_of_its_own() {
     let world = World::new();
     let agent = keeping(&world, "caps load");
-    let spec = world.spec(
-        agent.clone(),
-        "script: write $TASK_ARTIFACTS_DIR/a.md x\nscript: text .",
-    );
+    let prompt =
+        "script: write $TASK_ARTIFACTS_DIR/a.md x\nscript: write left.txt x\nscript: text .";
+    let spec = world.spec(agent.clone(), prompt);
+    let workspace = world
+        .tmp()
+        .join(format!("mesh-a2a-tester-{}", spec.task_id));
     let first = world.run_spec(spec).await;
-    let next = world.spec(agent, "");
-    let look = "script: sh ls -A . $TASK_ARTIFACTS_DIR";
+    assert!(!workspace.exists());
+    let next = world.spec(agent.clone(), "");
+    let look = "script: env MESH_TASK_WORKSPACE\nscript: sh pwd; ls -A . $TASK_ARTIFACTS_DIR";
     let next = again(&next, &first, ResumeReason::NextTask, look);
     let artifacts = next.dirs.artifacts();
     let second = world.run_spec(next).await;
-    assert!(!second.text().contains("a.md"), "{}", second.text());
-    assert!(second.text().contains(artifacts.to_str().unwrap()));
+    let text = second.text();
+    // Its path, and nothing of what was in it.
+    let path = workspace.to_str().unwrap();
+    assert!(text.contains(&format!("exit 0\n{path}\n")), "{text}");
+    assert!(
+        text.contains(&format!("MESH_TASK_WORKSPACE={path}")),
+        "{text}"
+    );
+    assert!(
+        !text.contains("left.txt") && !text.contains("a.md"),
+        "{text}"
+    );
+    assert!(text.contains(artifacts.to_str().unwrap()), "{text}");
+
+    // Where the place is not known, the session is no use.
+    fs::remove_dir_all(world.path("data/a2a/agents/tester/sessions")).unwrap();
+    let third = world.spec(agent, "");
+    let third = again(&third, &first, ResumeReason::NextTask, "script: recall");
+    let third = world.run_spec(third).await;
+    assert!(third.note("session_lost").unwrap().contains("directory"));
+    assert_eq!(third.answer(), "recall: \n");
+}
+
+#[tokio::test]
+async fn what_was_to_be_kept_of_a_context_is_not_lost_to_its_next_task() {
+    let world = World::new();
+    let mut agent = keeping(&world, "caps resume");
+    agent.workspace.keep = Keep::Always;
+    let spec = world.spec(agent.clone(), "script: write left.txt x\nscript: text .");
+    let first = world.run_spec(spec).await;
+    let next = world.spec(agent, "");
+    let next = again(&next, &first, ResumeReason::NextTask, "script: sh ls -A");
+    assert!(world.run_spec(next).await.text().contains("left.txt"));
 }
 
 #[tokio::test]

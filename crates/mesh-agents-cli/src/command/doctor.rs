@@ -1,7 +1,10 @@
 //! `agents doctor`: what this machine has and lacks for running agents.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig, ConfinementSupport, confinement_support};
+use mesh_agents_core::agent::RuntimeKind;
 use mesh_agents_core::run::Runner;
 use mesh_agents_plugin::frontend::Frontend;
 use mesh_agents_registry::load;
@@ -10,6 +13,7 @@ use serde::Serialize;
 use crate::client;
 use crate::context::Context;
 use crate::engine::lock::{self, EngineLock};
+use crate::engine::node::runners::Runners;
 use crate::output::{Exit, Output};
 
 #[derive(Debug, Serialize)]
@@ -60,18 +64,25 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
             )),
         },
     );
-    let bridge = AcpBridge::new(BridgeConfig::new(
-        context.environment.0.clone(),
-        context.program.clone(),
-        context.temp.clone(),
-        context.settings.layout.root().to_owned(),
-    ));
+    let runners = Runners::new(
+        AcpBridge::new(BridgeConfig::new(
+            context.environment.0.clone(),
+            context.program.clone(),
+            context.temp.clone(),
+            context.settings.layout.root().to_owned(),
+        )),
+        Arc::clone(&context.environment),
+    );
     let snapshot = load(
         &context.settings.agents_dir,
         &context.registry_environment(),
     );
     for agent in snapshot.agents.values() {
-        let found = match bridge.unavailable(agent) {
+        let found = match runners.unavailable(agent) {
+            None if agent.runtime.kind == RuntimeKind::Remote => Ok(
+                "its card and its token can be used; whether it answers shows with the first task"
+                    .to_owned(),
+            ),
             None => Ok(format!("{} is there", agent.runtime.kind)),
             Some(problem) => Err(problem),
         };

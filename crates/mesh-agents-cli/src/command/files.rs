@@ -22,6 +22,7 @@ impl From<AgentRuntimeArg> for RuntimeKind {
             AgentRuntimeArg::Pi => Self::Pi,
             AgentRuntimeArg::Acp => Self::Acp,
             AgentRuntimeArg::Command => Self::Command,
+            AgentRuntimeArg::Remote => Self::Remote,
         }
     }
 }
@@ -132,6 +133,7 @@ pub(crate) fn init(
     output: &mut Output,
     agent: &str,
     runtime: AgentRuntimeArg,
+    url: Option<&str>,
 ) -> Result<Exit> {
     #[derive(Serialize)]
     struct Init {
@@ -141,7 +143,13 @@ pub(crate) fn init(
         to_do: Vec<String>,
     }
     let id = agent_id(agent)?;
-    let created = scaffold::init(&context.settings.agents_dir, &id, runtime.into())?;
+    let agents_dir = &context.settings.agents_dir;
+    let remote = runtime == AgentRuntimeArg::Remote;
+    let created = match url {
+        Some(url) if remote => scaffold::init_remote(agents_dir, &id, url)?,
+        Some(_) => anyhow::bail!("--url is for --runtime remote only\nLeave it out"),
+        None => scaffold::init(agents_dir, &id, runtime.into())?,
+    };
     let document = Init {
         agent_id: id,
         dir: created.dir.display().to_string(),
@@ -163,7 +171,11 @@ pub(crate) fn init(
         for line in &document.to_do {
             output.say(line);
         }
-        output.say("Edit instructions.md, then try it:");
+        output.say(if remote {
+            "Then try it:"
+        } else {
+            "Edit instructions.md, then try it:"
+        });
         output.say(&format!(
             "  agents send {} \"what it should do\"",
             document.agent_id

@@ -10,6 +10,7 @@ use mesh_agents_core::task::TaskState;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::question::Question;
 use crate::args::Send;
 use crate::client::Client;
 use crate::output::{Exit, Output};
@@ -17,6 +18,7 @@ use crate::output::{Exit, Output};
 /// What the verbs read of a task tool's result; the rest passes through to `--json`.
 #[derive(Debug, Deserialize)]
 struct Shown {
+    agent_id: String,
     task_id: String,
     state: TaskState,
     task: A2aTask,
@@ -55,6 +57,17 @@ struct Message {
 #[derive(Debug, Deserialize)]
 struct Part {
     text: Option<String>,
+    data: Option<Value>,
+}
+
+impl Shown {
+    /// What it asks, while it waits for an answer.
+    fn question(&self) -> Option<Question> {
+        let message = self.task.status.message.as_ref()?;
+        let data = message.parts.iter().find_map(|part| part.data.as_ref());
+        let data = data.filter(|_| self.state.is_interrupted())?;
+        Question::deserialize(data).ok()
+    }
 }
 
 impl Message {
@@ -72,7 +85,16 @@ impl Message {
 pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Result<Exit> {
     let mut args = Map::new();
     args.insert("agent_id".into(), send.agent.into());
-    args.insert("message".into(), message(send.message)?.into());
+    // An option says it all; the text beside it is what people read later.
+    let text = send.message.or_else(|| send.option.clone());
+    args.insert("message".into(), message(text.unwrap_or_default())?.into());
+    let mut metadata = Map::new();
+    for (name, value) in [("option_id", send.option), ("question_id", send.question)] {
+        metadata.extend(value.map(|value| (name.to_owned(), value.into())));
+    }
+    if !metadata.is_empty() {
+        args.insert("metadata".into(), metadata.into());
+    }
     for (name, value) in [
         ("context_id", send.context),
         ("task_id", send.task),
@@ -97,7 +119,16 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
         ));
     }
     let ended = wait(client, &shown.task_id, None).await?;
-    report(output, "send", &ended)
+    let exit = report(output, "send", &ended)?;
+    let shown: Shown = ended
+        .read()
+        .context("the engine's answer has another shape")?;
+    // What waits for an answer is not done, and what comes after it in a script must not begin.
+    Ok(if shown.state.is_interrupted() {
+        Exit::Failed
+    } else {
+        exit
+    })
 }
 
 fn message(text: String) -> Result<String> {
@@ -166,6 +197,11 @@ fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
             .unwrap_or_default();
         let colon = if why.is_empty() { "" } else { ": " };
         output.say(&format!("{} {}{colon}{why}", shown.task_id, shown.state));
+        if let Some(question) = shown.question() {
+            for line in question.how_to_answer(&shown.agent_id, &shown.task_id) {
+                output.say(&line);
+            }
+        }
         let ids: Vec<&str> = shown
             .task
             .artifacts
@@ -398,7 +434,14 @@ fn log_line(event: &crate::client::LoggedEvent) -> String {
                 .unwrap_or_default();
             format!("state {state} {why}")
         }
-        E::Attempt { attempt, run_id } => format!("start {attempt} ({run_id})"),
+        E::Attempt {
+            attempt,
+            run_id,
+            resumed,
+        } => {
+            let again = if *resumed { ", in its session" } else { "" };
+            format!("start {attempt}{again} ({run_id})")
+        }
         E::Session { session_id, .. } => format!("session {session_id}"),
         E::Text { text } => format!("text {}", first_line(text)),
         E::ToolCall { call } => format!(

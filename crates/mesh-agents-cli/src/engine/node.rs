@@ -5,6 +5,7 @@
 
 mod listen;
 mod mesh;
+pub(crate) mod runners;
 mod servers;
 mod snapshots;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mesh_agents_a2a::card::{AccessTokens, Place};
+use mesh_agents_a2a::push::PushWorker;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::run::Runner;
@@ -31,9 +34,16 @@ use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
 use crate::tokens::Tokens;
 pub(crate) use listen::Listen;
+use runners::Runners;
 
 /// Time for the last answers to leave once everything has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// A receiver of notifications that could not be told for this long does not keep the node: it is
+/// tried again whenever one runs.
+const PUSH_PATIENCE: Duration = Duration::from_secs(60);
+/// How often a node that stays for notifications alone looks whether they are out.
+const PUSH_LOOK: Duration = Duration::from_secs(1);
 
 /// How a node is to run.
 #[derive(Debug)]
@@ -50,11 +60,25 @@ pub(crate) struct NodeConfig {
     pub(crate) own_mesh: bool,
 }
 
+impl NodeConfig {
+    /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
+    /// tokens there are.
+    fn access_tokens(&self) -> AccessTokens {
+        if self.tokens.has_owners() || !self.listen.address.ip().is_loopback() {
+            AccessTokens::Required
+        } else if self.tokens.is_empty() {
+            AccessTokens::None
+        } else {
+            AccessTokens::Some
+        }
+    }
+}
+
 /// A node that runs.
 pub(crate) struct Node {
     base_url: String,
     engine: TaskEngine,
-    bridge: Arc<AcpBridge>,
+    runners: Arc<Runners>,
     control: Arc<Control>,
     servers: TaskTracker,
     end: CancellationToken,
@@ -124,18 +148,20 @@ impl Node {
 
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
-        let bridge = Arc::new(AcpBridge::new(bridge_config(context)));
+        let bridge = AcpBridge::new(bridge_config(context));
+        let runners = Arc::new(Runners::new(bridge, Arc::clone(&context.environment)));
         let agents = snapshots::agents_of(&snapshots.borrow());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = TaskEngine::open(EngineConfig {
             layout: settings.layout.clone(),
             clock: Arc::clone(&clock),
-            runner: Arc::clone(&bridge) as Arc<dyn Runner>,
+            runner: Arc::clone(&runners) as Arc<dyn Runner>,
             agents,
             mesh: mesh.as_set(),
             tools_url: Some(own_mcp),
         });
         let engine = engine.await?;
+        engine.set_push_targets(settings.push_allow.clone());
         engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),
@@ -144,14 +170,18 @@ impl Node {
             wanted: watch::Sender::new(None),
             mesh,
         });
+        let place = Place {
+            base: base_url.trim_end_matches('/').to_owned(),
+            tokens: config.access_tokens(),
+        };
         let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
             engine: engine.clone(),
             problems: snapshots::problems_of(snapshots.clone()),
-            base: base_url.clone(),
+            place: place.clone(),
             clock,
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let app = servers::http_app(&config, &base_url, &control, &tools, &end)?;
+        let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
             tools,
@@ -165,6 +195,8 @@ impl Node {
             socket::router(behind),
             end.clone(),
         ));
+        // Ends when the engine has shut down.
+        servers.spawn(PushWorker::new(engine.clone()).run());
         servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
         if let Some(linger) = config.linger {
             servers.spawn(leave_when_unneeded(
@@ -182,7 +214,7 @@ impl Node {
         Ok(Self {
             base_url,
             engine,
-            bridge,
+            runners,
             control,
             servers,
             end,
@@ -225,7 +257,7 @@ impl Node {
     }
 
     async fn close(self) {
-        self.bridge.drain().await;
+        self.runners.drain().await;
         // From here on a front-end that connects finds nobody and starts the next engine.
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone already");
@@ -295,7 +327,8 @@ async fn changed(wanted: &mut watch::Receiver<Option<bool>>) {
     }
 }
 
-/// Stops the node once there has been neither work nor a front-end for `linger`.
+/// Stops the node once there has been neither work nor a front-end for `linger`, and nothing is on
+/// its way to a receiver of notifications.
 async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: CancellationToken) {
     let mut load = control.engine.total_load();
     let mut frontends = control.frontends.subscribe();
@@ -307,6 +340,11 @@ async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: Cance
             changed = load.changed() => if changed.is_err() { return },
             changed = frontends.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(linger), if !needed => {
+                // An error is of the disk, and no reason to stay.
+                if control.engine.push_pending(PUSH_PATIENCE).await.unwrap_or(false) {
+                    tokio::time::sleep(PUSH_LOOK).await;
+                    continue;
+                }
                 control.stop(false);
                 return;
             }

@@ -89,6 +89,15 @@ impl Machine {
     /// Starts a node whose agents are the examples, `pr-review` on `harness`, with `policy` added to the end of `pr-review`'s, which is its
     /// table `[policy]`.
     pub(crate) async fn start(harness: &Harness, openai_url: &str, policy: &str) -> Self {
+        Self::start_edited(harness, openai_url, |text| format!("{text}{policy}\n")).await
+    }
+
+    /// The same with `pr-review`'s `runtime.toml` as `edit` makes it.
+    pub(crate) async fn start_edited(
+        harness: &Harness,
+        openai_url: &str,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         for dir in ["home", "tmp", "bin", "agents"] {
@@ -105,7 +114,7 @@ impl Machine {
         let text = std::fs::read_to_string(&runtime).unwrap();
         let kind = format!("type = \"{}\"", harness.name);
         let text = text.replace("type = \"opencode\"", &kind);
-        std::fs::write(&runtime, format!("{text}{policy}\n")).unwrap();
+        std::fs::write(&runtime, edit(&text)).unwrap();
         let text = |name: &str| at(name).to_str().unwrap().to_owned();
         let base = vec![
             ("HOME", text("home")),

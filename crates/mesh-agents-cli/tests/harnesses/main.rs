@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod asks;
 mod cancel;
 mod confined;
 mod machine;
@@ -37,6 +38,7 @@ tests! { opencode:
     its_shell_reaches_nothing_that_was_not_granted is crate::confined::holds,
     it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
     a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
+    what_it_may_not_do_by_itself_it_asks_and_the_answer_decides is crate::asks::reads_a_secret,
 }
 
 tests! { goose:
@@ -44,4 +46,5 @@ tests! { goose:
     its_shell_reaches_nothing_that_was_not_granted is crate::confined::holds,
     it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
     a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
+    what_it_may_not_do_by_itself_it_asks_and_the_answer_decides is crate::asks::runs_a_command,
 }

@@ -14,5 +14,7 @@ mod engine_life;
 mod flow;
 mod hot_reload;
 mod kills;
+mod questions;
 mod storage;
 mod support;
+mod versions;

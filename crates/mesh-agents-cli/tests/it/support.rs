@@ -187,7 +187,10 @@ impl World {
         settings.set_prepend_module_to_snapshot(false);
         settings.add_filter(&literal(self.root.path()), "[ROOT]");
         settings.add_filter(&literal(programs.parent().unwrap()), "[BIN]");
-        settings.add_filter(r"\b(task|run|ctx|msg)-[0-9A-HJKMNP-TV-Z]{26}", "$1-[ULID]");
+        settings.add_filter(
+            r"\b(task|run|ctx|msg|q)-[0-9A-HJKMNP-TV-Z]{26}",
+            "$1-[ULID]",
+        );
         settings.add_filter(r"\bpid \d+", "pid [PID]");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[TIME]");

@@ -82,7 +82,7 @@ impl EngineTools {
             agent_id: agent.id.clone(),
             location: Location::Local,
             peer_id: None,
-            agent_card: card::served(agent, &self.base).map_err(|error| internal(&error))?,
+            agent_card: card::served(agent, &self.place).map_err(|error| internal(&error))?,
             runtime: Some(Runtime {
                 r#type: agent.runtime.kind.to_string(),
                 max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
@@ -109,7 +109,7 @@ impl EngineTools {
             running: load.running,
             queued: load.queued,
             max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
-            card_url: Some(card::card_url(&self.base, &agent.id)),
+            card_url: Some(card::card_url(&self.place.base, &agent.id)),
         };
         if encode(&line)?.as_str().len() <= LINE_BYTES {
             return Ok(line);

@@ -146,6 +146,7 @@ impl EngineTools {
             state: args.state,
             limit: args.limit.unwrap_or(args::PAGE),
             cursor: args.cursor,
+            ..ListTasks::default()
         };
         let page = self.engine.list(&meta.caller, query.clone()).await?;
         let lines: Vec<TaskLine> = page.tasks.iter().map(line).collect();

@@ -108,10 +108,10 @@ pub(super) const KIND: Choices<RuntimeKind> = &[
     ("pi", Built(RuntimeKind::Pi)),
     ("acp", Built(RuntimeKind::Acp)),
     ("command", Built(RuntimeKind::Command)),
+    ("remote", Built(RuntimeKind::Remote)),
     ("claude", NotYet(RuntimeKind::Claude)),
     ("codex", NotYet(RuntimeKind::Codex)),
     ("gemini", NotYet(RuntimeKind::Gemini)),
-    ("remote", NotYet(RuntimeKind::Remote)),
 ];
 pub(super) const CONFIG: Choices<ConfigSource> = &[
     ("mesh", Built(ConfigSource::Mesh)),

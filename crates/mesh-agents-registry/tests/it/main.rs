@@ -10,6 +10,7 @@ mod definitions;
 mod editing;
 mod hot_reload;
 mod messages;
+mod remote;
 mod robustness;
 mod scaffold;
 mod support;

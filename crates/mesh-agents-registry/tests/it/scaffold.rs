@@ -86,6 +86,6 @@ fn the_agents_directory_is_made_and_nothing_is_overwritten() {
     let error = init(&dir, &"b".parse().unwrap(), RuntimeKind::Codex).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "runtime type codex is not built yet; what works now: opencode, goose, pi, acp, command"
+        "runtime type codex is not built yet; what works now: opencode, goose, pi, acp, command, remote"
     );
 }

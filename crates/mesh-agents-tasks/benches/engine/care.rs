@@ -59,7 +59,10 @@ async fn submits_while_tasks_go() {
     let (pruned, took) = removing.await.unwrap();
     let (alone, beside) = (Samples::of(alone), Samples::of(beside));
     Row::new(
-        format!("submit while {} tasks are removed ({took:.1?})", pruned.tasks),
+        format!(
+            "submit while {} tasks are removed ({took:.1?})",
+            pruned.tasks
+        ),
         &beside,
     )
     .baseline(
@@ -77,7 +80,10 @@ async fn opens(tasks: u64) {
     let engine = filled(dir.path(), tasks).await;
     let path = Layout::new(dir.path()).database();
     let start = Instant::now();
-    engine.backup(&dir.path().join("copy.sqlite")).await.unwrap();
+    engine
+        .backup(&dir.path().join("copy.sqlite"))
+        .await
+        .unwrap();
     let copied = start.elapsed();
     let start = Instant::now();
     let checked = engine.check().await.unwrap();

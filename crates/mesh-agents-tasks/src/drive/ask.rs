@@ -84,6 +84,7 @@ impl Drive<'_> {
             // The run is being stopped.
             Ok(None) => control.answer(&question.id, Answer::Declined),
             Err(error) => {
+                self.inner.too_late(&error);
                 control.answer(&question.id, question.declined());
                 tracing::warn!(task = %self.task, %error, "a question was not stored and is declined");
                 if matches!(error, StoreError::LogFull) {
@@ -107,14 +108,7 @@ impl Drive<'_> {
                 Answer::Option(option) => Some(option.clone()),
                 Answer::Text(_) | Answer::Declined => None,
             };
-            let note = TaskEvent::Note {
-                code: "question_expired".to_owned(),
-                text: format!(
-                    "declined, because nobody answered within policy.ask_seconds ({}): {}",
-                    self.agent.policy.ask_seconds, question.text
-                ),
-                data: None,
-            };
+            let note = TaskEvent::expired(&question);
             let id = question.id.clone();
             if self.settle(question, chosen, Some(note)).await {
                 control.answer(&id, answer);
@@ -153,7 +147,7 @@ impl Drive<'_> {
                 self.asked.0.push((question, Instant::now() + NEVER));
                 false
             }
-            Err(StoreError::Illegal(_) | StoreError::Stale | StoreError::Closed) => true,
+            Err(error) if self.inner.too_late(&error) => true,
             Err(error) => {
                 tracing::warn!(task = %self.task, %error, "the end of a question was not stored; trying again");
                 self.asked.0.push((question, Instant::now() + RETRY));

@@ -10,7 +10,7 @@ use mesh_agents_core::ids::{ArtifactId, QuestionId, TaskId};
 use mesh_agents_core::limits::ARTIFACTS_PER_TASK;
 use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, ArtifactSource, Outcome, Run, RunControl, RunEvent};
-use mesh_agents_core::task::{ArtifactInfo, Task};
+use mesh_agents_core::task::ArtifactInfo;
 use mesh_agents_core::transition::{Happening, StopCause};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Asked;
 use super::journal::Journal;
-use super::{RETRY, response_info, runner_lost};
+use super::{End, RETRY, Started, response_info};
 use crate::blobs::PutError;
 use crate::engine::Inner;
 use crate::store::{self, StoreError};
@@ -36,6 +36,9 @@ pub(super) struct Drive<'a> {
     end: &'a CancellationToken,
     journal: Journal,
     artifacts: usize,
+    left: Duration,
+    /// Whether its session is open.
+    opened: bool,
     /// What the run waits to be told.
     pub(super) asked: Asked,
 }
@@ -43,31 +46,34 @@ pub(super) struct Drive<'a> {
 impl<'a> Drive<'a> {
     pub(super) fn new(
         inner: &'a Arc<Inner>,
-        task: &'a Task,
+        started: &'a Started,
         agent: &'a AgentDefinition,
         end: &'a CancellationToken,
+        said: String,
     ) -> Self {
-        let (task, attempt) = (&task.id, task.attempt);
+        let (task, attempt) = (&started.task.id, started.task.attempt);
         Self {
             inner,
             task,
             attempt,
             agent,
             end,
-            journal: Journal::default(),
+            journal: Journal::going_on(said),
             artifacts: 0,
+            left: started.left,
+            opened: false,
             asked: Asked::default(),
         }
     }
 
-    /// Follows the run until it is over.
+    /// Follows the run until it is over. Says how it was, and whether its session was open.
     pub(super) async fn follow(
         mut self,
         mut run: Run,
         mut answers: mpsc::Receiver<(QuestionId, Answer)>,
-    ) -> Outcome {
+    ) -> (End, bool) {
         let policy = &self.agent.policy;
-        let deadline = Instant::now() + seconds(policy.max_task_seconds);
+        let deadline = Instant::now() + self.left;
         let silence = seconds(policy.idle_seconds);
         let mut heard = Instant::now();
         let mut lost_at = None;
@@ -79,12 +85,13 @@ impl<'a> Drive<'a> {
                     match event {
                         Some(RunEvent::Ended(outcome)) => {
                             self.close(matches!(outcome, Outcome::Completed { .. })).await;
-                            return outcome;
+                            return (End::Said(outcome), self.opened);
                         }
                         Some(event) => self.take(event, &*run.control).await,
                         None => {
                             self.close(false).await;
-                            return runner_lost("the runner ended without saying how the run ended");
+                            let what = "the runner ended without saying how the run ended";
+                            return (End::Lost(what), self.opened);
                         }
                     }
                 }
@@ -106,7 +113,8 @@ impl<'a> Drive<'a> {
                 () = sleep_until(heard + silence), if !stopping && self.asked.none() => self.stop(StopCause::Idle).await,
                 () = sleep_until(lost_at.unwrap_or(deadline)), if stopping => {
                     self.close(false).await;
-                    return runner_lost("the runner did not confirm the end of the run");
+                    let what = "the runner did not confirm the end of the run";
+                    return (End::Lost(what), self.opened);
                 }
             }
         }
@@ -140,10 +148,9 @@ impl<'a> Drive<'a> {
                 session_id,
                 resumable,
             } => {
-                self.journal.push(TaskEvent::Session {
-                    session_id,
-                    resumable,
-                });
+                self.opened = true;
+                self.flush().await;
+                self.session(session_id, resumable).await;
             }
             RunEvent::Process(process) => {
                 let (id, attempt) = (self.task.clone(), self.attempt);
@@ -186,6 +193,22 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Stores the session, so that a later engine can take it up.
+    async fn session(&mut self, session_id: String, resumable: bool) {
+        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+        let stored = self
+            .inner
+            .store
+            .write(move |db| store::session_opened(db, now, &id, attempt, session_id, resumable));
+        match stored.await {
+            Ok(task) => self.inner.wakes.tell(&task),
+            Err(error) => {
+                self.inner.too_late(&error);
+                tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+            }
+        }
+    }
+
     /// Stores what has gathered.
     pub(super) async fn flush(&mut self) {
         let events = self.journal.drain();
@@ -205,6 +228,7 @@ impl<'a> Drive<'a> {
                 Err(StoreError::LogFull) => return self.stop(StopCause::TooMuchOutput).await,
                 Err(error) if self.try_again(&error).await => {}
                 Err(error) => {
+                    self.inner.too_late(&error);
                     tracing::warn!(task = %self.task, %error, "events of a run were not stored");
                     return;
                 }
@@ -269,6 +293,7 @@ impl<'a> Drive<'a> {
                 Ok(task) => return self.inner.wakes.tell(&task),
                 Err(error) if self.try_again(&error).await => {}
                 Err(error) => {
+                    self.inner.too_late(&error);
                     return self.note(
                         "artifact_skipped",
                         format!("\"{}\" was not kept: {error}", info.id),

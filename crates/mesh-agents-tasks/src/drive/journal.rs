@@ -20,6 +20,14 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// The journal of a run that goes on with the text an earlier one streamed.
+    pub(super) fn going_on(said: String) -> Self {
+        Self {
+            response: said,
+            ..Self::default()
+        }
+    }
+
     /// Adds a piece of the answer.
     pub(super) fn text(&mut self, piece: &str) {
         if piece.is_empty() {

@@ -2,6 +2,7 @@
 //! happened, do what follows from it, start what can start.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::clock::{Clock, UnixMillis};
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(super) load: watch::Sender<Load>,
     pub(super) tracker: TaskTracker,
     pub(crate) care: Care,
+    /// Writes of runs that came too late.
+    pub(crate) late: AtomicU64,
 }
 
 /// A run under way, as seen from outside its driver.
@@ -117,8 +120,11 @@ impl Inner {
                     }
                 }
                 Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
-                // The driver does these itself: it starts the run, owns the idle clock and the
-                // questions, and frees the slot when it is done with the run's directory.
+                // It starts when the slot its run had is given back, or when the caller pumps.
+                Effect::Enqueue => self.slots.restore(&task.agent_id, task.id.clone()),
+                // The driver does these itself: it starts the run, owns the idle clock, and frees
+                // the slot when it is done with the run's directory. Questions are voided with the
+                // change itself.
                 Effect::StartRun
                 | Effect::FreeSlot
                 | Effect::PauseIdle
@@ -158,14 +164,20 @@ impl Inner {
 
     /// Starts what can start, for every agent somebody waits for.
     pub(crate) fn pump_all(self: &Arc<Self>) {
-        for (agent, _) in self.slots.waiting() {
+        for agent in self.slots.waited_for() {
             self.pump(&agent);
         }
         self.signal_load();
     }
 
-    /// Starts what can start for one agent.
+    /// Starts what can start for one agent; what waits for one whose directory is gone is ended.
     pub(crate) fn pump(self: &Arc<Self>, agent: &AgentId) {
+        if !self.agents().knows(agent) && !self.slots.waiting_for(agent).is_empty() {
+            let (inner, agent) = (Arc::clone(self), agent.clone());
+            self.tracker
+                .spawn(async move { inner.end_waiting(&agent).await });
+            return;
+        }
         while !self.stopping() {
             let definition = self.agents().ready.get(agent).cloned();
             let Some(definition) = definition.filter(|definition| definition.enabled) else {
@@ -177,6 +189,19 @@ impl Inner {
             };
             self.tracker
                 .spawn(drive::run_task(Arc::clone(self), task, definition));
+        }
+    }
+
+    /// Ends what waits for an agent whose directory is gone.
+    pub(crate) async fn end_waiting(&self, agent: &AgentId) {
+        for task in self.slots.waiting_for(agent) {
+            match self.happen(&task, None, Happening::AgentRemoved).await {
+                // One that was just answered or ended is no longer waiting.
+                Ok(_) | Err(StoreError::Illegal(_)) => {}
+                Err(error) => {
+                    tracing::warn!(task = %task, %error, "a task of a removed agent could not be ended");
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a push configuration must be, checked before it is stored.
 
+use std::net::Ipv4Addr;
+
 use mesh_agents_core::push::{PushAuthentication, PushConfig};
 use mesh_agents_core::refusal::{Code, Refusal};
 use url::{Host, Url};
@@ -73,6 +75,8 @@ fn receiver(inner: &Inner, text: &str) -> Result<String, Refusal> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => Some(address.into()),
         Some(Host::Ipv6(address)) => Some(address.into()),
+        // By definition this machine (RFC 6761): said now, not after three tries.
+        Some(Host::Domain(name)) if is_localhost(name) => Some(Ipv4Addr::LOCALHOST.into()),
         Some(Host::Domain(_)) => None,
         None => return Err(wrong(format!("push url {text:?} has no host")).hint(NEXT)),
     };
@@ -83,6 +87,11 @@ fn receiver(inner: &Inner, text: &str) -> Result<String, Refusal> {
     }
     let port = url.port_or_known_default().unwrap_or_default();
     Ok(format!("{host}:{port}"))
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn check_authentication(authentication: &PushAuthentication) -> Result<(), Refusal> {

@@ -36,6 +36,8 @@ pub(super) const CONTENT_BYTES: u64 = 256 * 1024;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// Longest time between attempts: a receiver that is back is told within five minutes.
 const LONGEST_DELAY: Duration = Duration::from_secs(300);
+/// Longest time a receiver can ask to be left alone.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 /// Attempts for a notification the receiver says no to: it may be a deployment under way.
 const REFUSED_TRIES: u32 = 3;
 /// A receiver that cannot be reached is given up after this long …
@@ -343,7 +345,7 @@ async fn end_of(
     code: &str,
     text: String,
     place: PushPlace,
-    store: impl Fn(&Connection, &PushPlace, &str) -> Result<(), StoreError> + Copy + Send + 'static,
+    store: impl Fn(&Connection, &PushPlace, &str) -> Result<bool, StoreError> + Copy + Send + 'static,
 ) {
     let now = inner.now();
     let note = TaskEvent::Note {
@@ -352,7 +354,9 @@ async fn end_of(
         data: None,
     };
     let noted = record(inner, move |db| {
-        store(db, &place, &text)?;
+        if !store(db, &place, &text)? {
+            return Ok(None);
+        }
         table::note(db, now, &place.task, &note)
     });
     if let Some(Some(task)) = noted.await {
@@ -422,7 +426,7 @@ fn verdict(
         PushFailureKind::Refused | PushFailureKind::Unreachable => {
             let doubled = FIRST_DELAY.saturating_mul(1 << (attempts - 1).min(20));
             let asked = failure.retry_after.unwrap_or_default();
-            let delay = doubled.max(asked).min(LONGEST_DELAY);
+            let delay = doubled.min(LONGEST_DELAY).max(asked.min(LONGEST_ASKED));
             Verdict::Again(UnixMillis(now.0 + millis(delay)))
         }
     }
@@ -495,6 +499,6 @@ mod tests {
             Verdict::Again(next) => next.0 / 1000,
             end => panic!("{end:?}"),
         };
-        assert_eq!((delay(0), delay(30), delay(9_999_999)), (1, 30, 300));
+        assert_eq!((delay(0), delay(30), delay(9_999_999)), (1, 30, 3_600));
     }
 }

@@ -2,16 +2,17 @@
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{MessageId, RunId, TaskId};
+use mesh_agents_core::ids::{MessageId, TaskId};
 use mesh_agents_core::limits::{EVENT_BYTES_PER_TASK, EVENTS_PER_TASK};
-use mesh_agents_core::run::{Outcome, ProcessRef};
+use mesh_agents_core::run::Outcome;
 use mesh_agents_core::task::{ArtifactInfo, Message, Role, Task};
-use mesh_agents_core::transition::{Effect, Happening, Standing, next};
+use mesh_agents_core::transition::{Again, Effect, Happening, Standing, StopCause, next};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
+use super::attempts::end_attempt;
 use super::questions;
-use super::rows::{Row, cause_name, state_number, to_json};
+use super::rows::{Row, again_name, cause_name, state_number, to_json};
 
 /// Room kept in a full log for the events that end the task, its open questions among them.
 const CLOSING_EVENTS: u64 = 64;
@@ -23,6 +24,8 @@ pub(crate) struct Change {
     pub(crate) task: Task,
     /// What is to be done now.
     pub(crate) effects: Vec<Effect>,
+    /// What its next attempt is to be, when no run of it is there.
+    pub(crate) again: Option<Again>,
 }
 
 /// Appends events that change no state. `attempt` is the fencing epoch: a writer of an attempt that
@@ -99,64 +102,16 @@ pub(super) fn step(
     } else if change.standing.stopping != row.stopping {
         log(db, now, &mut row, &TaskEvent::CancelRequested)?;
     }
-    set_stopping(&mut row, change.standing);
+    stand(&mut row, change.standing);
     save(db, &mut row)?;
     if row.task.state.is_terminal() {
-        db.prepare_cached(
-            "UPDATE attempts SET ended_ms = ?2 WHERE task_id = ?1 AND ended_ms IS NULL",
-        )?
-        .execute(params![row.task.id.as_str(), row.last_event.0])?;
+        end_attempt(db, &row.task.id, row.last_event)?;
     }
     Ok(Change {
+        again: row.again,
         task: row.task,
         effects: change.effects,
     })
-}
-
-/// Stores that a run is about to be started: committed before anything is spawned.
-pub(crate) fn attempt_started(
-    db: &Connection,
-    now: UnixMillis,
-    id: &TaskId,
-    run_id: &RunId,
-    definition: &str,
-    minted: &MessageId,
-) -> Result<Change, StoreError> {
-    let mut row = live_row(db, id, None)?;
-    next(row.standing(), &Happening::Start)?;
-    row.task.attempt += 1;
-    let attempt = row.task.attempt;
-    log(
-        db,
-        now,
-        &mut row,
-        &TaskEvent::Attempt {
-            attempt,
-            run_id: run_id.clone(),
-        },
-    )?;
-    save(db, &mut row)?;
-    db.prepare_cached(
-        "INSERT INTO attempts (task_id, attempt, run_id, definition, started_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![id.as_str(), attempt, run_id.as_str(), definition, now.0])?;
-    apply(db, now, id, Some(attempt), &Happening::Start, minted)
-}
-
-/// Remembers the guard of a run, so that a later engine can see whether it still lives.
-pub(crate) fn run_process(
-    db: &Connection,
-    id: &TaskId,
-    attempt: u32,
-    process: ProcessRef,
-) -> Result<(), StoreError> {
-    // SQLite has no unsigned 64-bit; clock ticks since boot fit.
-    let birth = i64::try_from(process.birth).unwrap_or(i64::MAX);
-    db.prepare_cached(
-        "UPDATE attempts SET pid = ?3, birth = ?4 WHERE task_id = ?1 AND attempt = ?2",
-    )?
-    .execute(params![id.as_str(), attempt, process.pid, birth])?;
-    Ok(())
 }
 
 /// Puts an artifact into the index, replacing an earlier one of that id.
@@ -223,7 +178,8 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
     let changed = db
         .prepare_cached(
             "UPDATE tasks SET state = ?3, stopping = ?4, status_message = ?5, failure = ?6, attempt = ?7, \
-             updated_ms = ?8, last_seq = ?9, last_event_ms = ?10, event_bytes = ?11, version = version + 1 \
+             updated_ms = ?8, last_seq = ?9, last_event_ms = ?10, event_bytes = ?11, again = ?12, \
+             version = version + 1 \
              WHERE id = ?1 AND version = ?2",
         )?
         .execute(params![
@@ -238,6 +194,7 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
             task.last_seq,
             row.last_event.0,
             row.event_bytes,
+            row.again.map(again_name),
         ])?;
     if changed != 1 {
         return Err(StoreError::Stale);
@@ -272,8 +229,8 @@ pub(super) fn live_row(
     Ok(row)
 }
 
-fn set_stopping(row: &mut Row, standing: Standing) {
+fn stand(row: &mut Row, standing: Standing) {
     row.stopping = standing.stopping;
-    row.task.cancel_requested =
-        standing.stopping == Some(mesh_agents_core::transition::StopCause::Canceled);
+    row.again = standing.again;
+    row.task.cancel_requested = standing.stopping == Some(StopCause::Canceled);
 }

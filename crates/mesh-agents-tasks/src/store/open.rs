@@ -18,6 +18,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/003-questions.sql"),
     include_str!("../../migrations/004-push-configs.sql"),
     include_str!("../../migrations/005-retention.sql"),
+    include_str!("../../migrations/006-attempts.sql"),
+    include_str!("../../migrations/007-task-counts.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.

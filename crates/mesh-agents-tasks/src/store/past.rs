@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{MessageId, QuestionId, RunId, TaskId};
+use mesh_agents_core::ids::{ArtifactId, MessageId, QuestionId, RunId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::push::{PushAuthentication, PushConfig};
@@ -17,7 +17,7 @@ use mesh_agents_core::run::{
     Outcome, PlanEntry, ProcessRef, QuestionKind, QuestionOption, ToolCall,
 };
 use mesh_agents_core::task::{ArtifactInfo, Failure, Message, Role, Task, TaskState};
-use mesh_agents_core::transition::{Happening, StopCause};
+use mesh_agents_core::transition::{Again, Happening, StopCause};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use ulid::Ulid;
@@ -28,7 +28,7 @@ use super::questions::{Open, ask, settle};
 use super::read;
 use super::rows::Row;
 use super::submits::{Found, Key, find, insert_task};
-use super::{append, apply, attempt_started, run_process, store_artifact};
+use super::{Terms, append, apply, run_process, session_opened, start_attempt, store_artifact};
 
 fn file(schema: usize) -> PathBuf {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemas");
@@ -111,17 +111,20 @@ fn told(n: u128) -> NewPush {
 /// Starts task `n` and has its run say something of everything.
 fn started(db: &Connection, n: u128) {
     let run = RunId::from_ulid(Ulid::from_parts(7, n));
-    attempt_started(db, at(200), &id(n), &run, "digest", &message(1)).unwrap();
+    let terms = Terms {
+        definition: "digest".into(),
+        limit_ms: 3_600_000,
+        max_attempts: 2,
+        retry: n.is_multiple_of(2),
+    };
+    start_attempt(db, at(200), &id(n), &run, &terms, &message(1)).unwrap();
     let guard = ProcessRef {
         pid: 4_194_304,
         birth: 17,
     };
     run_process(db, &id(n), 1, guard).unwrap();
+    session_opened(db, at(201), &id(n), 1, "s-1".into(), true).unwrap();
     let events = [
-        TaskEvent::Session {
-            session_id: "s-1".into(),
-            resumable: true,
-        },
         TaskEvent::Text {
             text: "I look.\n'quoted'".into(),
         },
@@ -198,6 +201,13 @@ fn furnish(db: &Connection) {
         }
     }
     (2..=8).for_each(|n| started(db, n));
+    (21..=22).for_each(|n| {
+        submitted(db, n, Principal::Local, None);
+        started(db, n);
+    });
+    happened(db, 21, Some(1), &Happening::Again(Again::Resume));
+    asked(db, 22);
+    happened(db, 22, Some(1), &Happening::Parked);
     asked(db, 3);
     happened(db, 4, Some(1), &Happening::Asked(QuestionKind::Auth));
     happened(db, 5, Some(1), &Happening::Stop(StopCause::Canceled));
@@ -296,7 +306,14 @@ fn assert_adds_up(db: &Connection, row: &Row) {
             } => {
                 (state, message, failure, changed) = (to, said, why, stored.at);
             }
-            TaskEvent::Attempt { attempt: n, .. } => attempt = n,
+            TaskEvent::Attempt {
+                attempt: n,
+                resumed,
+                ..
+            } => {
+                attempt = n;
+                artifacts.retain(|id, _| resumed && *id != ArtifactId::response());
+            }
             TaskEvent::Artifact { artifact } => {
                 artifacts.insert(artifact.id.clone(), artifact);
             }
@@ -330,8 +347,15 @@ fn every_schema_has_a_database_of_its_time() {
     let missing: Vec<_> = (1..=newest).filter(|past| !file(*past).exists()).collect();
     for past in &missing {
         let mut db = Connection::open_in_memory().unwrap();
+        if *past < newest {
+            // Today's code cannot write it: it is the one before, taken one schema further.
+            let before = std::fs::read_to_string(file(past - 1)).unwrap();
+            db.execute_batch(&before).unwrap();
+        }
         migrate(&mut db, &MIGRATIONS[..*past]).unwrap();
-        furnish(&db);
+        if *past == newest {
+            furnish(&db);
+        }
         std::fs::write(file(*past), dump(&db)).unwrap();
     }
     assert!(
@@ -373,7 +397,8 @@ fn a_database_of_every_schema_is_read_whole_and_goes_on() {
             states.insert(row.task.state);
         }
         assert_eq!(states.len(), TaskState::ALL.len(), "schema {past}");
-        assert_eq!(read::open_tasks(&db).unwrap().len(), 5, "schema {past}");
+        let open = if past < 6 { 5 } else { 7 };
+        assert_eq!(read::open_tasks(&db).unwrap().len(), open, "schema {past}");
         goes_on(&db);
     }
 }
@@ -398,7 +423,7 @@ fn goes_on(db: &Connection) {
     submitted(db, 11, Principal::Local, None);
     started(db, 11);
     for n in [1, 2, 3, 4, 5, 11] {
-        let lost = Happening::Lost("killed".into());
+        let lost = Happening::Lost(Failure::new("interrupted", "killed"));
         happened(db, n, Some(1), &lost);
         let row = read::task(db, &id(n), &Principal::Local).unwrap();
         assert!(row.task.state.is_terminal());

@@ -310,19 +310,21 @@ pub(crate) fn owed_fresh(db: &Connection, fresh: UnixMillis) -> Result<bool, Sto
     Ok(found.is_some())
 }
 
-/// Moves the cursor past an event that was told, or that is not to be.
-pub(crate) fn passed(db: &Connection, place: &PushPlace) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "UPDATE push_configs SET sent_seq = ?4, attempts = 0, failing_ms = NULL, next_ms = 0 \
+/// Moves the cursor past an event that was told, or that is not to be. `false` when the
+/// configuration was deleted or replaced meanwhile.
+pub(crate) fn passed(db: &Connection, place: &PushPlace) -> Result<bool, StoreError> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE push_configs SET sent_seq = ?4, attempts = 0, failing_ms = NULL, next_ms = 0 \
          WHERE task_id = ?1 AND config_id = ?2 AND revision = ?3 AND sent_seq < ?4",
-    )?
-    .execute(params![
-        place.task.as_str(),
-        place.config,
-        place.revision,
-        place.seq
-    ])?;
-    Ok(())
+        )?
+        .execute(params![
+            place.task.as_str(),
+            place.config,
+            place.revision,
+            place.seq
+        ])?;
+    Ok(changed > 0)
 }
 
 /// Notes an attempt that failed and when the next may be made.
@@ -349,13 +351,14 @@ pub(crate) fn failed(
     Ok(())
 }
 
-/// Ends a configuration that nothing more is sent for. It stays, so that a caller can see and replace it.
-pub(crate) fn gave_up(db: &Connection, place: &PushPlace, why: &str) -> Result<(), StoreError> {
-    db.prepare_cached(
+/// Ends a configuration that nothing more is sent for. It stays, so that a caller can see and
+/// replace it. `false` when it was deleted or replaced meanwhile.
+pub(crate) fn gave_up(db: &Connection, place: &PushPlace, why: &str) -> Result<bool, StoreError> {
+    let changed = db.prepare_cached(
         "UPDATE push_configs SET gave_up = ?4 WHERE task_id = ?1 AND config_id = ?2 AND revision = ?3",
     )?
     .execute(params![place.task.as_str(), place.config, place.revision, why])?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// Writes a note into the log of a task; nothing when the task has ended, for its log has too.
@@ -432,7 +435,7 @@ mod tests {
         let ids = [1, 2].map(|n| TaskId::from_ulid(ulid::Ulid(n)));
         for id in &ids {
             db.execute(
-                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0)",
+                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0, NULL)",
                 [id.as_str()],
             )
             .unwrap();

@@ -9,12 +9,13 @@ use mesh_agents_core::ids::{MessageId, QuestionId, TaskId};
 use mesh_agents_core::question::Question;
 use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::run::Answer;
-use mesh_agents_core::task::Message;
+use mesh_agents_core::task::{Message, TaskState};
 use mesh_agents_core::transition::Happening;
 use rusqlite::{Connection, params};
 
 use super::StoreError;
 use super::append::{Change, has_room, live_row, log, step};
+use super::attempts::end_attempt;
 use super::rows::{Row, json_column, parsed, to_json, unreadable};
 use super::submits::{Found, Key, find, key_existing};
 
@@ -182,7 +183,14 @@ fn show(
             let asked = Happening::Asked(question.kind);
             step(db, now, row, &asked, Some(message), minted)
         }
-        None => step(db, now, row, &Happening::Settled, None, minted),
+        None => {
+            let change = step(db, now, row, &Happening::Settled, None, minted)?;
+            if change.task.state == TaskState::Submitted {
+                // It was parked; its time counts up to here, and again when it runs.
+                end_attempt(db, &change.task.id, now)?;
+            }
+            Ok(change)
+        }
     }
 }
 

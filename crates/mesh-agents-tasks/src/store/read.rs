@@ -6,16 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
+use mesh_agents_core::ids::{ArtifactId, TaskId};
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::run::ProcessRef;
-use mesh_agents_core::task::{ArtifactInfo, Message, TaskState};
+use mesh_agents_core::task::{ArtifactInfo, Message};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tokio::sync::Semaphore;
 
 use super::StoreError;
 use super::open::open_reader;
-use super::rows::{COLUMNS, Row, parsed, state_number, unreadable};
+use super::rows::{COLUMNS, Row, parsed, state_number, state_of, unreadable};
 use crate::api::{ListTasks, StoredEvent};
 
 /// Reading connections: enough to keep two cores busy while one waits for the disk.
@@ -123,22 +122,44 @@ pub(crate) fn history(db: &Connection, id: &TaskId) -> Result<Vec<Message>, Stor
     Ok(messages)
 }
 
-/// The text streamed so far, at most `limit` bytes of it.
+/// Whether the agent did anything since the work began that the newest attempt goes on with.
+pub(crate) fn heard(db: &Connection, id: &TaskId) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE task_id = ?1 AND kind IN ('text', 'tool_call', 'plan', 'usage', 'question') \
+         AND seq > coalesce((SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0))",
+    )?;
+    Ok(statement.query_row([id.as_str()], |row| row.get(0))?)
+}
+
+/// Questions, answers and notes since the work began that the newest attempt goes on with.
+pub(crate) fn asked(db: &Connection, id: &TaskId) -> Result<Vec<TaskEvent>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT body FROM events WHERE task_id = ?1 AND kind IN ('question', 'question_gone', 'message', 'note') \
+         AND seq > coalesce((SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0) \
+         ORDER BY seq",
+    )?;
+    let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
+    bodies.map(|body| event_of(&body?)).collect()
+}
+
+/// The text streamed so far, at most `limit` bytes of it: that of the newest attempt and of those it
+/// goes on from.
 pub(crate) fn response(db: &Connection, id: &TaskId, limit: usize) -> Result<String, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'text' ORDER BY seq",
+        "SELECT body FROM events WHERE task_id = ?1 AND kind = 'text' AND seq > coalesce( \
+         (SELECT base_seq FROM attempts WHERE task_id = ?1 ORDER BY attempt DESC LIMIT 1), 0) ORDER BY seq",
     )?;
     let bodies = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
     let mut all = String::new();
     for body in bodies {
+        if all.len() >= limit {
+            break;
+        }
         if let TaskEvent::Text { text } = event_of(&body?)? {
             all.push_str(&text);
         }
-        if all.len() > limit {
-            all.truncate(all.floor_char_boundary(limit));
-            break;
-        }
     }
+    all.truncate(all.floor_char_boundary(limit));
     Ok(all)
 }
 
@@ -177,6 +198,55 @@ pub(crate) fn events(
         });
     }
     Ok(events)
+}
+
+/// What a reader of a log gets at a time.
+pub(crate) struct Batch {
+    /// Events, oldest first.
+    pub(crate) events: Vec<StoredEvent>,
+    /// Whether the batch ended before the log did.
+    pub(crate) more: bool,
+    /// Whether the task has ended: after the log's last event nothing follows.
+    pub(crate) ended: bool,
+}
+
+/// Events after `after`: at most `limit` of them, and none after the one that passes `bytes`.
+pub(crate) fn batch(
+    db: &Connection,
+    id: &TaskId,
+    after: u64,
+    limit: u32,
+    bytes: usize,
+) -> Result<Batch, StoreError> {
+    // The state before the events: a task that had ended then has no event that is not read now.
+    let state = db
+        .prepare_cached("SELECT state FROM tasks WHERE id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::NoTask)?;
+    let mut statement = db.prepare_cached(
+        "SELECT seq, at_ms, body FROM events WHERE task_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![id.as_str(), after, limit])?;
+    let (mut events, mut spent, mut more) = (Vec::new(), 0, false);
+    while let Some(row) = rows.next()? {
+        let body: String = row.get(2)?;
+        spent += body.len();
+        events.push(StoredEvent {
+            seq: row.get(0)?,
+            at: UnixMillis(row.get(1)?),
+            event: event_of(&body)?,
+        });
+        if spent > bytes {
+            more = true;
+            break;
+        }
+    }
+    Ok(Batch {
+        more: more || events.len() == limit as usize,
+        ended: state_of(state)?.is_terminal(),
+        events,
+    })
 }
 
 /// The artifacts of a task, by id.
@@ -227,12 +297,31 @@ pub(crate) fn list(
     Ok((rows, more))
 }
 
+/// Conditions joined by AND, and the values of their places.
+pub(super) type Wheres = (Vec<&'static str>, Vec<Box<dyn ToSql>>);
+
 /// The query of a list's page, one row longer than the page, with its values.
 fn list_sql(
     principal: &Principal,
     query: &ListTasks,
     after: Option<&(i64, TaskId)>,
 ) -> (String, Vec<Box<dyn ToSql>>) {
+    let (mut wheres, mut values) = filters(principal, query);
+    if let Some((updated, id)) = after {
+        wheres.push("(updated_ms, id) < (?, ?)");
+        values.push(Box::new(*updated));
+        values.push(Box::new(id.to_string()));
+    }
+    values.push(Box::new(i64::from(query.limit) + 1));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
+        wheres.join(" AND ")
+    );
+    (sql, values)
+}
+
+/// What makes a task one of this list, whatever the page.
+pub(super) fn filters(principal: &Principal, query: &ListTasks) -> Wheres {
     let mut wheres = vec!["1"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let mut filter = |sql: &'static str, value: Box<dyn ToSql>| {
@@ -262,70 +351,18 @@ fn list_sql(
     if let Some(state) = query.state {
         filter(or("state = ?", "+state = ?"), Box::new(state_number(state)));
     }
-    if let Some((updated, id)) = after {
-        wheres.push("(updated_ms, id) < (?, ?)");
-        values.push(Box::new(*updated));
-        values.push(Box::new(id.to_string()));
+    if let Some(since) = query.since {
+        filter("updated_ms >= ?", Box::new(since.0));
     }
-    values.push(Box::new(i64::from(query.limit) + 1));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE {} ORDER BY updated_ms DESC, id DESC LIMIT ?",
-        wheres.join(" AND ")
-    );
-    (sql, values)
+    (wheres, values)
 }
 
-/// A task that has not ended, as an engine finds it at its start.
-pub(crate) struct Open {
-    /// The task.
-    pub(crate) task: TaskId,
-    /// Its agent.
-    pub(crate) agent: AgentId,
-    /// Where it stands.
-    pub(crate) state: TaskState,
-    /// Its newest run; `None` when it never started.
-    pub(crate) run: Option<RunId>,
-    /// That run's guard; `None` when the engine ended before it had stored it.
-    pub(crate) guard: Option<ProcessRef>,
-}
-
-/// Every task that has not ended, with its newest attempt.
-pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<Open>, StoreError> {
-    let columns = COLUMNS
-        .split(", ")
-        .map(|column| format!("t.{column}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut statement = db.prepare(&format!(
-        "SELECT {columns}, a.run_id, a.pid, a.birth FROM tasks t \
-         LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt \
-         WHERE t.state IN (1, 2, 6, 8) ORDER BY t.id"
-    ))?;
-    let found = statement.query_map([], |row| {
-        let run: Option<String> = row.get(19)?;
-        let pid: Option<u32> = row.get(20)?;
-        let birth: Option<i64> = row.get(21)?;
-        let guard = pid.map(|pid| ProcessRef {
-            pid,
-            birth: birth
-                .and_then(|birth| u64::try_from(birth).ok())
-                .unwrap_or(0),
-        });
-        Ok((Row::read(row), run, guard))
-    })?;
-    let mut open = Vec::new();
-    for row in found {
-        let (row, run, guard) = row?;
-        let task = row?.task;
-        open.push(Open {
-            task: task.id,
-            agent: task.agent_id,
-            state: task.state,
-            run: run.map(|run| parsed(&run)).transpose()?,
-            guard,
-        });
-    }
-    Ok(open)
+/// Every task that has not ended.
+pub(crate) fn open_tasks(db: &Connection) -> Result<Vec<Row>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tasks WHERE state IN (1, 2, 6, 8) ORDER BY id");
+    let mut statement = db.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok(Row::read(row)))?;
+    rows.map(|row| row?).collect()
 }
 
 fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {

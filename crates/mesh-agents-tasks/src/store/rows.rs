@@ -3,7 +3,7 @@
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::task::{Task, TaskState};
-use mesh_agents_core::transition::{Standing, StopCause};
+use mesh_agents_core::transition::{Again, Standing, StopCause};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use super::StoreError;
 
 /// The columns of a task, in the order [`Row::read`] takes them.
 pub(super) const COLUMNS: &str = "id, agent_id, context_id, principal, state, stopping, status_message, failure, \
-     parent, depth, attempt, summary, metadata, created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes";
+     parent, depth, attempt, summary, metadata, created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes, again";
 
 /// A task as stored, with what only the store keeps.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) task: Task,
     /// Why its run is being stopped.
     pub(crate) stopping: Option<StopCause>,
+    /// What its next attempt is to be.
+    pub(crate) again: Option<Again>,
     /// Time of its newest event.
     pub(super) last_event: UnixMillis,
     /// Bytes in its log.
@@ -33,6 +35,7 @@ impl Row {
         Standing {
             state: self.task.state,
             stopping: self.stopping,
+            again: self.again,
         }
     }
 
@@ -74,6 +77,10 @@ impl Row {
                 last_seq: row.get(16)?,
             },
             stopping: stopping.as_deref().map(cause_of).transpose()?,
+            again: row
+                .get::<_, Option<String>>(19)?
+                .map(|name| again_of(&name))
+                .transpose()?,
             last_event: UnixMillis(row.get(17)?),
             event_bytes: row.get(18)?,
         })
@@ -94,7 +101,8 @@ pub(super) fn state_number(state: TaskState) -> i64 {
     }
 }
 
-fn state_of(number: i64) -> Result<TaskState, StoreError> {
+/// The state with this number.
+pub(super) fn state_of(number: i64) -> Result<TaskState, StoreError> {
     let found = TaskState::ALL
         .into_iter()
         .find(|state| state_number(*state) == number);
@@ -122,6 +130,25 @@ fn cause_of(name: &str) -> Result<StopCause, StoreError> {
     found.ok_or_else(|| StoreError::Unreadable {
         what: "task",
         why: format!("stop cause {name:?}"),
+    })
+}
+
+/// How the kind of a next attempt is stored.
+pub(super) fn again_name(again: Again) -> &'static str {
+    match again {
+        Again::Resume => "resume",
+        Again::Answer => "answer",
+        Again::Retry => "retry",
+    }
+}
+
+fn again_of(name: &str) -> Result<Again, StoreError> {
+    let found = Again::ALL
+        .into_iter()
+        .find(|again| again_name(*again) == name);
+    found.ok_or_else(|| StoreError::Unreadable {
+        what: "task",
+        why: format!("next attempt {name:?}"),
     })
 }
 

@@ -144,6 +144,7 @@ pub(crate) fn insert_task(
 ) -> Result<Task, StoreError> {
     let mut row = Row {
         stopping: None,
+        again: None,
         last_event: now,
         event_bytes: 0,
         task,

@@ -66,6 +66,14 @@ impl Started {
         id
     }
 
+    /// Opens its session.
+    pub(crate) fn open(&self, session: &str, resumable: bool) {
+        self.say(RunEvent::Started {
+            session_id: session.into(),
+            resumable,
+        });
+    }
+
     /// The next answer it is told.
     pub(crate) async fn told(&mut self) -> (QuestionId, Answer) {
         let answer = tokio::time::timeout(std::time::Duration::from_secs(20), self.answers.recv());
@@ -162,6 +170,20 @@ impl Runner for FakeRunner {
     }
 }
 
+/// When engines open, unless a test says otherwise.
+pub(crate) const NOON: i64 = 1_700_000_000_000;
+
+/// An engine that is killed when `work` is done: nothing of it gets another turn.
+pub(crate) fn killed<T>(dir: &Path, agents: Agents, work: impl AsyncFnOnce(&mut Bench) -> T) -> T {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let done = runtime.block_on(async {
+        let mut bench = Bench::open(dir, agents).await;
+        work(&mut bench).await
+    });
+    runtime.shutdown_background();
+    done
+}
+
 /// An engine with a fake runner.
 pub(crate) struct Bench {
     pub(crate) engine: TaskEngine,
@@ -183,6 +205,10 @@ pub(crate) fn agents(definitions: impl IntoIterator<Item = AgentDefinition>) -> 
 
 impl Bench {
     pub(crate) async fn open(dir: &Path, agents: Agents) -> Self {
+        Self::open_at(dir, agents, NOON).await
+    }
+
+    pub(crate) async fn open_at(dir: &Path, agents: Agents, at: i64) -> Self {
         let (started, runs) = mpsc::unbounded_channel();
         let runner = Arc::new(FakeRunner {
             started,
@@ -191,7 +217,7 @@ impl Bench {
             undead: AtomicU32::new(0),
             obeys: AtomicBool::new(true),
         });
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000)));
+        let clock = Arc::new(ManualClock(AtomicI64::new(at)));
         let engine = TaskEngine::open(EngineConfig {
             layout: Layout::new(dir),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -220,6 +246,26 @@ impl Bench {
     pub(crate) async fn next_run(&mut self) -> Started {
         let run = tokio::time::timeout(std::time::Duration::from_secs(20), self.runs.recv());
         run.await.expect("a run starts").unwrap()
+    }
+
+    /// The kinds of a task's events so far.
+    pub(crate) async fn kinds(&self, id: &TaskId) -> Vec<&'static str> {
+        let events = self.engine.events(&Caller::local(), id, 0, 1_000).await;
+        events.unwrap().iter().map(|one| one.event.kind()).collect()
+    }
+
+    /// Waits until so many events of this kind are stored.
+    pub(crate) async fn stored(&self, id: &TaskId, kind: &str, count: usize) {
+        while self
+            .kinds(id)
+            .await
+            .iter()
+            .filter(|one| **one == kind)
+            .count()
+            < count
+        {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn until(&self, id: &TaskId, state: TaskState) -> Task {

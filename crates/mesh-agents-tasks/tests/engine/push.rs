@@ -340,6 +340,8 @@ async fn what_cannot_or_must_not_be_sent_to_is_refused_before_anything_is_stored
         "https://",
         "https://user:pass@h.example/",
         "https://user@h.example/",
+        "http://localhost:9000/hook",
+        "http://a.localhost./",
         "http://127.0.0.1/",
         "http://127.1/",
         "http://2130706433/",
@@ -396,12 +398,13 @@ async fn what_cannot_or_must_not_be_sent_to_is_refused_before_anything_is_stored
     bench
         .engine
         .set_push_targets(PushTargets::read(["127.0.0.1"]).unwrap());
-    let allowed = config("c", "http://127.0.0.1:9/");
-    bench
-        .engine
-        .push_put(&local(), &task, allowed)
-        .await
-        .unwrap();
+    for url in ["http://127.0.0.1:9/", "http://localhost:9/"] {
+        let put = bench
+            .engine
+            .push_put(&local(), &task, config("c", url))
+            .await;
+        put.unwrap();
+    }
 }
 
 #[tokio::test]

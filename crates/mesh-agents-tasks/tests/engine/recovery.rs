@@ -1,5 +1,7 @@
 //! What an engine finds when it opens what another left.
 
+use mesh_agents_tasks::Agents;
+
 use super::prelude::*;
 
 #[test]
@@ -120,7 +122,11 @@ async fn shutdown_leaves_the_queue_and_ends_what_runs() {
         .unwrap_err();
     assert_eq!(refused.code, Code::EngineUnavailable);
 
-    let bench = Bench::open(dir.path(), agents([])).await;
+    let broken = Agents {
+        ready: Arc::default(),
+        broken: Arc::new(["a".parse().unwrap()].into()),
+    };
+    let bench = Bench::open(dir.path(), broken).await;
     let failed = bench.engine.task(&local(), &running).await.unwrap();
     assert_eq!(
         (failed.state, failed.failure.unwrap().code.as_str()),
@@ -132,5 +138,19 @@ async fn shutdown_leaves_the_queue_and_ends_what_runs() {
     );
     bench.engine.set_agents(agents([])).await;
     let failed = bench.until(&queued, TaskState::Failed).await;
+    assert_eq!(failed.failure.unwrap().code, "agent_removed");
+}
+
+#[tokio::test]
+async fn what_waits_for_an_agent_removed_while_no_engine_ran_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = {
+        let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+        let (_runs, waits) = (bench.send("a", "x").await, bench.send("a", "y").await.id);
+        bench.engine.shutdown(true).await;
+        waits
+    };
+    let bench = Bench::open(dir.path(), agents([])).await;
+    let failed = bench.until(&id, TaskState::Failed).await;
     assert_eq!(failed.failure.unwrap().code, "agent_removed");
 }

@@ -36,6 +36,9 @@ pub const AGENTS_ENV: &str = "AGENTS_BIN";
 /// Names the environment variable with the path of the testkit's scripted model server.
 pub const MODEL_ENV: &str = "MODEL_BIN";
 
+/// Names the environment variable with the path of the testkit's scripted ACP agent.
+pub const ACP_ENV: &str = "ACP_BIN";
+
 /// Names the environment variable with the path of a real OpenCode.
 pub const OPENCODE_ENV: &str = "OPENCODE_BIN";
 
@@ -72,6 +75,18 @@ pub fn model_bin() -> PathBuf {
     program(
         MODEL_ENV,
         "cargo build --locked -p mesh-agents-testkit --bins && export MODEL_BIN=\"$PWD/target/debug/scripted-model\"",
+    )
+}
+
+/// The scripted ACP agent.
+///
+/// # Panics
+/// When [`ACP_ENV`] is unset or names no file; the message says how to build it.
+#[must_use]
+pub fn acp_bin() -> PathBuf {
+    program(
+        ACP_ENV,
+        "cargo build --locked -p mesh-agents-testkit --bins && export ACP_BIN=\"$PWD/target/debug/scripted-acp-agent\"",
     )
 }
 

@@ -37,6 +37,12 @@ impl Process {
         self.pid
     }
 
+    /// Clock ticks after boot at which it started.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
     /// Whether this very process still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {

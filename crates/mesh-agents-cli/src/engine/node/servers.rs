@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
-use mesh_agents_a2a::router::A2aRoutes;
+use mesh_agents_a2a::card::{AccessTokens, Place};
+use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
@@ -24,14 +25,15 @@ use crate::tokens::Tokens;
 pub(super) fn http_app(
     config: &NodeConfig,
     base_url: &str,
+    place: Place,
     control: &Arc<Control>,
     tools: &Arc<dyn ToolBackend>,
     end: &CancellationToken,
 ) -> Result<Router> {
-    let engine = control.engine.clone();
-    let a2a = A2aRoutes {
-        find: Arc::new(move |id| engine.agents().get(id).cloned()),
-        base: base_url.trim_end_matches('/').to_owned(),
+    let a2a = A2aServer {
+        engine: control.engine.clone(),
+        place,
+        end: end.clone(),
     };
     let measured = Arc::clone(control);
     let app = Router::new()
@@ -42,8 +44,7 @@ pub(super) fn http_app(
     let hosts = host.host().map(str::to_owned).into_iter().collect();
     let guard = Guard {
         hosts,
-        // Beyond this machine nobody is let in without one, whatever tokens there are.
-        token_required: config.tokens.has_owners() || !config.listen.address.ip().is_loopback(),
+        token_required: config.access_tokens() == AccessTokens::Required,
         resolve: resolve(config.tokens.clone(), control),
     };
     Ok(guard.protect(app))
@@ -79,10 +80,16 @@ fn metrics(control: &Control) -> String {
             status.frontends as u64,
         ),
     ];
-    gauges
-        .iter()
-        .map(|(name, help, value)| {
-            format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+    let late = (
+        "mesh_agents_late_writes_total",
+        "Writes of runs that came after their attempt was over, dropped",
+        control.engine.late_writes(),
+    );
+    let kinds = gauges.iter().map(|gauge| (gauge, "gauge"));
+    kinds
+        .chain([(&late, "counter")])
+        .map(|((name, help, value), kind)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
         })
         .collect()
 }

@@ -76,7 +76,11 @@ pub(crate) fn run(data: &[u8]) {
         "loaded or told, one of both: {text}"
     );
     for agent in snapshot.agents.values() {
-        let card = served(agent, "http://127.0.0.1:3131").expect("what loads is served");
+        let place = mesh_agents_a2a::card::Place {
+            base: "http://127.0.0.1:3131".to_owned(),
+            tokens: mesh_agents_a2a::card::AccessTokens::None,
+        };
+        let card = served(agent, &place).expect("what loads is served");
         let card: serde_json::Value = serde_json::from_str(card.as_str()).expect("as JSON");
         assert_eq!(card["name"], agent.card.name.as_str());
         let url = card["supportedInterfaces"][0]["url"]

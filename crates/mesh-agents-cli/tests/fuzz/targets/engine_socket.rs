@@ -88,7 +88,10 @@ static SOCKET: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         tools: Arc::new(EngineTools {
             engine: node.engine.clone(),
             problems: Arc::new(Vec::new),
-            base: "http://127.0.0.1:1".into(),
+            place: mesh_agents_a2a::card::Place {
+                base: "http://127.0.0.1:1".into(),
+                tokens: mesh_agents_a2a::card::AccessTokens::None,
+            },
             clock: node.clock.clone(),
         }),
         tasks: node.engine,

@@ -163,7 +163,10 @@ impl Bench {
         let tools = EngineTools {
             engine: engine.await.unwrap(),
             problems: Arc::new(move || (0..40).map(problem).collect()),
-            base: "http://127.0.0.1:3131".into(),
+            place: mesh_agents_a2a::card::Place {
+                base: "http://127.0.0.1:3131".to_owned(),
+                tokens: mesh_agents_a2a::card::AccessTokens::None,
+            },
             clock: Arc::new(Noon),
         };
         Self { tools, _dir: dir }

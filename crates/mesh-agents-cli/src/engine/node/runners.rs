@@ -1,0 +1,60 @@
+//! The one Runner of a node: each agent's runs go to whoever can do them.
+
+use std::sync::Arc;
+
+use mesh_agents_a2a::remote::{Lookup, RemoteRunner, RemoteTimeouts};
+use mesh_agents_acp_bridge::AcpBridge;
+use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
+use mesh_agents_core::ids::RunId;
+use mesh_agents_core::run::{ProcessRef, Run, RunSpec, Runner};
+
+use crate::settings::Environment;
+
+/// A harness on this machine, or an agent elsewhere.
+#[derive(Debug)]
+pub(crate) struct Runners {
+    bridge: AcpBridge,
+    remote: RemoteRunner,
+}
+
+impl Runners {
+    /// The runners of a node. Tokens of remote agents come from `environment`.
+    pub(crate) fn new(bridge: AcpBridge, environment: Arc<Environment>) -> Self {
+        let lookup: Lookup = Arc::new(move |name| environment.0.get(name).cloned());
+        Self {
+            bridge,
+            remote: RemoteRunner::new(lookup, RemoteTimeouts::default()),
+        }
+    }
+
+    /// Waits until every run has ended. Runs are not cancelled by it.
+    pub(super) async fn drain(&self) {
+        tokio::join!(self.bridge.drain(), self.remote.drain());
+    }
+
+    fn of(&self, agent: &AgentDefinition) -> &dyn Runner {
+        match agent.runtime.kind {
+            RuntimeKind::Remote => &self.remote,
+            _ => &self.bridge,
+        }
+    }
+}
+
+impl Runner for Runners {
+    fn start(&self, spec: RunSpec) -> Run {
+        self.of(&spec.agent).start(spec)
+    }
+
+    /// Only harnesses have processes here.
+    fn alive(&self, process: &ProcessRef) -> bool {
+        self.bridge.alive(process)
+    }
+
+    fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32 {
+        self.bridge.reap(run, guard)
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        self.of(agent).unavailable(agent)
+    }
+}
