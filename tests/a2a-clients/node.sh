@@ -24,6 +24,7 @@ prepare() {
     echo "this-is-the-token-of-$name" >"$stage/$name.token"
   done
   cat >"$stage/data/a2a/agents.toml" <<EOF
+push_allow = ["127.0.0.1"]
 [access_tokens]
 alice = "$stage/alice.token"
 bob = "$stage/bob.token"

@@ -97,9 +97,11 @@ impl Updates {
                 self.artifact(&artifact, piece)
                     .map(|update| Some(Update::Send(update)))
             }
-            TaskEvent::Attempt { .. } => {
-                // The new attempt answers from the beginning.
-                self.streamed = None;
+            TaskEvent::Attempt { resumed, .. } => {
+                // One that is not resumed answers from the beginning.
+                if !resumed {
+                    self.streamed = None;
+                }
                 Ok(None)
             }
             TaskEvent::Artifact { artifact } => {
@@ -136,3 +138,6 @@ fn wrap(task: &Task, value: &Wrapped<'_>) -> Result<JsonText, ConvertError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

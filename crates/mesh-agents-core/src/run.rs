@@ -76,6 +76,8 @@ pub struct RunSpec {
     pub prompt: String,
     /// The earlier session to go on in, instead of a new one.
     pub resume: Option<Resume>,
+    /// What the runs before it left, when it goes on with the same task; else empty.
+    pub before: Before,
     /// Where prompt, artifacts and logs lie. The runner creates them.
     pub dirs: RunDirs,
     /// The harness's private HOME. The runner creates it.
@@ -84,6 +86,16 @@ pub struct RunSpec {
     pub mesh: MeshEndpoints,
     /// Our tools for the harness, when the agent has them.
     pub tools: Option<ToolsGrant>,
+}
+
+/// What earlier runs of the same task left. For a runner whose agent was not cut off with them: it
+/// need not be told to go on, and what it said meanwhile must be told from what is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Before {
+    /// The streamed text that is stored; [`RunEvent::Text`] goes on from it.
+    pub said: String,
+    /// The answer to the question that was open, for [`ResumeReason::Answered`].
+    pub answer: Option<Answer>,
 }
 
 /// An earlier session to go on in.

@@ -41,6 +41,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long an older engine may take to leave before its successor's front-end works with it as it is.
 const REPLACE_PATIENCE: Duration = Duration::from_secs(3);
+/// How often an older engine at work is looked at by a front-end that stays: without it, the front-end
+/// itself would keep that engine for good. Often enough to find it between two tasks.
+const OLDER_LOOK: Duration = Duration::from_secs(5);
 
 /// What a front-end is made of.
 pub struct FrontendConfig {
@@ -188,16 +191,23 @@ impl Frontend {
     }
 
     /// Keeps an engine running and this front-end counted with it, until dropped. An engine that
-    /// dies is started again, so that what is queued goes on.
+    /// dies is started again, so that what is queued goes on; an older one that was left to its
+    /// work is replaced once it has none.
     pub async fn stay_attached(&self, mut attached: impl FnMut()) {
         let mut pause = PAUSE;
         loop {
             match self.ensure_engine().await {
-                Ok(_) => {
+                Ok(status) => {
                     pause = PAUSE;
                     attached();
-                    if let Err(error) = wire::hold(&self.config.socket, "/engine/v1/attach").await {
-                        tracing::debug!(%error, "the connection to the engine ended");
+                    let older = is_newer(&self.config.version, &status.version);
+                    tokio::select! {
+                        ended = wire::hold(&self.config.socket, "/engine/v1/attach") => {
+                            if let Err(error) = ended {
+                                tracing::debug!(%error, "the connection to the engine ended");
+                            }
+                        }
+                        () = sleep(OLDER_LOOK), if older => {}
                     }
                 }
                 Err(refusal) => tracing::warn!(%refusal, "no engine"),

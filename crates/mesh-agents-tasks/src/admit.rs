@@ -57,7 +57,7 @@ impl TaskEngine {
                 if told {
                     shared.wakes.bell.watch(&task.id);
                 }
-                place.take(task.id.clone());
+                place.take(task);
                 shared.pump(&task.agent_id);
                 shared.signal_load();
             }
@@ -137,9 +137,9 @@ impl Place {
         })
     }
 
-    fn take(&self, task: TaskId) {
+    fn take(&self, task: &Task) {
         self.taken.set(true);
-        self.inner.slots.arrive(&self.agent, task);
+        self.inner.slots.arrive(task);
     }
 }
 

@@ -7,11 +7,11 @@ mod journal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_agents_core::agent::{AgentDefinition, OnInterrupt};
+use mesh_agents_core::agent::{AgentDefinition, OnInterrupt, SessionScope};
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::run::{Outcome, Resume, ResumeReason, RunSpec, ToolsGrant};
+use mesh_agents_core::run::{Before, Outcome, Resume, ResumeReason, RunSpec, ToolsGrant};
 use mesh_agents_core::task::{ArtifactInfo, Failure, Task};
 use mesh_agents_core::transition::Happening;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
     match begin(&inner, &task, &agent, live).await {
         Ok(Some((begun, run_id))) => {
             let stored = begun.task.clone();
-            let (spec, said) = match spec(&inner, &begun, &agent, run_id.clone(), token).await {
+            let spec = match spec(&inner, &begun, &agent, run_id.clone(), token).await {
                 Ok(spec) => spec,
                 Err(error) => {
                     let what = format!("the task's message cannot be read: {error}");
@@ -56,7 +56,9 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
                     return;
                 }
             };
-            let resumed = begun.resume.is_some();
+            let resume = begun.resume.as_ref();
+            let resumed = resume.is_some_and(|resume| resume.why != ResumeReason::NextTask);
+            let said = spec.before.said.clone();
             let run = inner.runner.start(spec);
             let drive = Drive::new(&inner, &begun, &agent, &end, said);
             let (end, opened) = drive.follow(run, answered).await;
@@ -80,7 +82,7 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
             // What the disk refuses now it may take later; meanwhile the slot stays taken.
             let mut stop = inner.stop_signal();
             tokio::select! {
-                () = tokio::time::sleep(RETRY) => inner.slots.restore(&agent.id, task.clone()),
+                () = tokio::time::sleep(RETRY) => inner.slots.retry(&agent.id, &task),
                 () = stopped(&mut stop) => {}
             }
         }
@@ -192,6 +194,7 @@ fn terms(agent: &AgentDefinition) -> Terms {
         limit_ms: i64::try_from(limit).unwrap_or(i64::MAX),
         max_attempts: agent.runtime.max_attempts.get(),
         retry: agent.runtime.on_interrupt == OnInterrupt::Retry,
+        per_context: agent.runtime.session == SessionScope::PerContext,
     }
 }
 
@@ -202,11 +205,11 @@ async fn spec(
     agent: &Arc<AgentDefinition>,
     run_id: RunId,
     token: String,
-) -> Result<(RunSpec, String), StoreError> {
+) -> Result<RunSpec, StoreError> {
     let task = &started.task;
     let (id, why) = (task.id.clone(), started.resume.as_ref().map(|one| one.why));
     let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
-    let (prompt, said) = inner
+    let (prompt, before) = inner
         .store
         .read(move |db| match why {
             Some(why @ (ResumeReason::Interrupted | ResumeReason::Answered)) => {
@@ -215,13 +218,19 @@ async fn spec(
                     true => None,
                     false => store::history(db, &id)?.into_iter().next(),
                 };
-                let prompt = prompt::go_on(why, task.as_ref(), &store::asked(db, &id)?);
-                Ok((prompt, store::response(db, &id, limit)?))
+                let log = store::asked(db, &id)?;
+                let prompt = prompt::go_on(why, task.as_ref(), &log);
+                let answered = why == ResumeReason::Answered;
+                let before = Before {
+                    said: store::response(db, &id, limit)?,
+                    answer: prompt::last_answer(&log).filter(|_| answered),
+                };
+                Ok((prompt, before))
             }
             Some(ResumeReason::NextTask) | None => {
                 let history = store::history(db, &id)?;
                 let prompt = history.first().map(prompt::render);
-                Ok((prompt.unwrap_or_default(), String::new()))
+                Ok((prompt.unwrap_or_default(), Before::default()))
             }
         })
         .await?;
@@ -238,12 +247,13 @@ async fn spec(
         agent: Arc::clone(agent),
         prompt,
         resume: started.resume.clone(),
+        before,
         dirs: inner.layout.run(&agent.id, &task.id),
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
         tools,
     };
-    Ok((spec, said))
+    Ok(spec)
 }
 
 /// The entry of streamed text; the digest is known once it is stored.

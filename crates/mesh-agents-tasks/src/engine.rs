@@ -250,11 +250,13 @@ impl TaskEngine {
         let after = query.cursor.as_deref().map(cursor_read).transpose()?;
         let principal = caller.principal.clone();
         let page = self.inner.store.read(move |db| {
-            let (rows, more) = store::list(db, &principal, &query, after.as_ref())?;
+            // One moment for the page and for the count of all pages.
+            let db = db.unchecked_transaction()?;
+            let (rows, more) = store::list(&db, &principal, &query, after.as_ref())?;
             let last = rows.last().filter(|_| more);
             let next_cursor = last.map(|row| format!("{}.{}", row.task.updated_at, row.task.id));
             let tasks = rows.into_iter().map(|row| {
-                let artifacts = store::artifacts(db, &row.task.id)?;
+                let artifacts = store::artifacts(&db, &row.task.id)?;
                 Ok((row.task, artifacts))
             });
             Ok(TaskPage {
@@ -262,7 +264,7 @@ impl TaskEngine {
                 next_cursor,
                 total: query
                     .count
-                    .then(|| store::total(db, &principal, &query))
+                    .then(|| store::total(&db, &principal, &query))
                     .transpose()?,
             })
         });

@@ -97,13 +97,13 @@ impl Follow {
                 .read(move |db| store::batch(db, &task, after, BATCH_EVENTS, BATCH_BYTES));
             let batch = read.await.map_err(|error| refusal(&error, &self.task))?;
             // No await from here to the return: what was read is either handed out or read again.
-            self.look = batch.more;
+            // Behind the end of a task nothing wakes a reader any more.
+            self.look = batch.more || batch.ended;
             if let Some(last) = batch.events.last() {
                 self.after = last.seq;
                 return Ok(Some(batch.events));
             }
             if batch.ended {
-                self.look = true;
                 return Ok(None);
             }
         }

@@ -19,7 +19,7 @@ use crate::store::{self, OpenQuestion, StoreError};
 
 /// Watches over a parked task until it is none any more.
 pub(crate) fn watch(inner: &Arc<Inner>, task: &Task) {
-    inner.slots.park(&task.agent_id, task.id.clone());
+    inner.slots.park(task);
     let parked = Parked {
         inner: Arc::clone(inner),
         agent: task.agent_id.clone(),
@@ -124,17 +124,25 @@ impl Parked {
             Answer::Text(_) | Answer::Declined => None,
         };
         let note = TaskEvent::expired(&question);
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let minted = self.inner.mint_message();
+        let (now, id, minted) = (
+            self.inner.now(),
+            self.task.clone(),
+            self.inner.mint_message(),
+        );
         let stored = self.inner.store.write(move |db| {
             let gone = (&question.id, chosen);
-            store::settle(db, now, &id, attempt, gone, Some(&note), &minted)
+            store::settle(db, now, &id, None, gone, Some(&note), &minted)
         });
-        if let Some(change) = stored.await? {
-            self.inner.follow(change);
-            self.inner.pump(&self.agent);
+        match stored.await {
+            Ok(Some(change)) => {
+                self.inner.follow(change);
+                self.inner.pump(&self.agent);
+                Ok(())
+            }
+            // It was answered or ended in the same moment.
+            Ok(None) | Err(StoreError::Illegal(_)) => Ok(()),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{alphabet, engine::DecodePaddingMode};
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::question::Question;
-use mesh_agents_core::run::ResumeReason;
+use mesh_agents_core::run::{Answer, ResumeReason};
 use mesh_agents_core::task::{Content, Message, Part, Role};
 
 /// Callers pad or do not; both are clear.
@@ -122,13 +122,19 @@ pub(crate) fn go_on(why: ResumeReason, task: Option<&Message>, log: &[TaskEvent]
     let exchanges = exchanges(log);
     let newest = exchanges.len().saturating_sub(EXCHANGES);
     for (question, answer) in exchanges.iter().skip(newest) {
-        let _infallible = write!(text, "\n\nYou asked: {question}\nThe answer: {answer}");
+        let (asked, answer) = (&question.text, told(question, answer));
+        let _infallible = write!(text, "\n\nYou asked: {asked}\nThe answer: {answer}");
     }
     text
 }
 
+/// The newest answer in what happened since a work began.
+pub(crate) fn last_answer(log: &[TaskEvent]) -> Option<Answer> {
+    exchanges(log).pop().map(|(_, answer)| answer)
+}
+
 /// Questions that came to an answer, in the order of the answers.
-fn exchanges(log: &[TaskEvent]) -> Vec<(String, String)> {
+fn exchanges(log: &[TaskEvent]) -> Vec<(Question, Answer)> {
     let mut asked: Vec<Question> = Vec::new();
     let mut said: Option<&Message> = None;
     let mut found = Vec::new();
@@ -155,8 +161,8 @@ fn exchanges(log: &[TaskEvent]) -> Vec<(String, String)> {
                 let question = asked.iter().position(|question| question.id == *id);
                 let question = question.map(|at| asked.remove(at));
                 if let Some(question) = question {
-                    let answer = answer(&question, chosen.as_deref(), said, expired);
-                    found.extend(answer.map(|answer| (question.text, answer)));
+                    let answer = answer(chosen.as_ref(), said, expired);
+                    found.extend(answer.map(|answer| (question, answer)));
                 }
             }
             _ => {}
@@ -168,20 +174,24 @@ fn exchanges(log: &[TaskEvent]) -> Vec<(String, String)> {
 }
 
 /// What a question came to; `None` when the run took it back itself.
-fn answer(
-    question: &Question,
-    chosen: Option<&str>,
-    said: Option<&Message>,
-    expired: bool,
-) -> Option<String> {
+fn answer(chosen: Option<&String>, said: Option<&Message>, expired: bool) -> Option<Answer> {
     if expired {
-        return Some("nobody answered in time, so it counts as declined".to_owned());
+        return Some(Answer::Declined);
     }
-    if let Some(chosen) = chosen {
-        let option = question.options.iter().find(|option| option.id == chosen);
-        return Some(option.map_or(chosen, |option| &option.name).to_owned());
+    let chosen = chosen.cloned().map(Answer::Option);
+    chosen.or_else(|| said.map(|said| Answer::Text(render(said))))
+}
+
+/// An answer in words.
+fn told(question: &Question, answer: &Answer) -> String {
+    match answer {
+        Answer::Declined => "nobody answered in time, so it counts as declined".to_owned(),
+        Answer::Text(text) => text.clone(),
+        Answer::Option(id) => {
+            let option = question.options.iter().find(|option| option.id == *id);
+            option.map_or(id, |option| &option.name).to_owned()
+        }
     }
-    said.map(render)
 }
 
 #[cfg(test)]

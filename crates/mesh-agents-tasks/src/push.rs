@@ -8,6 +8,7 @@
 
 mod check;
 mod desk;
+mod outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,8 @@ use crate::store::push::{self as table, NewPush};
 use crate::store::{self, StoreError};
 pub(crate) use check::checked;
 pub(crate) use desk::Desk;
-pub use desk::{PushDelivery, PushFailure, PushFailureKind};
+pub use desk::PushDelivery;
+pub use outcome::{PushFailure, PushFailureKind};
 
 /// Most configurations of one task: each is sent every change, and a caller has few places to listen.
 pub const PUSH_CONFIGS_PER_TASK: u32 = 32;

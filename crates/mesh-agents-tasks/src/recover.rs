@@ -34,12 +34,12 @@ pub(crate) async fn take_up(inner: &Arc<Inner>) -> Result<(), StoreError> {
     for row in open {
         let (standing, task) = (row.standing(), row.task);
         match at_start(standing) {
-            AtStart::Queue => inner.slots.restore(&task.agent_id, task.id),
+            AtStart::Queue => inner.slots.restore(&task),
             AtStart::Park => park::watch(inner, &task),
             AtStart::Clear => {
                 // Until its last process is gone the run has its slot: a workspace that two tasks
                 // share must not see both at once.
-                inner.slots.hold(&task.agent_id, task.id.clone());
+                inner.slots.hold(&task);
                 let slot = Slot::of(inner, task.agent_id.clone(), task.id.clone());
                 inner.spawn(clear(slot, task));
             }

@@ -1,11 +1,13 @@
 //! Who runs and who waits, per agent. Pure bookkeeping under one lock; the engine acts on it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh_agents_core::agent::{AgentDefinition, QueueMode};
-use mesh_agents_core::ids::{AgentId, TaskId};
+use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::task::Task;
 
 use crate::api::Load;
 
@@ -15,15 +17,28 @@ pub(crate) struct Slots {
     lanes: Mutex<HashMap<AgentId, Lane>>,
 }
 
+/// A conversation with one agent: contexts are scoped to the principal (DESIGN §2.2).
+type Talk = (Principal, ContextId);
+
+/// How many of an agent's tasks may run, and which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// `max_concurrent_tasks`.
+    pub(crate) limit: u32,
+    /// Whether the tasks of one conversation run one after the other: they share a session, which
+    /// takes one prompt at a time.
+    pub(crate) one_per_context: bool,
+}
+
 #[derive(Debug, Default)]
 struct Lane {
-    running: HashSet<TaskId>,
+    running: HashMap<TaskId, Talk>,
     /// Task ids grow as they are minted, so their order is the order of arrival.
-    queued: BTreeSet<TaskId>,
+    queued: BTreeMap<TaskId, Talk>,
     /// Those among the running whose run is over and that queue again once they gave their slot back.
     again: HashSet<TaskId>,
     /// Tasks that wait for an answer, with no run and no slot.
-    parked: BTreeSet<TaskId>,
+    parked: BTreeMap<TaskId, Talk>,
     /// Places promised to tasks that are being stored.
     reserved: u32,
 }
@@ -36,6 +51,16 @@ impl Lane {
             queued: count(self.queued.len()) + self.reserved,
         }
     }
+
+    /// Whether a task of this conversation runs, or waits for an answer its session is to go on with.
+    fn is_busy(&self, talk: &Talk) -> bool {
+        let mut busy = self.running.values().chain(self.parked.values());
+        busy.any(|other| other == talk)
+    }
+}
+
+fn talk(task: &Task) -> Talk {
+    (task.principal.clone(), task.context_id.clone())
 }
 
 impl Slots {
@@ -73,33 +98,39 @@ impl Slots {
     }
 
     /// A stored task takes its promised place in the queue.
-    pub(crate) fn arrive(&self, agent: &AgentId, task: TaskId) {
+    pub(crate) fn arrive(&self, task: &Task) {
         let mut lanes = self.lanes();
-        let lane = lanes.entry(agent.clone()).or_default();
+        let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
-        lane.queued.insert(task);
+        lane.queued.insert(task.id.clone(), talk(task));
     }
 
     /// A task from before a restart, or one whose run was cut off, takes its place, whatever the
     /// limits are now. One that still has its slot takes it when it gives that back: two runs of
     /// one task must never be.
-    pub(crate) fn restore(&self, agent: &AgentId, task: TaskId) {
+    pub(crate) fn restore(&self, task: &Task) {
         let mut lanes = self.lanes();
-        let lane = lanes.entry(agent.clone()).or_default();
-        if lane.running.contains(&task) {
-            lane.again.insert(task);
+        let lane = lanes.entry(task.agent_id.clone()).or_default();
+        lane.parked.remove(&task.id);
+        if lane.running.contains_key(&task.id) {
+            lane.again.insert(task.id.clone());
         } else {
-            lane.queued.insert(task);
+            lane.queued.insert(task.id.clone(), talk(task));
+        }
+    }
+
+    /// A task that could not start is to be tried again once it gave its slot back.
+    pub(crate) fn retry(&self, agent: &AgentId, task: &TaskId) {
+        if let Some(lane) = self.lanes().get_mut(agent) {
+            lane.again.insert(task.clone());
         }
     }
 
     /// A task waits for an answer without a run.
-    pub(crate) fn park(&self, agent: &AgentId, task: TaskId) {
-        self.lanes()
-            .entry(agent.clone())
-            .or_default()
-            .parked
-            .insert(task);
+    pub(crate) fn park(&self, task: &Task) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(task.agent_id.clone()).or_default();
+        lane.parked.insert(task.id.clone(), talk(task));
     }
 
     /// It does not any more.
@@ -110,23 +141,24 @@ impl Slots {
     }
 
     /// A task from before a restart keeps its slot while its run is brought to an end.
-    pub(crate) fn hold(&self, agent: &AgentId, task: TaskId) {
-        self.lanes()
-            .entry(agent.clone())
-            .or_default()
-            .running
-            .insert(task);
+    pub(crate) fn hold(&self, task: &Task) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(task.agent_id.clone()).or_default();
+        lane.running.insert(task.id.clone(), talk(task));
     }
 
-    /// Moves the task that came first into a free slot.
-    pub(crate) fn take(&self, agent: &AgentId, limit: u32) -> Option<TaskId> {
+    /// Moves the task that came first, of those that may run, into a free slot.
+    pub(crate) fn take(&self, agent: &AgentId, room: Room) -> Option<TaskId> {
         let mut lanes = self.lanes();
         let lane = lanes.get_mut(agent)?;
-        if lane.load().running >= limit {
+        if lane.load().running >= room.limit {
             return None;
         }
-        let task = lane.queued.pop_first()?;
-        lane.running.insert(task.clone());
+        let free = |talk: &Talk| !room.one_per_context || !lane.is_busy(talk);
+        let (task, _) = lane.queued.iter().find(|(_, talk)| free(talk))?;
+        let task = task.clone();
+        let talk = lane.queued.remove(&task)?;
+        lane.running.insert(task.clone(), talk);
         Some(task)
     }
 
@@ -142,9 +174,9 @@ impl Slots {
     /// Gives back the slot of a run that is over.
     pub(crate) fn end(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
-            lane.running.remove(task);
+            let talk = lane.running.remove(task);
             if lane.again.remove(task) {
-                lane.queued.insert(task.clone());
+                lane.queued.extend(talk.map(|talk| (task.clone(), talk)));
             }
         }
     }
@@ -178,7 +210,11 @@ impl Slots {
         let lanes = self.lanes();
         let lane = lanes.get(agent);
         lane.map_or_else(Vec::new, |lane| {
-            lane.queued.union(&lane.parked).cloned().collect()
+            lane.queued
+                .keys()
+                .chain(lane.parked.keys())
+                .cloned()
+                .collect()
         })
     }
 }
@@ -188,12 +224,44 @@ mod tests {
     use std::num::NonZeroU32;
 
     use mesh_agents_core::agent::testing::definition;
+    use mesh_agents_core::clock::UnixMillis;
+    use mesh_agents_core::task::TaskState;
     use ulid::Ulid;
 
     use super::*;
 
     fn task(n: u128) -> TaskId {
         TaskId::from_ulid(Ulid(n))
+    }
+
+    /// Task `n` of agent `a` in this context.
+    fn of(n: u128, context: &str) -> Task {
+        Task {
+            id: task(n),
+            context_id: context.parse().unwrap(),
+            agent_id: "a".parse().unwrap(),
+            principal: Principal::Local,
+            state: TaskState::Submitted,
+            status_message: None,
+            failure: None,
+            cancel_requested: false,
+            parent: None,
+            depth: 0,
+            attempt: 0,
+            summary: String::new(),
+            metadata: None,
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+            version: 1,
+            last_seq: 0,
+        }
+    }
+
+    fn room(limit: u32) -> Room {
+        Room {
+            limit,
+            one_per_context: false,
+        }
     }
 
     #[test]
@@ -207,14 +275,14 @@ mod tests {
         }
         assert_eq!(slots.reserve(&agent).unwrap_err().code, Code::AgentFull);
         for n in [3, 1, 2] {
-            slots.arrive(&agent.id, task(n));
+            slots.arrive(&of(n, "c"));
         }
-        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
-        assert_eq!(slots.take(&agent.id, 2), Some(task(2)));
-        assert_eq!(slots.take(&agent.id, 2), None);
+        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, room(2)), Some(task(2)));
+        assert_eq!(slots.take(&agent.id, room(2)), None);
         slots.leave(&agent.id, &task(1));
         slots.reserve(&agent).unwrap();
-        assert_eq!(slots.take(&agent.id, 2), Some(task(3)));
+        assert_eq!(slots.take(&agent.id, room(2)), Some(task(3)));
     }
 
     #[test]
@@ -222,11 +290,11 @@ mod tests {
         let slots = Slots::default();
         let agent = definition("a");
         for n in 0..3 {
-            slots.restore(&agent.id, task(n));
+            slots.restore(&of(n, "c"));
         }
-        assert!(slots.take(&agent.id, 3).is_some());
-        assert!(slots.take(&agent.id, 3).is_some());
-        assert_eq!(slots.take(&agent.id, 1), None);
+        assert!(slots.take(&agent.id, room(3)).is_some());
+        assert!(slots.take(&agent.id, room(3)).is_some());
+        assert_eq!(slots.take(&agent.id, room(1)), None);
         assert_eq!(
             slots.load(&agent.id),
             Load {
@@ -240,21 +308,53 @@ mod tests {
     fn a_task_never_has_two_slots_and_a_parked_one_has_none() {
         let slots = Slots::default();
         let agent = definition("a");
-        slots.restore(&agent.id, task(1));
-        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
+        slots.restore(&of(1, "c"));
+        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
         // Cut off, it is to go on; but its slot is still being cleared.
-        slots.restore(&agent.id, task(1));
-        assert_eq!(slots.take(&agent.id, 2), None);
+        slots.restore(&of(1, "c"));
+        assert_eq!(slots.take(&agent.id, room(2)), None);
         slots.end(&agent.id, &task(1));
-        assert_eq!(slots.take(&agent.id, 2), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
         slots.end(&agent.id, &task(1));
-        assert_eq!(slots.take(&agent.id, 2), None);
-        slots.park(&agent.id, task(1));
+        assert_eq!(slots.take(&agent.id, room(2)), None);
+        slots.park(&of(1, "c"));
         assert_eq!(slots.load(&agent.id), Load::default());
-        assert_eq!(slots.waited_for(), [agent.id.clone()]);
+        assert_eq!(slots.waited_for(), std::slice::from_ref(&agent.id));
         assert_eq!(slots.waiting_for(&agent.id), [task(1)]);
         slots.unpark(&agent.id, &task(1));
         assert_eq!(slots.waited_for(), []);
+    }
+
+    #[test]
+    fn tasks_of_one_conversation_run_one_after_the_other_where_they_share_a_session() {
+        let slots = Slots::default();
+        let agent = definition("a");
+        let room = Room {
+            limit: 3,
+            one_per_context: true,
+        };
+        let theirs = Task {
+            principal: Principal::Token("ci".into()),
+            ..of(4, "c")
+        };
+        for task in [of(1, "c"), of(2, "c"), of(3, "d"), theirs, of(5, "e")] {
+            slots.restore(&task);
+        }
+        let next = || slots.take(&agent.id, room);
+        // Another's context of the same name is another context.
+        assert_eq!(
+            [next(), next(), next(), next()],
+            [Some(task(1)), Some(task(3)), Some(task(4)), None]
+        );
+        slots.end(&agent.id, &task(3));
+        assert_eq!(next(), Some(task(5)), "the second of c waits for the first");
+        slots.park(&of(1, "c"));
+        slots.end(&agent.id, &task(1));
+        assert_eq!(next(), None, "its session waits for an answer");
+        slots.restore(&of(1, "c"));
+        assert_eq!(next(), Some(task(1)), "it came first");
+        slots.end(&agent.id, &task(1));
+        assert_eq!(next(), Some(task(2)));
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod attempts;
 mod backup;
 mod count;
 mod error;
+#[cfg(test)]
+mod model;
 mod open;
 #[cfg(test)]
 mod past;

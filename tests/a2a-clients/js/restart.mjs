@@ -79,7 +79,8 @@ class Before {
   async failedWithCause() {
     const task = await this.world.untilState(this.failed.id, 'FAILED');
     const said = textOf(task.status.message.parts);
-    that(said.includes('interrupted'), 'it says why', said);
+    that(said.includes('engine'), 'it says why', said);
+    same(task.status.message.metadata, { failure_code: 'interrupted' }, 'the code');
     same(textOf(artifact(task, 'response').parts), 'begun,', 'what it had said');
     await refused('UnsupportedOperationError', 'a subscription to it', () =>
       collect(this.world.subscribe(this.failed.id)),

@@ -75,7 +75,8 @@ class Before:
     async def failed_with_cause(self):
         task = await self.world.until_state(self.failed.id, "FAILED")
         said = text_of(task.status.message.parts)
-        that("interrupted" in said, "it says why", said)
+        that("engine" in said, "it says why", said)
+        same(MessageToDict(task.status.message.metadata)["failure_code"], "interrupted", "the code")
         same(text_of(artifact(task, "response").parts), "begun,", "what it had said")
         async with raises(UnsupportedOperationError, "a subscription to it"):
             await collect(self.world.subscribe(self.failed.id))

@@ -41,6 +41,14 @@ pub(crate) struct Piece {
 }
 
 impl Results {
+    /// Results that go on from a text that was passed on by an earlier run.
+    pub(crate) fn going_on(said: String) -> Self {
+        Self {
+            said,
+            ..Self::default()
+        }
+    }
+
     /// Takes all artifacts of a task as it stands. The text to pass on.
     pub(crate) fn snapshot(&mut self, artifacts: Vec<Artifact>) -> String {
         if self.answer.is_none() {

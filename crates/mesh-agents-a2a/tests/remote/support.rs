@@ -11,7 +11,7 @@ use mesh_agents_core::ids::{ContextId, RunId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::run::{
-    ArtifactSource, MeshEndpoints, Outcome, Resume, Run, RunEvent, RunSpec, Runner,
+    Answer, ArtifactSource, Before, MeshEndpoints, Outcome, Resume, Run, RunEvent, RunSpec, Runner,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,6 +29,7 @@ pub(crate) struct Plan {
     streaming: bool,
     bearer_env: Option<&'static str>,
     resume: Option<Resume>,
+    before: Before,
     require: Vec<&'static str>,
     timeouts: RemoteTimeouts,
     dir: TempDir,
@@ -53,6 +54,7 @@ impl Plan {
             streaming: true,
             bearer_env: None,
             resume: None,
+            before: Before::default(),
             require: Vec::new(),
             timeouts: timeouts(),
             dir: TempDir::new().unwrap(),
@@ -82,6 +84,13 @@ impl Plan {
 
     pub(crate) fn resuming(mut self, resume: Resume) -> Self {
         self.resume = Some(resume);
+        self
+    }
+
+    /// What the run that is resumed had said, and the answer it waited for.
+    pub(crate) fn after(mut self, said: &str, answer: Option<Answer>) -> Self {
+        let said = said.to_owned();
+        self.before = Before { said, answer };
         self
     }
 
@@ -117,6 +126,7 @@ impl Plan {
             attempt: 1,
             prompt: "Review it.".to_owned(),
             resume: self.resume.clone(),
+            before: self.before.clone(),
             dirs: Layout::new(self.dir.path()).run(&agent.id, &task_id),
             home: self.dir.path().join("home"),
             mesh: MeshEndpoints::default(),

@@ -334,13 +334,25 @@ fn resume(why: ResumeReason) -> Resume {
 #[tokio::test]
 async fn a_run_cut_off_here_goes_on_with_the_task_there() {
     let remote = Remote::start(|call| match call.method.as_str() {
-        "GetTask" => Reply::Result(task("WORKING")),
-        "SubscribeToTask" => Reply::Stream(vec![whole(task("WORKING")), state("COMPLETED")]),
+        "GetTask" => {
+            let some = json!([{"artifactId": "x", "parts": [{"text": "One, two"}]}]);
+            Reply::Result(task_with("WORKING", some))
+        }
+        "SubscribeToTask" => Reply::Stream(vec![
+            whole(task("WORKING")),
+            part("x", json!({"text": ", three"}), true),
+            state("COMPLETED"),
+        ]),
         other => panic!("no message may be sent: {other}"),
     })
     .await;
     let plan = Plan::new(&remote.url).resuming(resume(ResumeReason::Interrupted));
-    let seen = plan.finish().await;
+    let seen = plan.after("One,", None).finish().await;
+    assert_eq!(
+        seen.text(),
+        " two, three",
+        "what is stored is not said again"
+    );
     assert!(matches!(seen.outcome(), Outcome::Completed { .. }));
     assert_eq!(seen.sessions(), ["t1"]);
     // One the remote has forgotten may be started anew by `on_interrupt`, so it is not failed here.
@@ -357,18 +369,29 @@ async fn a_run_cut_off_here_goes_on_with_the_task_there() {
 #[tokio::test]
 async fn an_answer_given_after_a_restart_goes_to_the_task_that_asked() {
     let remote = Remote::start(|call| match call.method.as_str() {
-        "SendStreamingMessage" => Reply::Stream(vec![saying("COMPLETED", "Thanks.")]),
+        // As if the first message had been sent by an earlier run.
+        "SendStreamingMessage" => Reply::Stream(vec![saying("COMPLETED", "On main.")]),
+        _ => asking(call),
+    })
+    .await;
+    let plan = Plan::new(&remote.url).resuming(resume(ResumeReason::Answered));
+    let answer = Some(Answer::Option("a".to_owned()));
+    let seen = plan.after("", answer).finish().await;
+    assert!(matches!(seen.outcome(), Outcome::Completed { .. }));
+    let message = &remote.calls("SendStreamingMessage")[0].params["message"];
+    assert_eq!(message["taskId"], "t1");
+    assert_eq!(message["parts"][0]["text"], "main");
+    assert_eq!(message["metadata"]["option_id"], "a");
+    // One that went on without it meanwhile is not disturbed.
+    let remote = Remote::start(|call| match call.method.as_str() {
+        "GetTask" => Reply::Result(task("COMPLETED")),
         other => panic!("{other}"),
     })
     .await;
     let plan = Plan::new(&remote.url).resuming(resume(ResumeReason::Answered));
-    assert!(matches!(
-        plan.finish().await.outcome(),
-        Outcome::Completed { .. }
-    ));
-    let message = &remote.calls("SendStreamingMessage")[0].params["message"];
-    assert_eq!(message["taskId"], "t1");
-    assert_eq!(message["parts"][0]["text"], "Review it.");
+    let answer = Some(Answer::Text("late".to_owned()));
+    let seen = plan.after("", answer).finish().await;
+    assert!(matches!(seen.outcome(), Outcome::Completed { .. }));
 }
 
 #[tokio::test]

@@ -327,7 +327,7 @@ fn of_lists() -> Vec<Case> {
 
 fn of_configs(done: &str, absent: &str) -> Vec<Case> {
     let at = |task: &str, config: &str| format!("/tasks/{task}/pushNotificationConfigs{config}");
-    let url = "https://192.0.2.1/hook";
+    let url = "https://hooks.example.com/a2a";
     vec![
         (
             "push: create for no such task",

@@ -22,7 +22,8 @@ use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
-    Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+    Answer, MeshEndpoints, Outcome, ProcessRef, QuestionKind, Run, RunControl, RunEvent, RunSpec,
+    Runner,
 };
 use mesh_agents_tasks::{Agents, EngineConfig, TaskEngine};
 use serde_json::{Value, json};
@@ -47,11 +48,29 @@ impl Clock for TickingClock {
 pub(crate) struct Started {
     pub(crate) spec: RunSpec,
     pub(crate) events: stream::UnboundedSender<RunEvent>,
+    /// What its questions were answered.
+    pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
 }
 
 impl Started {
     pub(crate) fn say(&self, event: RunEvent) {
         self.events.unbounded_send(event).unwrap();
+    }
+
+    /// Asks something of this kind, to be answered with words.
+    pub(crate) fn ask(&self, kind: QuestionKind, text: &str) {
+        self.say(RunEvent::Question {
+            id: QuestionId::from_ulid(ulid::Ulid::new()),
+            kind,
+            text: text.into(),
+            options: Vec::new(),
+        });
+    }
+
+    /// The next answer to a question.
+    pub(crate) async fn told(&mut self) -> Answer {
+        let answer = tokio::time::timeout(Duration::from_secs(20), self.answers.recv());
+        answer.await.expect("an answer arrives").unwrap()
     }
 
     /// Leaves the run at work until the test is over; it lives as long as its sender.
@@ -71,13 +90,21 @@ struct FakeRunner {
     started: mpsc::UnboundedSender<Started>,
 }
 
-struct FakeControl(stream::UnboundedSender<RunEvent>);
+struct FakeControl {
+    events: stream::UnboundedSender<RunEvent>,
+    answers: mpsc::UnboundedSender<Answer>,
+}
 
 impl RunControl for FakeControl {
-    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn answer(&self, _question: &QuestionId, answer: Answer) {
+        // The test may have let go of the run.
+        let _gone = self.answers.send(answer);
+    }
     fn cancel(&self) {
         // The run may have ended in the same moment.
-        let _ended = self.0.unbounded_send(RunEvent::Ended(Outcome::Canceled));
+        let _ended = self
+            .events
+            .unbounded_send(RunEvent::Ended(Outcome::Canceled));
     }
 }
 
@@ -90,9 +117,17 @@ impl std::fmt::Debug for Started {
 impl Runner for FakeRunner {
     fn start(&self, spec: RunSpec) -> Run {
         let (events, heard) = stream::unbounded();
-        let control = Arc::new(FakeControl(events.clone()));
+        let (answers, told) = mpsc::unbounded_channel();
+        let control = Arc::new(FakeControl {
+            events: events.clone(),
+            answers,
+        });
         // A test that looks at no runs has let go of them.
-        let _unwatched = self.started.send(Started { spec, events });
+        let _unwatched = self.started.send(Started {
+            spec,
+            events,
+            answers: told,
+        });
         Run {
             events: heard.boxed(),
             control,

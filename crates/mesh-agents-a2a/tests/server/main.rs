@@ -9,5 +9,6 @@ mod calls;
 mod errors;
 mod fake;
 mod lists;
+mod oracle;
 mod push;
 mod streams;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::fake::{Node, at_once};
 
-/// An address nobody has (RFC 5737).
-const URL: &str = "https://192.0.2.1/hook";
+/// A name is looked up when something is sent to it, and nothing is sent here.
+const URL: &str = "https://hooks.example.com/a2a";
 
 fn token(name: &str) -> Caller {
     Caller {

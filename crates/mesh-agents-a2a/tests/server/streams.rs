@@ -1,6 +1,6 @@
 //! Streams: what they begin with, their order, their end, and readers that are slow or gone.
 
-use mesh_agents_core::run::{ArtifactSource, Outcome, RunEvent};
+use mesh_agents_core::run::{Answer, ArtifactSource, Outcome, QuestionKind, RunEvent};
 use mesh_agents_core::task::Failure;
 use serde_json::{Value, json};
 
@@ -242,4 +242,59 @@ async fn streams_end_when_the_node_stops() {
     node.end.cancel();
     assert_eq!(events.next().await, None);
     run.complete("ok");
+}
+
+#[tokio::test]
+async fn a_question_ends_the_stream_and_its_answer_opens_the_next() {
+    let mut node = Node::start().await;
+    let events = node.open("SendStreamingMessage", send("m1")).await;
+    let mut run = node.next_run().await;
+    run.ask(QuestionKind::Elicitation, "Which branch?");
+    let all = events.rest().await;
+    let last = &all.last().unwrap()["result"]["statusUpdate"];
+    assert_eq!(last["status"]["state"], "TASK_STATE_INPUT_REQUIRED");
+    assert_eq!(
+        last["status"]["message"]["parts"][0]["text"],
+        "Which branch?"
+    );
+    let id = last["taskId"].clone();
+
+    // Who only looks sees what the answer does.
+    let mut looker = node.open("SubscribeToTask", json!({"id": id})).await;
+    let begun = looker.next().await.unwrap();
+    assert_eq!(told(&begun), "task TASK_STATE_INPUT_REQUIRED");
+    let mut reply = send("m2");
+    reply["message"]["taskId"] = id.clone();
+    reply["message"]["parts"][0]["text"] = json!("main");
+    let answered = node.open("SendStreamingMessage", reply.clone()).await;
+    assert_eq!(run.told().await, Answer::Text("main".into()));
+    run.complete("done");
+    let answered = lines(&answered.rest().await);
+    assert_eq!(answered[0], "task TASK_STATE_WORKING");
+    assert_eq!(answered.last().unwrap(), "status TASK_STATE_COMPLETED");
+    let looked = lines(&looker.rest().await);
+    assert_eq!(looked[0], "status TASK_STATE_WORKING");
+    assert_eq!(looked.last().unwrap(), "status TASK_STATE_COMPLETED");
+    // A repeat of the answer answers nothing twice.
+    let again = node.call("SendMessage", reply).await;
+    assert_eq!(again["result"]["task"]["id"], id, "{again}");
+}
+
+#[tokio::test]
+async fn a_stream_stays_open_while_a_login_is_needed() {
+    let mut node = Node::start().await;
+    let mut events = node.open("SendStreamingMessage", send("m1")).await;
+    let run = node.next_run().await;
+    run.ask(QuestionKind::Auth, "Log in first");
+    let mut state = String::new();
+    while state != "status TASK_STATE_AUTH_REQUIRED" {
+        state = told(&events.next().await.unwrap());
+    }
+    // A blocking call is answered: it waits for no longer than the agent can go on.
+    let blocked = node.call("SendMessage", send("m1")).await;
+    let task = &blocked["result"]["task"];
+    assert_eq!(task["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
+    run.complete("done");
+    let all = lines(&events.rest().await);
+    assert_eq!(all.last().unwrap(), "status TASK_STATE_COMPLETED");
 }

@@ -10,7 +10,7 @@ use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::agent::{AgentDefinition, Filesystem, testing};
 use mesh_agents_core::ids::{ContextId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
-use mesh_agents_core::run::{MeshEndpoints, Outcome, RunEvent, RunSpec, Runner as _};
+use mesh_agents_core::run::{Before, MeshEndpoints, Outcome, RunEvent, RunSpec, Runner as _};
 use tempfile::TempDir;
 use ulid::Ulid;
 
@@ -69,6 +69,7 @@ impl World {
             attempt: 1,
             prompt: prompt.to_owned(),
             resume: None,
+            before: Before::default(),
             dirs: layout.run(&agent.id, &task_id),
             home: layout.agent_home(&agent.id),
             mesh: MeshEndpoints {

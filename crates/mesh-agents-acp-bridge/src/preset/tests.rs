@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::agent::{Approval, Filesystem, WorkspaceMode};
 use mesh_agents_core::layout::Layout;
-use mesh_agents_core::run::MeshEndpoints;
+use mesh_agents_core::run::{Before, MeshEndpoints};
 use tempfile::TempDir;
 
 use super::*;
@@ -86,6 +86,7 @@ impl Machine {
             agent: Arc::new(self.agent.clone()),
             prompt: "Review it.".to_owned(),
             resume: None,
+            before: Before::default(),
             mesh: self.mesh.clone(),
             tools: None,
         }

@@ -12,7 +12,7 @@ use mesh_agents_core::agent::{AgentDefinition, testing};
 use mesh_agents_core::ids::{ContextId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::run::{
-    Answer, MeshEndpoints, Outcome, QuestionKind, QuestionOption, Run, RunEvent, RunSpec,
+    Answer, Before, MeshEndpoints, Outcome, QuestionKind, QuestionOption, Run, RunEvent, RunSpec,
     Runner as _,
 };
 use mesh_agents_core::task::Failure;
@@ -84,6 +84,7 @@ impl World {
             attempt: 1,
             prompt: prompt.to_owned(),
             resume: None,
+            before: Before::default(),
             dirs: layout.run(&agent.id, &task_id),
             home: layout.agent_home(&agent.id),
             mesh: MeshEndpoints {

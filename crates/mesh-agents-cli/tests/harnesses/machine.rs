@@ -128,36 +128,19 @@ impl Machine {
             ("MESH_AGENTS_DATA_DIR", text("data")),
             ("MESH_LLM_OPENAI_URL", openai_url.to_owned()),
         ];
-        let mut node = program(&base);
-        node.args(["serve", "--listen", "127.0.0.1:0"]);
-        let mut node = node.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(node.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        loop {
-            let line = within(lines.next_line()).await.unwrap();
-            let line = line.unwrap_or_else(|| panic!("the node did not start: {said}"));
-            if line.starts_with("ready ") {
-                break;
-            }
-            said += &line;
-        }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the handle is kept and waited for"
-        )]
-        let log = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                said += &line;
-                said.push('\n');
-            }
-            said
-        });
+        let (node, log) = serve(&base).await;
         Self {
             root,
             base,
             node,
             log,
         }
+    }
+
+    /// Kills the node in whatever it does and starts it again.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.node.kill().await.unwrap();
+        (self.node, self.log) = serve(&self.base).await;
     }
 
     /// A path below the machine's directory: `home`, `tmp`, `agents`, `data`, or one of the test's own.
@@ -251,6 +234,35 @@ impl Answer {
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(DEADLINE, future).await;
     done.expect("it did not end in time")
+}
+
+/// Starts the node and waits until it is ready; beside it, what it logs.
+async fn serve(base: &[(&'static str, String)]) -> (Child, JoinHandle<String>) {
+    let mut node = program(base);
+    node.args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut node = node.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(node.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    loop {
+        let line = within(lines.next_line()).await.unwrap();
+        let line = line.unwrap_or_else(|| panic!("the node did not start: {said}"));
+        if line.starts_with("ready ") {
+            break;
+        }
+        said += &line;
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the handle is kept and waited for"
+    )]
+    let log = tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            said += &line;
+            said.push('\n');
+        }
+        said
+    });
+    (node, log)
 }
 
 fn program(env: &[(&'static str, String)]) -> Command {

@@ -13,6 +13,7 @@ mod asks;
 mod cancel;
 mod confined;
 mod machine;
+mod resume;
 mod review;
 mod tools;
 
@@ -39,6 +40,8 @@ tests! { opencode:
     it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
     a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
     what_it_may_not_do_by_itself_it_asks_and_the_answer_decides is crate::asks::reads_a_secret,
+    a_task_of_a_killed_node_goes_on_in_its_session is crate::resume::after_a_kill,
+    tasks_of_one_context_are_one_conversation is crate::resume::next_task,
 }
 
 tests! { goose:
@@ -47,4 +50,6 @@ tests! { goose:
     it_finds_another_agent_gives_it_work_and_sees_only_that is crate::tools::delegate,
     a_cancel_ends_every_process_while_the_model_is_silent is crate::cancel::ends_all,
     what_it_may_not_do_by_itself_it_asks_and_the_answer_decides is crate::asks::runs_a_command,
+    a_task_of_a_killed_node_goes_on_in_its_session is crate::resume::after_a_kill,
+    tasks_of_one_context_are_one_conversation is crate::resume::next_task,
 }

@@ -1,7 +1,7 @@
 //! Two versions on one data directory: an update of the binary meets the engine of the one before. The older
 //! engine is played by a few lines here, on the real socket and with the real lock.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -23,11 +23,20 @@ struct Other {
     leaves: bool,
 }
 
+/// What an engine and its test tell each other.
+struct Shared {
+    /// What it was asked so far: path and body.
+    asked: Mutex<Vec<(String, Value)>>,
+    /// What it says of itself.
+    status: Mutex<Value>,
+    leaves: bool,
+    gone: AtomicBool,
+}
+
 /// An engine of another version. Leaves when dropped.
 struct OtherEngine {
     socket: PathBuf,
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
-    gone: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,21 +52,29 @@ impl OtherEngine {
             .open(path);
         let lock = open.unwrap();
         lock.try_lock().unwrap();
-        let (asked, gone) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let serving = (Arc::clone(&asked), Arc::clone(&gone), socket.clone());
-        let status = status(world, other);
+        let shared = Arc::new(Shared {
+            asked: Mutex::default(),
+            status: Mutex::new(status(world, other)),
+            leaves: other.leaves,
+            gone: AtomicBool::new(false),
+        });
+        let (told, at) = (Arc::clone(&shared), socket.clone());
         let thread = std::thread::spawn(move || {
-            let (asked, gone, socket) = serving;
-            serve(&listener, lock, &status, other.leaves, &asked, &gone);
+            serve(&listener, &told);
             // As an engine does: first nobody can connect, then the lock is free.
-            let _removed = std::fs::remove_file(socket);
+            let _removed = std::fs::remove_file(at);
+            drop(lock);
         });
         Self {
             socket,
-            asked,
-            gone,
+            shared,
             thread: Some(thread),
         }
+    }
+
+    /// Its work is done.
+    fn finish(&self) {
+        self.shared.status.lock().unwrap()["running"] = json!(0);
     }
 
     /// The bodies of the requests to stop.
@@ -66,7 +83,7 @@ impl OtherEngine {
     }
 
     fn bodies(&self, path: &str) -> Vec<Value> {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.shared.asked.lock().unwrap();
         let these = asked.iter().filter(|(to, _)| to == path);
         these.map(|(_, body)| body.clone()).collect()
     }
@@ -74,7 +91,7 @@ impl OtherEngine {
 
 impl Drop for OtherEngine {
     fn drop(&mut self) {
-        self.gone.store(true, Ordering::Release);
+        self.shared.gone.store(true, Ordering::Release);
         // So that it looks; gone already is as good.
         let _woken = UnixStream::connect(&self.socket);
         let ended = self.thread.take().map(JoinHandle::join);
@@ -97,40 +114,43 @@ fn status(world: &World, other: Other) -> Value {
     })
 }
 
-fn serve(
-    listener: &UnixListener,
-    lock: File,
-    status: &Value,
-    leaves: bool,
-    asked: &Mutex<Vec<(String, Value)>>,
-    gone: &AtomicBool,
-) {
+fn serve(listener: &UnixListener, shared: &Shared) {
+    // Front-ends that stay, for as long as it does.
+    let mut attached = Vec::new();
     for stream in listener.incoming() {
-        if gone.load(Ordering::Acquire) {
-            break;
+        if shared.gone.load(Ordering::Acquire) {
+            return;
         }
         let mut stream = stream.unwrap();
         // A caller that only looks whether somebody listens asks nothing.
         let Some((path, body)) = request(&stream) else {
             continue;
         };
+        shared.asked.lock().unwrap().push((path.clone(), body));
+        if path == "/engine/v1/attach" {
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n\n\r\n"
+            )
+            .unwrap();
+            attached.push(stream);
+            continue;
+        }
         let answer = match &*path {
-            "/engine/v1/status" => status.clone(),
+            "/engine/v1/status" => shared.status.lock().unwrap().clone(),
             "/engine/v1/tools/list_tasks" => json!({ "tasks": [] }),
             _ => json!({}),
         };
-        asked.lock().unwrap().push((path.clone(), body));
         let answer = answer.to_string();
         let head = format!(
             "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}",
             answer.len()
         );
         write!(stream, "{head}\r\n\r\n{answer}").unwrap();
-        if leaves && path == "/engine/v1/stop" {
-            break;
+        if shared.leaves && path == "/engine/v1/stop" {
+            return;
         }
     }
-    drop(lock);
 }
 
 /// The path and the body of one request.
@@ -203,6 +223,31 @@ fn an_older_engine_at_work_is_left_to_its_work_while_it_understands_us() {
     drop(old);
     world.json(&["tasks"]);
     assert_eq!(world.engine()["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_front_end_that_stays_replaces_an_older_engine_when_its_work_is_done() {
+    let world = World::with_tester();
+    let busy = Other { running: 1, ..OLD };
+    let old = OtherEngine::start(&world, busy);
+    let mcp = crate::support::Mcp::start(&world);
+    until("the front-end is attached", || {
+        (!old.bodies("/engine/v1/attach").is_empty()).then_some(())
+    });
+    assert_eq!(old.stops(), [] as [Value; 0]);
+    old.finish();
+    until("it is asked to stop", || {
+        (old.stops() == [json!({ "now": false })]).then_some(())
+    });
+    let version = until(
+        "an engine of our version, and the front-end with it",
+        || {
+            let engine = world.engine();
+            (engine["frontends"] == 1).then(|| engine["version"].clone())
+        },
+    );
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    drop(mcp);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Drive<'_> {
         let (minted, asked) = (self.inner.mint_message(), question.id.clone());
         let stored = self.inner.store.write(move |db| {
             let gone = (&asked, chosen);
-            store::settle(db, now, &id, attempt, gone, note.as_ref(), &minted)
+            store::settle(db, now, &id, Some(attempt), gone, note.as_ref(), &minted)
         });
         match stored.await {
             Ok(Some(change)) => {

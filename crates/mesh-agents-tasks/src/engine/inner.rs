@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mesh_agents_core::agent::SessionScope;
 use mesh_agents_core::clock::{Clock, UnixMillis};
 use mesh_agents_core::ids::{AgentId, MessageId, QuestionId, TaskId};
 use mesh_agents_core::layout::Layout;
@@ -21,7 +22,7 @@ use crate::drive;
 use crate::mint::Mint;
 use crate::push::Desk;
 use crate::retention::Care;
-use crate::schedule::Slots;
+use crate::schedule::{Room, Slots};
 use crate::store::{self, Change, Store, StoreError};
 use crate::wake::Wakes;
 
@@ -121,7 +122,7 @@ impl Inner {
                 }
                 Effect::LeaveQueue => self.slots.leave(&task.agent_id, &task.id),
                 // It starts when the slot its run had is given back, or when the caller pumps.
-                Effect::Enqueue => self.slots.restore(&task.agent_id, task.id.clone()),
+                Effect::Enqueue => self.slots.restore(&task),
                 // The driver does these itself: it starts the run, owns the idle clock, and frees
                 // the slot when it is done with the run's directory. Questions are voided with the
                 // change itself.
@@ -183,8 +184,11 @@ impl Inner {
             let Some(definition) = definition.filter(|definition| definition.enabled) else {
                 return;
             };
-            let limit = definition.runtime.max_concurrent_tasks.get();
-            let Some(task) = self.slots.take(agent, limit) else {
+            let room = Room {
+                limit: definition.runtime.max_concurrent_tasks.get(),
+                one_per_context: definition.runtime.session == SessionScope::PerContext,
+            };
+            let Some(task) = self.slots.take(agent, room) else {
                 return;
             };
             self.tracker

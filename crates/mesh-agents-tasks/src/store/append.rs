@@ -226,6 +226,10 @@ pub(super) fn live_row(
             state,
         }));
     }
+    // An attempt that was cut off is over, also before the next one has begun.
+    if attempt.is_some() && !row.standing().runs() {
+        return Err(StoreError::Stale);
+    }
     Ok(row)
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Terms {
     pub(crate) max_attempts: u32,
     /// Whether `runtime.on_interrupt` is `retry`.
     pub(crate) retry: bool,
+    /// Whether a task goes on in the session of the one before it in its context.
+    pub(crate) per_context: bool,
 }
 
 /// An attempt that was stored and is to be run now.
@@ -104,6 +106,10 @@ pub(crate) fn start_attempt(
         terms.max_attempts,
         terms.retry,
     ])?;
+    let resume = match resume {
+        None if terms.per_context => session_before(db, &row.task)?,
+        resume => resume,
+    };
     let change = step(db, now, row, &Happening::Start, None, minted)?;
     Ok(Begun {
         change,
@@ -167,9 +173,10 @@ pub(crate) fn run_gone(
     {
         // Nobody tries it again: neither this task nor the next one of its context.
         db.prepare_cached(
-            "UPDATE attempts SET resumable = 0 WHERE task_id = ?1 AND session_id = ?2",
+            "UPDATE attempts SET resumable = 0 WHERE session_id = ?2 \
+             AND task_id IN (SELECT id FROM tasks WHERE context_id = ?1)",
         )?
-        .execute(params![id.as_str(), session])?;
+        .execute(params![row.task.context_id.as_str(), session])?;
     }
     let happening = after(&past(db, &row, last.as_ref())?, cut);
     let said = match &happening {
@@ -264,6 +271,33 @@ fn resume(row: &Row, before: &Attempt) -> Option<Resume> {
     };
     let session_id = before.session.clone()?;
     Some(Resume { session_id, why })
+}
+
+/// The session in which the last task of the same conversation ended, if it can be taken up.
+fn session_before(db: &Connection, task: &Task) -> Result<Option<Resume>, StoreError> {
+    // A conversation has few tasks: its index, newest first, is the way in.
+    let last: Option<(String, bool)> = db
+        .prepare_cached(
+            "SELECT a.session_id, a.resumable FROM tasks t JOIN attempts a ON a.task_id = t.id \
+             WHERE t.context_id = ?1 AND +t.agent_id = ?2 AND +t.principal = ?3 AND t.id <> ?4 \
+             AND a.session_id IS NOT NULL ORDER BY t.updated_ms DESC, t.id DESC, a.attempt DESC LIMIT 1",
+        )?
+        .query_row(
+            params![
+                task.context_id.as_str(),
+                task.agent_id.as_str(),
+                task.principal.to_string(),
+                task.id.as_str()
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(last
+        .filter(|(_, resumable)| *resumable)
+        .map(|(session_id, _)| Resume {
+            session_id,
+            why: ResumeReason::NextTask,
+        }))
 }
 
 /// Takes out of the index what an attempt does not go on with.

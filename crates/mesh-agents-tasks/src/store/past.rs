@@ -24,7 +24,7 @@ use ulid::Ulid;
 
 use super::open::{APPLICATION_ID, MIGRATIONS, migrate, open_connection};
 use super::push::NewPush;
-use super::questions::{Open, ask, settle};
+use super::questions::{Open, ask, open_questions, settle};
 use super::read;
 use super::rows::Row;
 use super::submits::{Found, Key, find, insert_task};
@@ -116,6 +116,7 @@ fn started(db: &Connection, n: u128) {
         limit_ms: 3_600_000,
         max_attempts: 2,
         retry: n.is_multiple_of(2),
+        per_context: false,
     };
     start_attempt(db, at(200), &id(n), &run, &terms, &message(1)).unwrap();
     let guard = ProcessRef {
@@ -187,7 +188,16 @@ fn asked(db: &Connection, n: u128) {
     }
     let first = question(1);
     let chosen = Some("allow".to_owned());
-    settle(db, at(251), &id(n), 1, (&first, chosen), None, &message(5)).unwrap();
+    settle(
+        db,
+        at(251),
+        &id(n),
+        Some(1),
+        (&first, chosen),
+        None,
+        &message(5),
+    )
+    .unwrap();
 }
 
 /// Tasks in all states, with everything that can lie beside them.
@@ -293,11 +303,12 @@ fn schema(db: &Connection) -> Vec<String> {
 }
 
 /// A task row must be what its events add up to.
-fn assert_adds_up(db: &Connection, row: &Row) {
+pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
     let id = &row.task.id;
     let events = read::events(db, id, 0, u32::MAX).unwrap();
     let (mut state, mut message, mut failure, mut attempt) = (TaskState::Submitted, None, None, 0);
     let mut artifacts = std::collections::BTreeMap::new();
+    let (mut open, mut said, mut ends) = (Vec::new(), String::new(), 0);
     let (mut changed, mut bytes) = (events[0].at, 0);
     for (seq, stored) in (1..).zip(&events) {
         assert_eq!(stored.seq, seq, "{id}");
@@ -309,6 +320,7 @@ fn assert_adds_up(db: &Connection, row: &Row) {
                 failure: why,
             } => {
                 (state, message, failure, changed) = (to, said, why, stored.at);
+                ends += u32::from(to.is_terminal());
             }
             TaskEvent::Attempt {
                 attempt: n,
@@ -317,7 +329,13 @@ fn assert_adds_up(db: &Connection, row: &Row) {
             } => {
                 attempt = n;
                 artifacts.retain(|id, _| resumed && *id != ArtifactId::response());
+                if !resumed {
+                    said.clear();
+                }
             }
+            TaskEvent::Text { text } => said.push_str(&text),
+            TaskEvent::Question { id, .. } => open.push(id),
+            TaskEvent::QuestionGone { id, .. } => open.retain(|one| *one != id),
             TaskEvent::Artifact { artifact } => {
                 artifacts.insert(artifact.id.clone(), artifact);
             }
@@ -341,6 +359,11 @@ fn assert_adds_up(db: &Connection, row: &Row) {
         task.updated_at >= changed && task.updated_at.0 <= changed.0 + 1,
         "{id}"
     );
+    assert_eq!(ends, u32::from(task.state.is_terminal()), "{id}: one end");
+    let waiting = open_questions(db, id).unwrap().into_iter();
+    let waiting: Vec<_> = waiting.map(|open| open.question.id).collect();
+    assert_eq!(waiting, open, "{id}");
+    assert_eq!(read::response(db, id, usize::MAX).unwrap(), said, "{id}");
     let indexed = read::artifacts(db, id).unwrap();
     assert_eq!(indexed, artifacts.into_values().collect::<Vec<_>>(), "{id}");
 }

@@ -80,18 +80,18 @@ pub(crate) fn ask(
     show(db, now, row, minted).map(Some)
 }
 
-/// Closes a question that is not answered by a caller: it expired, or its run took it back. `None`
-/// when it is not open.
+/// Closes a question that is not answered by a caller: it expired, or its run, which names its
+/// attempt, took it back. `None` when it is not open.
 pub(crate) fn settle(
     db: &Connection,
     now: UnixMillis,
     id: &TaskId,
-    attempt: u32,
+    attempt: Option<u32>,
     (question, chosen): (&QuestionId, Option<String>),
     note: Option<&TaskEvent>,
     minted: &MessageId,
 ) -> Result<Option<Change>, StoreError> {
-    let mut row = live_row(db, id, Some(attempt))?;
+    let mut row = live_row(db, id, attempt)?;
     if !close(db, now, &mut row, question, chosen)? {
         return Ok(None);
     }

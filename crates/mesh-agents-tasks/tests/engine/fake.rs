@@ -45,6 +45,11 @@ impl Started {
         self.events.unbounded_send(event).unwrap();
     }
 
+    /// As [`Self::say`], where nobody may listen any more.
+    pub(crate) fn try_say(&self, event: RunEvent) {
+        let _over = self.events.unbounded_send(event);
+    }
+
     /// Asks a question with these options (`id:name:kind`), and returns its id.
     pub(crate) fn ask(&self, kind: QuestionKind, text: &str, options: &[&str]) -> QuestionId {
         let id = QuestionId::from_ulid(ulid::Ulid::new());

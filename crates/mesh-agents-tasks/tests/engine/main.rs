@@ -7,12 +7,15 @@
 
 mod cancels;
 mod care;
+mod contexts;
 mod fake;
+mod follow;
 mod lists;
 mod parked;
 mod prelude;
 mod push;
 mod questions;
+mod races;
 mod recovery;
 mod resume;
 mod runs;

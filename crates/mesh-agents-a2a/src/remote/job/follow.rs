@@ -10,7 +10,7 @@ use a2a::TaskStatus;
 use super::{End, Step, Talk};
 use crate::remote::call::Stream;
 use crate::remote::fault::Fault;
-use crate::remote::question;
+use crate::remote::question::{self, Asked};
 
 impl Talk {
     /// Reads a stream until it says something to act on, or ends.
@@ -222,15 +222,7 @@ impl Talk {
             tokio::select! {
                 answer = self.answers.recv() => match answer {
                     Some((id, _)) if id != asked.id => {}
-                    Some((_, Answer::Declined)) if asked.kind == QuestionKind::Auth => {
-                        return self.no_login(&asked.text).await;
-                    }
-                    Some((_, answer)) => {
-                        let (text, data) = asked.reply(&answer);
-                        self.poll.reset();
-                        self.retry.reset();
-                        return Step::Send(self.follow_up(text, data));
-                    }
+                    Some((_, answer)) => return self.reply(&asked, &answer).await,
                     // Nobody can answer any more; the engine is ending the run.
                     None => std::future::pending().await,
                 },
@@ -242,6 +234,17 @@ impl Talk {
                 }
             }
         }
+    }
+
+    /// What follows from an answer.
+    pub(super) async fn reply(&mut self, asked: &Asked, answer: &Answer) -> Step {
+        self.poll.reset();
+        self.retry.reset();
+        if asked.kind == QuestionKind::Auth && *answer == Answer::Declined {
+            return self.no_login(&asked.text).await;
+        }
+        let (text, data) = asked.reply(answer);
+        Step::Send(self.follow_up(text, data))
     }
 
     /// Whether the remote still waits: a step when it does not.

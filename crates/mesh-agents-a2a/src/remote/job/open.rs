@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::{End, Step, Talk};
 use crate::remote::fault::{Fault, Stage};
+use crate::remote::question;
 
 impl Talk {
     /// The first step.
@@ -23,10 +24,22 @@ impl Talk {
             }
             ResumeReason::Answered => {
                 self.remote = Some(resume.session_id);
-                let prompt = self.spec.prompt.clone();
-                Step::Send(self.follow_up(prompt, Value::Null))
+                self.late_answer().await
             }
             ResumeReason::NextTask => self.next_task(&resume.session_id).await,
+        }
+    }
+
+    /// The answer that came while no run was there to pass it on. Whether it is still wanted is for
+    /// the remote to say: it went on waiting by itself.
+    async fn late_answer(&mut self) -> Step {
+        let step = self.attach().await;
+        match (step, self.spec.before.answer.take()) {
+            (Step::Ask(status), Some(answer)) => {
+                let asked = question::of(&status, &self.spec.run_id, 0);
+                self.reply(&asked, &answer).await
+            }
+            (step, _) => step,
         }
     }
 

@@ -161,7 +161,8 @@ impl Case<'_, '_> {
         for note in self.course.witness.notes() {
             *starts.entry(note.run).or_default() += usize::from(note.what == "start");
         }
-        if resumes && starts.len() > 1 {
+        // One that had said nothing yet may never have been told its task, so it is told again.
+        if resumes && starts.len() > 1 && self.record.spoke_before_it_went_on() {
             self.wrong(format!("a session that goes on began anew: {starts:?}"));
         }
         for (run, count) in starts {
@@ -320,7 +321,11 @@ impl Case<'_, '_> {
         let reached = |kill: &&Kill| self.reached(kill);
         let mut reached = self.happened.kills.iter().filter(reached);
         match reached.next() {
-            Some(kill) => !tried || kill.victim == Victim::Harness || reached.next().is_some(),
+            // What asks is not tried again where its session is gone: its caller may have answered.
+            Some(kill) => {
+                let asks = self.course.job.work == Work::Asks;
+                !tried || asks || kill.victim == Victim::Harness || reached.next().is_some()
+            }
             None => false,
         }
     }
@@ -344,6 +349,8 @@ impl Case<'_, '_> {
     fn is_cause(&self, code: Option<&str>) -> bool {
         let codes = self.happened.kills.iter().map(|kill| match kill.victim {
             Victim::Host | Victim::Plugin => None,
+            // A question nobody can be asked again, where the session is gone.
+            Victim::Engine | Victim::Guard if code == Some("question_lost") => code,
             Victim::Engine | Victim::Guard => Some("interrupted"),
             Victim::Harness => Some("harness_exited"),
         });

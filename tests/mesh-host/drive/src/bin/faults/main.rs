@@ -179,6 +179,10 @@ impl Run {
 /// One world: points, then the audit of its database.
 async fn live(run: &Run, home: &Home, name: &str) -> Result<()> {
     let world = World::start(home, name).await?;
+    let (retries, a2a) = (world.retries, world.serves_a2a);
+    say(&format!(
+        "{name}: lost runs are tried again: {retries}; A2A is served: {a2a}"
+    ));
     let mut ledger = Vec::new();
     for _ in 0..ROTATE {
         if !run.goes_on() {

@@ -57,7 +57,14 @@ impl Record {
         let mut after = 0;
         loop {
             let path = format!("/engine/v1/tasks/{task}/events?after={after}");
-            let mut page = world.socket_get(&path).await?;
+            let mut page = match world.socket_get(&path).await {
+                Ok(page) => page,
+                Err(_) => {
+                    // The engine may have been killed after everything had ended.
+                    world.wake().await?;
+                    world.socket_get(&path).await?
+                }
+            };
             let events = page["events"].as_array_mut().context("no events")?;
             let Some(last) = events.last() else {
                 return Ok(record);
@@ -92,6 +99,20 @@ impl Record {
                 .push(text(&body["artifact"]["artifact"]["id"]));
         }
         self.events.push(event);
+    }
+
+    /// Whether the log knew that the first run had begun its work when the next one was started.
+    pub(crate) fn spoke_before_it_went_on(&self) -> bool {
+        let is_attempt = |event: &&Value| event["event"]["attempt"].is_object();
+        let mut attempts = self.events.iter().filter(is_attempt).skip(1);
+        let next = attempts
+            .next()
+            .map_or(u64::MAX, |event| event["seq"].as_u64().unwrap_or_default());
+        let said = ["text", "tool_call", "plan", "question"];
+        self.events.iter().any(|event| {
+            let before = event["seq"].as_u64().is_some_and(|seq| seq < next);
+            before && said.iter().any(|kind| event["event"][kind].is_object())
+        })
     }
 
     /// The terminal state it came into first.

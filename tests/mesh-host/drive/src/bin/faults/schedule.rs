@@ -135,6 +135,8 @@ pub(crate) enum Work {
     Gated,
     /// The same, with three children that got away from it: in a new session, orphaned, without environment.
     Brood,
+    /// Asks its caller something, and goes on with the answer.
+    Asks,
     /// Hears nothing and never ends: only for a task that is cancelled.
     Deaf,
 }
@@ -154,6 +156,8 @@ pub(crate) struct Job {
     pub(crate) again: Option<Way>,
     /// How its cancel is sent, once its harness works.
     pub(crate) cancel: Option<Way>,
+    /// How what it asks is answered, and whether only after the kill.
+    pub(crate) answer: Option<(Way, bool)>,
     /// Whether the call is parked until the task ends, and so unanswered when the kill comes.
     pub(crate) parked: bool,
 }
@@ -283,8 +287,8 @@ fn other(rng: &mut Rng, bare: usize) -> Job {
         Work::Quick,
         Work::Stream,
         Work::Gated,
-        Work::Gated,
         Work::Brood,
+        Work::Asks,
     ]);
     let mut job = job(rng, work, bare);
     if rng.percent(10) {
@@ -308,6 +312,8 @@ fn job(rng: &mut Rng, work: Work, bare: usize) -> Job {
         rng.pick(&KEYED)
     };
     let again = (way != Way::HostBare && rng.percent(40)).then(|| rng.pick(&KEYED));
+    let answers = [Way::Host, Way::Engine, Way::Socket, Way::Stdio];
+    let answer = (work == Work::Asks).then(|| (rng.pick(&answers), rng.percent(60)));
     Job {
         way,
         agent,
@@ -315,6 +321,7 @@ fn job(rng: &mut Rng, work: Work, bare: usize) -> Job {
         after: rng.span(60),
         again,
         cancel: None,
+        answer,
         parked: rng.percent(40),
     }
 }

@@ -71,6 +71,7 @@ impl Witness {
                 let kinds = ["setsid", "double", "hidden"];
                 lines.extend(kinds.map(|kind| format!("script: daemon {kind} {pids}")));
             }
+            Work::Asks => lines.push("script: elicit Shall I go on?".to_owned()),
             Work::Deaf => lines.push("script: deaf".to_owned()),
         }
         if matches!(work, Work::Gated | Work::Brood) {

@@ -236,9 +236,12 @@ fn write_agents(home: &Home, witness: &std::path::Path) -> Result<bool> {
             Agent::Again => (4, "retry"),
             Agent::Plain | Agent::Keeper | Agent::Shell => (4, "fail"),
         };
+        let kept = json!(witness.join("sessions").display().to_string());
         let sessions = match agent {
-            Agent::Keeper => "[runtime.env]\nSCRIPTED_ACP = \"caps load resume\"\n",
-            _ => "",
+            Agent::Keeper => format!(
+                "[runtime.env]\nSCRIPTED_ACP = \"caps load resume\"\nSCRIPTED_ACP_SESSIONS = {kept}\n"
+            ),
+            _ => String::new(),
         };
         let runtime = format!(
             "[runtime]\n{command}\nmax_concurrent_tasks = {at_once}\non_interrupt = \"{lost}\"\n\
