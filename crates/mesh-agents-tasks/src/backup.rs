@@ -76,7 +76,7 @@ impl TaskEngine {
         done.map_err(|error| storage(&error))
     }
 
-    /// Looks at everything that is stored. Reads all of it: seconds for a hundred thousand tasks.
+    /// Looks at everything that is stored. Reads all of it.
     ///
     /// # Errors
     /// `storage`, also for a database whose structure is damaged.

@@ -17,7 +17,7 @@ use crate::blobs::INCOMING;
 use crate::engine::{Inner, TaskEngine, storage};
 use crate::store::{self, Content, Leaving, StoreError};
 
-/// Tasks taken out in one write: 2 ms of the writer.
+/// Tasks taken out in one write: few enough that a submit behind it hardly waits.
 const BATCH: u64 = 32;
 /// Rows removed in one write. Most are small; 250 of the largest pieces of text are 1 MiB.
 const ROWS: usize = 250;

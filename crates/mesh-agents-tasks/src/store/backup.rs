@@ -39,11 +39,13 @@ pub(crate) fn copy(db: &Connection, to: &Path) -> Result<Copied, StoreError> {
     Ok(copied)
 }
 
-/// Whoever opens the copy must not take the runs that are under way for its own and end them.
+/// Whoever opens the copy must not take the runs that are under way for its own: neither end them
+/// nor go on in their sessions.
 fn disown(copy: &Connection) -> rusqlite::Result<usize> {
     let nobody = RunId::from_ulid(Ulid::nil());
     copy.execute(
-        "UPDATE attempts SET run_id = ?1, pid = NULL, birth = NULL WHERE ended_ms IS NULL",
+        "UPDATE attempts SET run_id = ?1, pid = NULL, birth = NULL, session_id = NULL, resumable = 0 \
+         WHERE ended_ms IS NULL",
         params![nobody.as_str()],
     )
 }

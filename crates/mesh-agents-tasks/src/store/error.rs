@@ -100,8 +100,8 @@ impl Trouble {
     pub fn next_step(self) -> &'static str {
         match self {
             Self::Full => {
-                "Free some space there, or remove old tasks: agents tasks prune --older-than 7d. What runs goes on, \
-                 and is stored once there is room."
+                "Free some space there; with a few MiB free, agents tasks prune --older-than 7d makes more. What \
+                 runs goes on, and is stored once there is room."
             }
             Self::ReadOnly => {
                 "Make it writable again (its mount, its permissions), or choose another with --data-dir. What runs \

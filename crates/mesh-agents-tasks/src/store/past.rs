@@ -257,7 +257,7 @@ fn dump(db: &Connection) -> String {
     let objects = strings(&format!(
         "SELECT type, sql FROM sqlite_master WHERE sql IS NOT NULL {order}"
     ));
-    for (_, sql) in &objects {
+    for (_, sql) in objects.iter().filter(|(kind, _)| kind != "trigger") {
         writeln!(out, "{sql};").unwrap();
     }
     let tables =
@@ -272,6 +272,10 @@ fn dump(db: &Connection) -> String {
                 .collect();
             writeln!(out, "INSERT INTO {table} VALUES ({});", values.join(", ")).unwrap();
         }
+    }
+    // Last: what they would do to the rows above is in the rows already.
+    for (_, sql) in objects.iter().filter(|(kind, _)| kind == "trigger") {
+        writeln!(out, "{sql};").unwrap();
     }
     out
 }
