@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 
 import { allOf, create, read, told } from './pushing.mjs';
 import { endsWith } from './streaming.mjs';
-import { artifact, assembled, collect, kind, Reader, refused, same, state, textOf, that, value } from './world.mjs';
+import { artifact, assembled, collect, kind, Reader, refused, same, state, textOf, that, until, value } from './world.mjs';
 
 /** One binding's state of affairs at the moment of the kill. */
 class Before {
@@ -34,15 +34,23 @@ class Before {
     this.config = await create(world, this.failed.id, { url: failedUrl });
     await world.start(wait, { agent: 'line' });
     this.queued = await world.start('hi', { agent: 'line' });
-    await world.untilState(this.retried.id, 'WORKING', { agent: 'retrier' });
-    await world.untilState(this.resumed.id, 'WORKING', { agent: 'resumer' });
-    await world.untilState(this.failed.id, 'WORKING');
+    await this.untilBegun(this.retried, 'retrier');
+    await this.untilBegun(this.resumed, 'resumer');
+    await this.untilBegun(this.failed, 'worker');
     this.readers = [
       new Reader(world.subscribe(this.retried.id, { agent: 'retrier' })),
       new Reader(world.subscribe(this.failed.id)),
     ];
     await Promise.all(this.readers.map((reader) => reader.ready));
     this.kept = await world.get(this.done.id);
+  }
+
+  /** Waits until the agent has said something: before that, its run has nothing to lose. */
+  untilBegun(task, agent) {
+    return until(`${task.id} has begun`, async () => {
+      const { artifacts } = await this.world.get(task.id, { agent });
+      return artifacts.some((one) => textOf(one.parts) === 'begun,');
+    });
   }
 
   async streamsEnd() {

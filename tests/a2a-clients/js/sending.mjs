@@ -112,6 +112,14 @@ check('SendMessage/follow-up', async (world) => {
   same(listed.tasks.map((task) => task.id), [second.id, first.id], 'the tasks of the context');
 });
 
+check('SendMessage/same-session', async (world) => {
+  const agent = 'keeper';
+  const { contextId } = await world.send('remember 4711', { agent });
+  const second = await world.send('script: recall', { agent, contextId });
+  const said = textOf(artifact(second, 'response').parts);
+  that(said.includes('remember 4711'), 'the session of the context goes on', said);
+});
+
 check('SendMessage/history-length', async (world) => {
   const none = await world.send('hi', { configuration: { historyLength: 0 } });
   same(none.history.length, 0, 'messages of historyLength 0');

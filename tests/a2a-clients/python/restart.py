@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from pushing import all_of, create, told
 from streaming import UNKNOWN, Reader, collect, ends_with  # noqa: F401
-from world import artifact, assembled, kind, raises, same, state, text_of, that
+from world import artifact, assembled, kind, raises, same, state, text_of, that, until
 
 
 class Before:
@@ -35,13 +35,22 @@ class Before:
         ahead = await world.start(wait, agent="line")
         self.queued = await world.start("hi", agent="line")
         for task, agent in ((self.retried, "retrier"), (self.resumed, "resumer"), (self.failed, "worker")):
-            await world.until_state(task.id, "WORKING", agent=agent)
+            await self.until_begun(task, agent)
         await world.get(ahead.id, agent="line")
         self.reader = Reader(world, self.retried.id, agent="retrier")
         self.stream = Reader(world, self.failed.id)
         for reader in (self.reader, self.stream):
             await reader.ready.wait()
         self.kept = await world.get(self.done.id)
+
+    async def until_begun(self, task, agent):
+        """Waits until the agent has said something: before that, its run has nothing to lose."""
+
+        async def look():
+            seen = await self.world.get(task.id, agent=agent)
+            return any(text_of(one.parts) == "begun," for one in seen.artifacts)
+
+        await until(f"{task.id} has begun", look)
 
     async def streams_end(self):
         for reader in (self.reader, self.stream):

@@ -137,6 +137,14 @@ async def follow_up(world):
     same([task.id for task in listed.tasks], [second.id, first.id], "the tasks of the context")
 
 
+@check("SendMessage/same-session")
+async def same_session(world):
+    first = await world.send("remember 4711", agent="keeper")
+    second = await world.send("script: recall", agent="keeper", contextId=first.context_id)
+    said = text_of(artifact(second, "response").parts)
+    that("remember 4711" in said, "the session of the context goes on", said)
+
+
 @check("SendMessage/history-length")
 async def send_history_length(world):
     none = await world.send("hi", configuration={"historyLength": 0})

@@ -10,7 +10,7 @@ use crate::events::{Reader, assembled, ends_with, stream_code};
 use crate::node::Node;
 use crate::pushing::{all_of, create, read};
 use crate::report::Report;
-use crate::world::{Gate, Sending, World, answer, fresh, of, said};
+use crate::world::{Gate, Sending, World, answer, fresh, of, said, text_of, until};
 
 /// One binding's state of affairs at the moment of the kill.
 struct Before {
@@ -61,8 +61,14 @@ async fn prepare(world: World) -> Before {
         ("worker", &failed),
     ];
     for (agent, task) in running {
-        let working = [TaskState::Working];
-        world.until_state(agent, &task.id, &working).await;
+        // Before the agent has said something, its run has nothing to lose.
+        until("the agent has begun", || async {
+            let seen = world.get(agent, &task.id).await;
+            let artifacts = seen.artifacts.unwrap_or_default();
+            let begun = artifacts.iter().any(|one| text_of(&one.parts) == "begun,");
+            begun.then_some(())
+        })
+        .await;
     }
     let mut readers = vec![
         Reader::new(world.subscribe("retrier", &retried.id).await),

@@ -26,6 +26,7 @@ pub(crate) fn checks() -> Vec<(&'static str, Check)> {
         "SendMessage/concurrent-duplicates" => concurrent_duplicates,
         "SendMessage/context-kept" => context_kept,
         "SendMessage/follow-up" => follow_up,
+        "SendMessage/same-session" => same_session,
         "SendMessage/history-length" => history_length,
         "SendMessage/unknown-task" => unknown_task,
         "SendMessage/context-mismatch" => context_mismatch,
@@ -207,6 +208,14 @@ async fn follow_up(world: World) {
         .await;
     let ids: Vec<_> = listed.tasks.into_iter().map(|task| task.id).collect();
     assert_eq!(ids, [second.id, first.id]);
+}
+
+async fn same_session(world: World) {
+    let first = world.send("keeper", Sending::text("remember 4711")).await;
+    let within = json!({ "contextId": first.context_id });
+    let recall = Sending::text("script: recall").with(within);
+    let said = answer(&world.send("keeper", recall).await);
+    assert!(said.contains("remember 4711"), "{said}");
 }
 
 async fn history_length(world: World) {
