@@ -23,3 +23,4 @@ stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm 
 stage "60 kills at seeded points" "scripts/test-faults.sh 60 --worlds 2" "the same host"
 stage "real OpenCode" scripts/test-opencode.sh "npm"
 stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"
+stage "independent A2A clients" scripts/test-a2a-clients.sh "pip and npm"

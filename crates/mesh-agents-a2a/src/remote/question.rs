@@ -44,8 +44,8 @@ pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32) -> Asked {
     let auth = status.state == TaskState::AuthRequired;
     let shape = status.message.as_ref().and_then(shape);
     let text = status.message.as_ref().map(text).unwrap_or_default();
-    let text = match (text.is_empty(), auth) {
-        (false, _) => text,
+    let text = match (text.trim().is_empty(), auth) {
+        (false, _) => text.trim().to_owned(),
         (true, true) => "The remote agent needs a login and does not say which.".to_owned(),
         (true, false) => "The remote agent asks for more input and does not say what.".to_owned(),
     };
@@ -94,7 +94,7 @@ fn shape(message: &Message) -> Option<Shape> {
 /// All text of a message, a blank line between its parts.
 pub(super) fn text(message: &Message) -> String {
     let texts: Vec<&str> = message.parts.iter().filter_map(Part::as_text).collect();
-    texts.join("\n\n").trim().to_owned()
+    texts.join("\n\n")
 }
 
 impl Asked {

@@ -29,6 +29,11 @@ fn agent_cards() {
 }
 
 #[test]
+fn a2a_bodies() {
+    soak(targets::a2a_body::run);
+}
+
+#[test]
 fn engine_socket_requests() {
     soak(targets::engine_socket::run);
 }

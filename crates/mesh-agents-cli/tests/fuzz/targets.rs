@@ -2,6 +2,8 @@
 //!
 //! Paths are spelled out because libFuzzer's programs in tests/fuzz take this file from elsewhere.
 
+#[path = "targets/a2a_body.rs"]
+pub(crate) mod a2a_body;
 #[path = "targets/agent_card.rs"]
 pub(crate) mod agent_card;
 #[path = "targets/engine_socket.rs"]

@@ -16,6 +16,15 @@ fn keeping(world: &World, script: &str, policy: &str) -> AgentDir {
         .tables(&write)
 }
 
+/// Waits until the task has written this file, and what it said is stored: its session is, then.
+fn at_work(world: &World, task: &str, file: &str) {
+    let file = world.artifacts("tester", task).join(file);
+    until("it works", || {
+        let shown = world.json(&["task", task]).to_string();
+        (file.exists() && shown.contains("\"response\"")).then_some(())
+    });
+}
+
 /// The engine, killed; nothing of the run is left.
 fn kill_engine(world: &World) {
     let (engine, guards) = (world.engine_pid(), world.guards());
@@ -29,15 +38,13 @@ fn a_task_cut_off_at_work_is_taken_up_and_completed() {
     keeping(&world, "caps load resume", "").write().unwrap();
     let task = world.send(
         "tester",
-        "script: text half\nscript: write $TASK_ARTIFACTS_DIR/half.md one\nscript: write left.txt two\nscript: hang",
+        "script: text half\nscript: write $TASK_ARTIFACTS_DIR/half.md one\nscript: wait_file $SCRIPTED_ACP_SESSIONS/go\nscript: text whole",
     );
-    let half = world.artifacts("tester", &task).join("half.md");
-    until("it works", || half.exists().then_some(()));
+    at_work(&world, &task, "half.md");
     kill_engine(&world);
+    std::fs::write(world.path("home/sessions/go"), "").unwrap();
     let done = world.until_state(&task, "completed");
     let shown = done.to_string();
-    // The harness was told what happened, in the session it had.
-    assert!(shown.contains("was cut off"), "{done:#}");
     assert!(shown.contains("half.md"), "{done:#}");
     let logs = world
         .artifacts("tester", &task)
@@ -45,6 +52,8 @@ fn a_task_cut_off_at_work_is_taken_up_and_completed() {
         .unwrap()
         .join("logs/acp.jsonl");
     let logs = std::fs::read_to_string(logs).unwrap();
+    // The harness was told what happened, in the session it had.
+    assert!(logs.contains("was cut off"), "{logs}");
     assert_eq!(logs.matches("\"method\":\"session/resume\"").count(), 1);
     assert_eq!(logs.matches("\"method\":\"session/new\"").count(), 1);
 }
@@ -79,8 +88,7 @@ fn a_session_that_cannot_be_taken_up_is_a_retry_where_its_owner_says_so() {
         "tester",
         "script: text .\nscript: sh ls $TASK_ARTIFACTS_DIR\nscript: write $TASK_ARTIFACTS_DIR/one.md x\nscript: wait_file $SCRIPTED_ACP_SESSIONS/go\nscript: text done",
     );
-    let one = world.artifacts("tester", &task).join("one.md");
-    until("it works", || one.exists().then_some(()));
+    at_work(&world, &task, "one.md");
     kill_engine(&world);
     std::fs::write(world.path("home/sessions/go"), "").unwrap();
     let done = world.until_state(&task, "completed");

@@ -153,6 +153,10 @@ fn a_backup_is_restored_by_putting_it_in_place() {
 struct Disk(PathBuf);
 
 impl Disk {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test says what it leaves out, and why"
+    )]
     fn mount(world: &World) -> Option<Self> {
         let at = world.path("data");
         let disk = Self(at.clone());

@@ -22,6 +22,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// A world of its own.
 pub(crate) struct World {
     root: TempDir,
+    env: Vec<(String, String)>,
 }
 
 impl World {
@@ -31,7 +32,10 @@ impl World {
         for name in ["home", "data/a2a", "tmp"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
-        let world = Self { root };
+        let world = Self {
+            root,
+            env: Vec::new(),
+        };
         world.settings("");
         world
     }
@@ -48,6 +52,11 @@ impl World {
         let world = Self::new();
         world.agent("tester").write().unwrap();
         world
+    }
+
+    /// Adds a variable to the environment of everything started from now on.
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// A place in this world.
@@ -79,6 +88,7 @@ impl World {
             .env("TMPDIR", self.path("tmp"))
             .env("MESH_AGENTS_DIR", self.path("agents"))
             .env("MESH_AGENTS_DATA_DIR", self.path("data"))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path("home"))
             .stdin(Stdio::null());
         command

@@ -42,6 +42,10 @@ async fn submits_while_tasks_go() {
     }
     let removing = {
         let engine = engine.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the handle is kept and waited for"
+        )]
         tokio::spawn(async move {
             let start = Instant::now();
             let prune = Prune {

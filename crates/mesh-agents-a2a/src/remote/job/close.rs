@@ -56,12 +56,12 @@ impl Talk {
     async fn finished(&mut self, status: TaskStatus, whole: bool) -> Outcome {
         let text = status.message.as_ref().map(question::text);
         let mut said = text.unwrap_or_default();
-        if status.state == TaskState::Completed && said.is_empty() && !whole {
+        if status.state == TaskState::Completed && said.trim().is_empty() && !whole {
             self.look_last().await;
         }
         let code = status.message.as_ref().and_then(failure_code);
         if status.state != TaskState::Completed {
-            said = said.chars().take(REASON_CHARS).collect();
+            said = said.trim().chars().take(REASON_CHARS).collect();
         }
         let answer = self.final_word(&said).to_owned();
         self.judge(&status.state, &said, code.as_deref(), answer)
@@ -73,11 +73,7 @@ impl Talk {
     fn final_word<'a>(&'a self, status: &'a str) -> &'a str {
         let streamed = self.results.said();
         let last = self.last_words.as_deref().unwrap_or_default();
-        let last_of_streamed = if streamed.trim_end().ends_with(last) {
-            last
-        } else {
-            ""
-        };
+        let last_of_streamed = if streamed.ends_with(last) { last } else { "" };
         let only = self.results.only_text().unwrap_or_default();
         [status, last_of_streamed, streamed, last, only]
             .into_iter()

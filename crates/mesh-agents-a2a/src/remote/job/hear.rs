@@ -106,7 +106,7 @@ impl Talk {
             state if state.is_terminal() => Some(Step::Over(End::Task { status, whole })),
             _ => {
                 let text = status.message.as_ref().map(question::text);
-                if let Some(text) = text.filter(|text| !text.is_empty())
+                if let Some(text) = text.filter(|text| !text.trim().is_empty())
                     && self.told.as_deref() != Some(&text)
                 {
                     self.told = Some(text.clone());
@@ -130,5 +130,5 @@ fn fit(id: &str) -> bool {
 fn agent_words(history: &[Message]) -> Option<String> {
     let last = history.last().filter(|one| one.role == Role::Agent)?;
     let text = question::text(last);
-    (!text.is_empty()).then_some(text)
+    (!text.trim().is_empty()).then_some(text)
 }

@@ -1,7 +1,7 @@
 //! Agent Cards: whatever is in one, it loads and can be served as JSON, or its owner is told why.
 
 use arbitrary::{Result, Unstructured};
-use mesh_agents_a2a::card::served;
+use mesh_agents_a2a::card::{AccessTokens, Place, served};
 use mesh_agents_registry::{CARD_FILE, Environment, RUNTIME_FILE, load};
 
 use super::super::grammar;
@@ -75,11 +75,11 @@ pub(crate) fn run(data: &[u8]) {
         errors > 0,
         "loaded or told, one of both: {text}"
     );
+    let place = Place {
+        base: "http://127.0.0.1:3131".into(),
+        tokens: AccessTokens::Some,
+    };
     for agent in snapshot.agents.values() {
-        let place = mesh_agents_a2a::card::Place {
-            base: "http://127.0.0.1:3131".to_owned(),
-            tokens: mesh_agents_a2a::card::AccessTokens::None,
-        };
         let card = served(agent, &place).expect("what loads is served");
         let card: serde_json::Value = serde_json::from_str(card.as_str()).expect("as JSON");
         assert_eq!(card["name"], agent.card.name.as_str());
