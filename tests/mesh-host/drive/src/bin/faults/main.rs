@@ -51,6 +51,8 @@ struct Wanted {
     points: Vec<usize>,
     seed: u64,
     worlds: usize,
+    /// Points in one world; one point that is repeated has the same keys, so each time is a world's only one.
+    rotate: usize,
 }
 
 /// What all worlds share.
@@ -124,14 +126,15 @@ fn wanted() -> Result<Wanted> {
             })?,
         }
     }
-    let points = match only {
-        Some(index) => vec![index; repeat],
-        None => (0..points).collect(),
+    let (points, rotate) = match only {
+        Some(index) => (vec![index; repeat], 1),
+        None => ((0..points).collect(), ROTATE),
     };
     Ok(Wanted {
         points,
         seed,
         worlds,
+        rotate,
     })
 }
 
@@ -184,7 +187,7 @@ async fn live(run: &Run, home: &Home, name: &str) -> Result<()> {
         "{name}: lost runs are tried again: {retries}; A2A is served: {a2a}"
     ));
     let mut ledger = Vec::new();
-    for _ in 0..ROTATE {
+    for _ in 0..run.wanted.rotate {
         if !run.goes_on() {
             break;
         }
