@@ -257,7 +257,10 @@ fn dump(db: &Connection) -> String {
     let objects = strings(&format!(
         "SELECT type, sql FROM sqlite_master WHERE sql IS NOT NULL {order}"
     ));
-    for (_, sql) in &objects {
+    // Triggers come behind the rows: what they would do to them is in the rows.
+    let (triggers, rest): (Vec<_>, Vec<_>) =
+        objects.iter().partition(|(kind, _)| kind == "trigger");
+    for (_, sql) in rest {
         writeln!(out, "{sql};").unwrap();
     }
     let tables =
@@ -272,6 +275,9 @@ fn dump(db: &Connection) -> String {
                 .collect();
             writeln!(out, "INSERT INTO {table} VALUES ({});", values.join(", ")).unwrap();
         }
+    }
+    for (_, sql) in triggers {
+        writeln!(out, "{sql};").unwrap();
     }
     out
 }

@@ -105,12 +105,6 @@ CREATE INDEX tasks_by_agent     ON tasks (agent_id, updated_ms DESC, id DESC);
 CREATE INDEX tasks_by_state     ON tasks (state, updated_ms DESC, id DESC);
 CREATE INDEX tasks_by_context   ON tasks (context_id, updated_ms DESC, id DESC);
 CREATE INDEX tasks_by_principal ON tasks (principal, updated_ms DESC, id DESC) WHERE principal <> 'local';
-CREATE TRIGGER tasks_terminal_is_final
-BEFORE UPDATE ON tasks
-WHEN OLD.state IN (3, 4, 5, 7)
-BEGIN
-    SELECT RAISE(ABORT, 'a terminal task never changes');
-END;
 CREATE INDEX events_messages ON events (task_id, seq) WHERE kind = 'message';
 CREATE INDEX submits_unmatched ON submits (body_hash, created_ms) WHERE instance IS NOT NULL AND matched = 0;
 CREATE INDEX tasks_by_agent_state     ON tasks (agent_id, state, updated_ms DESC, id DESC);
@@ -118,50 +112,8 @@ CREATE INDEX tasks_by_principal_agent ON tasks (principal, agent_id, updated_ms 
 CREATE INDEX tasks_by_principal_state ON tasks (principal, state, updated_ms DESC, id DESC) WHERE principal <> 'local';
 CREATE INDEX push_configs_due ON push_configs (next_ms) WHERE gave_up IS NULL AND sent_seq < wanted_seq;
 CREATE INDEX events_told ON events (task_id, seq) WHERE kind IN ('state', 'artifact');
-CREATE TRIGGER push_configs_want
-AFTER INSERT ON events
-WHEN NEW.kind IN ('state', 'artifact')
-BEGIN
-    UPDATE push_configs SET wanted_seq = NEW.seq WHERE task_id = NEW.task_id;
-END;
-CREATE TRIGGER push_configs_go_with_their_task
-AFTER DELETE ON tasks
-BEGIN
-    DELETE FROM push_configs WHERE task_id = OLD.id;
-END;
-CREATE TRIGGER tasks_go_when_ended
-BEFORE DELETE ON tasks
-WHEN OLD.state NOT IN (3, 4, 5, 7) OR NOT EXISTS (SELECT 1 FROM removals WHERE task_id = OLD.id)
-BEGIN
-    SELECT RAISE(ABORT, 'only retention removes a task, and only one that has ended');
-END;
 CREATE INDEX artifacts_by_digest ON artifacts (sha256, bytes);
 CREATE INDEX submits_by_age ON submits (created_ms);
-CREATE TRIGGER tasks_counted_in
-AFTER INSERT ON tasks
-BEGIN
-    INSERT INTO task_counts (agent_id, principal, state, tasks)
-    VALUES (NEW.agent_id, CASE WHEN NEW.principal LIKE 'task:%' THEN 'task:' ELSE NEW.principal END, NEW.state, 1)
-    ON CONFLICT DO UPDATE SET tasks = tasks + 1;
-END;
-CREATE TRIGGER tasks_counted_over
-AFTER UPDATE OF state ON tasks
-WHEN OLD.state <> NEW.state
-BEGIN
-    UPDATE task_counts SET tasks = tasks - 1
-    WHERE agent_id = OLD.agent_id AND state = OLD.state
-      AND principal = CASE WHEN OLD.principal LIKE 'task:%' THEN 'task:' ELSE OLD.principal END;
-    INSERT INTO task_counts (agent_id, principal, state, tasks)
-    VALUES (NEW.agent_id, CASE WHEN NEW.principal LIKE 'task:%' THEN 'task:' ELSE NEW.principal END, NEW.state, 1)
-    ON CONFLICT DO UPDATE SET tasks = tasks + 1;
-END;
-CREATE TRIGGER tasks_counted_out
-AFTER DELETE ON tasks
-BEGIN
-    UPDATE task_counts SET tasks = tasks - 1
-    WHERE agent_id = OLD.agent_id AND state = OLD.state
-      AND principal = CASE WHEN OLD.principal LIKE 'task:%' THEN 'task:' ELSE OLD.principal END;
-END;
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000001', 'reviewer', 'ctx.of:someone', 'local', 1, NULL, NULL, NULL, NULL, 0, 0, 'look at change 1', '{"b":1,"a":[1.0,null]}', 1790000000010, 1790000000010, 1, 1, 1790000000010, 198, NULL);
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000002', 'reviewer', 'ctx.of:someone', 'local', 2, NULL, NULL, NULL, NULL, 0, 1, 'look at change 2', '{"b":1,"a":[1.0,null]}', 1790000000020, 1790000000200, 6, 11, 1790000000202, 965, NULL);
 INSERT INTO tasks VALUES ('task-01M3250V000000000000000003', 'reviewer', 'ctx.of:someone', 'task:task-01M3250V000000000000000002', 6, NULL, '{"message_id":"msg-01M3250V010000000000000005","role":"agent","parts":[{"content":{"text":"May I?"}},{"content":{"data":{"question_id":"q-00000000090000000000000002","kind":"permission","options":[{"id":"allow","name":"Allow","kind":"allow_once"}]}}}]}', NULL, 'task-01M3250V000000000000000002', 1, 1, 'look at change 3', '{"b":1,"a":[1.0,null]}', 1790000000030, 1790000000252, 9, 17, 1790000000252, 2238, NULL);
@@ -354,3 +306,51 @@ INSERT INTO task_counts VALUES ('reviewer', 'task:', 6, 1);
 INSERT INTO task_counts VALUES ('reviewer', 'token:ci', 1, 0);
 INSERT INTO task_counts VALUES ('reviewer', 'token:ci', 2, 0);
 INSERT INTO task_counts VALUES ('reviewer', 'token:ci', 8, 1);
+CREATE TRIGGER tasks_terminal_is_final
+BEFORE UPDATE ON tasks
+WHEN OLD.state IN (3, 4, 5, 7)
+BEGIN
+    SELECT RAISE(ABORT, 'a terminal task never changes');
+END;
+CREATE TRIGGER push_configs_want
+AFTER INSERT ON events
+WHEN NEW.kind IN ('state', 'artifact')
+BEGIN
+    UPDATE push_configs SET wanted_seq = NEW.seq WHERE task_id = NEW.task_id;
+END;
+CREATE TRIGGER push_configs_go_with_their_task
+AFTER DELETE ON tasks
+BEGIN
+    DELETE FROM push_configs WHERE task_id = OLD.id;
+END;
+CREATE TRIGGER tasks_go_when_ended
+BEFORE DELETE ON tasks
+WHEN OLD.state NOT IN (3, 4, 5, 7) OR NOT EXISTS (SELECT 1 FROM removals WHERE task_id = OLD.id)
+BEGIN
+    SELECT RAISE(ABORT, 'only retention removes a task, and only one that has ended');
+END;
+CREATE TRIGGER tasks_counted_in
+AFTER INSERT ON tasks
+BEGIN
+    INSERT INTO task_counts (agent_id, principal, state, tasks)
+    VALUES (NEW.agent_id, CASE WHEN NEW.principal LIKE 'task:%' THEN 'task:' ELSE NEW.principal END, NEW.state, 1)
+    ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
+CREATE TRIGGER tasks_counted_over
+AFTER UPDATE OF state ON tasks
+WHEN OLD.state <> NEW.state
+BEGIN
+    UPDATE task_counts SET tasks = tasks - 1
+    WHERE agent_id = OLD.agent_id AND state = OLD.state
+      AND principal = CASE WHEN OLD.principal LIKE 'task:%' THEN 'task:' ELSE OLD.principal END;
+    INSERT INTO task_counts (agent_id, principal, state, tasks)
+    VALUES (NEW.agent_id, CASE WHEN NEW.principal LIKE 'task:%' THEN 'task:' ELSE NEW.principal END, NEW.state, 1)
+    ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
+CREATE TRIGGER tasks_counted_out
+AFTER DELETE ON tasks
+BEGIN
+    UPDATE task_counts SET tasks = tasks - 1
+    WHERE agent_id = OLD.agent_id AND state = OLD.state
+      AND principal = CASE WHEN OLD.principal LIKE 'task:%' THEN 'task:' ELSE OLD.principal END;
+END;
