@@ -80,28 +80,22 @@ pub async fn talk(spec: &RunSpec, log: &Path, lines: &[String]) -> std::io::Resu
             }
             events.push(event);
         }
+        // The feed outlives the session, so this is never reached before its end.
+        std::future::pending().await
     };
     let harness = speak(heard, said, lines);
     let reading = read_lines(stdout, Arc::clone(&feed), sender);
-    let held = async {
-        let held = async { tokio::join!(session.hold(stdin, incoming), reading, harness) };
-        tokio::select! {
-            (end, (), ()) = held => end,
-            () = listen => unreachable_end(),
-        }
+    let held = async { tokio::join!(session.hold(stdin, incoming), reading, harness).0 };
+    let end = tokio::select! {
+        end = held => end,
+        end = listen => end,
     };
-    let end = held.await;
     let answer = feed.final_text();
     Ok(Talk {
         events,
         end: format!("{end:?}"),
         answer,
     })
-}
-
-/// The feed outlives the session here, so its receiver never ends first.
-fn unreachable_end() -> crate::verdict::SessionEnd {
-    crate::verdict::SessionEnd::Gone
 }
 
 async fn speak(heard: pipe::Receiver, mut said: pipe::Sender, lines: &[String]) {
