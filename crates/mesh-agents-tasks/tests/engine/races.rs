@@ -101,8 +101,10 @@ async fn settle(bench: &Bench, id: &TaskId, step: Move, run: &Started) {
         let stopping = stored("cancel_requested");
         let over = task.state.is_terminal();
         let gone = task.attempt > 1 || task.state == TaskState::Submitted || stored("note");
+        // Stored is not told yet: until the run has heard of it, what it says next counts.
+        let heard = run.canceled.load(Ordering::SeqCst) || run.events.is_closed();
         let done = match step {
-            Move::Cancel | Move::Shutdown => stopping,
+            Move::Cancel | Move::Shutdown => stopping && (heard || gone),
             Move::Ask => stored("question") || stopping || gone || run.events.is_closed(),
             Move::CutOff => gone,
             Move::Complete | Move::Answer => false,
