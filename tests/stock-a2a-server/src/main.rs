@@ -83,7 +83,7 @@ fn said(
         StreamResponse::ArtifactUpdate(TaskArtifactUpdateEvent {
             task_id: task_id.clone(),
             context_id: context_id.clone(),
-            artifact: artifact("response", "x".repeat(bytes)),
+            artifact: artifact("response", "#".repeat(bytes)),
             append: Some(n > 0),
             last_chunk: None,
             metadata: None,
