@@ -12,6 +12,8 @@ mod command_harness;
 mod config;
 mod confinement;
 mod environment;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod job;
 mod logs;

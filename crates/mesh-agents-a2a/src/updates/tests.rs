@@ -1,3 +1,5 @@
+//! What the events of a log become on a stream.
+
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::task::TaskState;
 use ulid::Ulid;

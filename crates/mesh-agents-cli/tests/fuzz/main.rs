@@ -34,6 +34,11 @@ fn a2a_bodies() {
 }
 
 #[test]
+fn acp_lines() {
+    soak(targets::acp_lines::run);
+}
+
+#[test]
 fn engine_socket_requests() {
     soak(targets::engine_socket::run);
 }

@@ -4,6 +4,8 @@
 
 #[path = "targets/a2a_body.rs"]
 pub(crate) mod a2a_body;
+#[path = "targets/acp_lines.rs"]
+pub(crate) mod acp_lines;
 #[path = "targets/agent_card.rs"]
 pub(crate) mod agent_card;
 #[path = "targets/engine_socket.rs"]

@@ -273,7 +273,10 @@ fn a_read_only_disk_is_named_and_works_again_when_it_is_not() {
         0
     );
     assert_eq!(world.run(&["stop"]).code, 0);
-    assert!(disk.run(&["mount", "-o", "remount,ro"]));
+    // Refused while a process on its way out still has a file of it open.
+    until("a disk nobody writes", || {
+        disk.run(&["mount", "-o", "remount,ro"]).then_some(())
+    });
     let refused = world.run(&["send", "tester", "hello"]);
     assert_eq!(refused.code, 1, "{refused}");
     assert!(refused.err.contains("Read-only file system"), "{refused}");

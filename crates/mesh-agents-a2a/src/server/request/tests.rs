@@ -1,3 +1,5 @@
+//! What requests are refused for, and what is taken.
+
 use super::*;
 
 fn violations(fault: &Fault) -> Vec<&str> {

@@ -1,0 +1,9 @@
+//! `acp_lines` under libFuzzer.
+#![no_main]
+
+#[path = "../../../crates/mesh-agents-cli/tests/fuzz/grammar.rs"]
+mod grammar;
+#[path = "../../../crates/mesh-agents-cli/tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::acp_lines::run(data));
