@@ -2,8 +2,9 @@
 # Measures what DESIGN §8 budgets, in release, each figure beside a baseline of the same minute, and prints one table.
 # Nothing fails for being slow: read the last column, on a machine that does nothing else.
 #
-#   scripts/bench.sh                     all of it: about five minutes after the build
-#   scripts/bench.sh node [start|…]      one bench (engine, cards, runs, node), or a part of it
+#   scripts/bench.sh                     all of it: about ten minutes after the build, 2 GiB of disk
+#   scripts/bench.sh node [start|…]      one bench (engine, cards, runs, node, server), or a part of it
+#   STORES="1000 100000" scripts/bench.sh server read      other numbers of stored tasks than up to a million
 set -euo pipefail
 load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)
 cd "$(dirname "$0")/.."
@@ -14,31 +15,49 @@ crate_of() {
     cards) echo mesh-agents-plugin ;;
     runs) echo mesh-agents-acp-bridge ;;
     node) echo mesh-agents ;;
-    *) echo "bench.sh: no bench \"$1\"; there are engine, cards, runs and node" >&2; exit 2 ;;
+    server) echo mesh-agents-a2a ;;
+    *) echo "bench.sh: no bench \"$1\"; there are engine, cards, runs, node and server" >&2; exit 2 ;;
   esac
 }
 if [ $# -gt 0 ]; then crate_of "$1" >/dev/null; fi
 
 # As a user builds it: what is measured below has what only tests need besides.
 cargo build --release --locked --bin agents
-size=$(wc -c <"${CARGO_TARGET_DIR:-target}/release/agents")
+mkdir -p "${CARGO_TARGET_DIR:-target}/tmp"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+size=$(wc -c <"$target/release/agents")
 
-packages=(-p mesh-agents -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
-benches=(--bench engine --bench cards --bench runs --bench node)
+packages=(-p mesh-agents -p mesh-agents-a2a -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
+benches=(--bench engine --bench cards --bench runs --bench node --bench server)
 cargo build --release --locked --bins "${benches[@]}" "${packages[@]}"
 
 rows=$(mktemp)
-trap 'rm -f "$rows"' EXIT
-measure() { # bench, words for it
+stores=$(mktemp -d "$target/tmp/stores.XXXXXX")
+trap 'rm -rf "$rows" "$stores"' EXIT
+bench() { # bench, words for it
   local bench=$1
   shift
-  echo "bench.sh: $bench" >&2
-  cargo bench --locked --quiet "${packages[@]}" --bench "$bench" -- "$@" | tee -a "$rows" >&2
+  cargo bench --locked --quiet "${packages[@]}" --bench "$bench" -- "$@"
+}
+# What the bench `server` is measured beside and over: the stock server, and stores with many tasks.
+server() {
+  CARGO_TARGET_DIR="$target/stock" cargo build --release --locked --manifest-path tests/stock-a2a-server/Cargo.toml
+  if [ $# -eq 0 ] || [[ " $* " == *" read "* ]]; then
+    for tasks in ${STORES:-1000 100000 1000000}; do
+      mkdir "$stores/$tasks"
+      bench engine --fill="$stores/$tasks" --tasks="$tasks"
+    done
+  fi
+  bench server --stock="$target/stock/release/stock-a2a-server" --stores="$stores" "$@"
+}
+measure() { # bench, words for it
+  echo "bench.sh: $1" >&2
+  if [ "$1" = server ]; then "$@"; else bench "$@"; fi | tee -a "$rows" >&2
 }
 if [ $# -gt 0 ]; then
   measure "$@"
 else
-  for bench in engine cards runs node; do measure "$bench"; done
+  for bench in engine cards runs node server; do measure "$bench"; done
 fi
 
 echo "| What | Figure | Baseline | Ratio | Budget | |"

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{ContextId, MessageId, TaskId};
+use mesh_agents_core::layout::Layout;
 use mesh_agents_core::task::{Message, Role, TaskState};
 use rusqlite::{Connection, params};
+use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 /// When the first task was made.
@@ -66,8 +68,41 @@ fn state(n: u64, of: u64) -> (i64, TaskState) {
     }
 }
 
+/// Whose tasks are written.
+enum Whose {
+    /// Those of [`AGENTS`] agents and of as many principals as there are.
+    Many,
+    /// Those of the agent `a` and the local person. All have ended, and each has one artifact, the
+    /// content with this digest.
+    One(String),
+}
+
 /// Fills the database at `path`, whose schema the engine has made, with `count` tasks.
 pub(crate) fn fill(path: &Path, count: u64) {
+    write(path, count, &Whose::Many);
+}
+
+/// Fills the directory `dir`, in which the engine has been, with `count` tasks as a server of one
+/// agent `a` would list them, and lists `named` of them in its file `ids`, scattered.
+pub(crate) fn fill_for_a_server(dir: &Path, count: u64, named: u64) {
+    let layout = Layout::new(dir);
+    let content = answer();
+    let digest = format!("{:x}", Sha256::digest(&content));
+    std::fs::create_dir_all(layout.blobs()).unwrap();
+    std::fs::write(layout.blobs().join(&digest), &content).unwrap();
+    write(&layout.database(), count, &Whose::One(digest));
+    let ids: Vec<String> = (1..=named)
+        .map(|n| task(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % count).to_string())
+        .collect();
+    std::fs::write(dir.join("ids"), ids.join("\n")).unwrap();
+}
+
+/// What an agent said at the end.
+fn answer() -> String {
+    "All is well, but".repeat(20)
+}
+
+fn write(path: &Path, count: u64, whose: &Whose) {
     let db = Connection::open(path).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000")
         .unwrap();
@@ -83,7 +118,7 @@ pub(crate) fn fill(path: &Path, count: u64) {
     }
     db.execute_batch("BEGIN").unwrap();
     for n in 0..count {
-        insert(&db, n, count);
+        insert(&db, n, count, whose);
     }
     db.execute_batch("COMMIT").unwrap();
     for (_, sql) in &indexes {
@@ -92,14 +127,18 @@ pub(crate) fn fill(path: &Path, count: u64) {
     db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
 }
 
-fn insert(db: &Connection, n: u64, of: u64) {
+fn insert(db: &Connection, n: u64, of: u64, whose: &Whose) {
     let id = task(n);
     let created = FIRST_MS + n * STEP_MS;
-    let (number, state) = state(n, of);
+    let (number, state) = match whose {
+        Whose::Many => state(n, of),
+        // None of them is recent.
+        Whose::One(_) => state(n, u64::MAX),
+    };
     let text = format!("Review change {n} of the shop and say what is wrong with it.");
     let message = MessageId::from_ulid(ulid(n));
     let user = Message::text(message.clone(), Role::User, text.clone());
-    let agent_says = Message::text(message.clone(), Role::Agent, "All is well, but".repeat(20));
+    let agent_says = Message::text(message.clone(), Role::Agent, answer());
     let mut events = vec![TaskEvent::Message { message: user }];
     if state.is_terminal() {
         events.push(TaskEvent::State {
@@ -107,9 +146,7 @@ fn insert(db: &Connection, n: u64, of: u64) {
             message: None,
             failure: None,
         });
-        events.push(TaskEvent::Text {
-            text: "All is well, but".repeat(20),
-        });
+        events.push(TaskEvent::Text { text: answer() });
         events.push(TaskEvent::Message {
             message: agent_says,
         });
@@ -118,7 +155,7 @@ fn insert(db: &Connection, n: u64, of: u64) {
             message: None,
             failure: None,
         });
-        artifact(db, &id);
+        artifacts(db, &id, whose);
     }
     let mut event = db
         .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")
@@ -131,6 +168,10 @@ fn insert(db: &Connection, n: u64, of: u64) {
             .execute(params![id.as_str(), seq + 1, created, one.kind(), body])
             .unwrap();
     }
+    let (whose_agent, whose_principal) = match whose {
+        Whose::Many => (agent(n), principal(n)),
+        Whose::One(_) => ("a".to_owned(), "local".to_owned()),
+    };
     db.prepare_cached(
         "INSERT INTO tasks (id, agent_id, context_id, principal, state, depth, attempt, summary, created_ms, \
          updated_ms, version, last_seq, last_event_ms, event_bytes) \
@@ -139,9 +180,9 @@ fn insert(db: &Connection, n: u64, of: u64) {
     .unwrap()
     .execute(params![
         id.as_str(),
-        agent(n),
+        whose_agent,
         context(n).as_str(),
-        principal(n),
+        whose_principal,
         number,
         text,
         created,
@@ -152,11 +193,16 @@ fn insert(db: &Connection, n: u64, of: u64) {
     .unwrap();
 }
 
-fn artifact(db: &Connection, id: &TaskId) {
-    for name in ["summary.md", "findings.json"] {
+fn artifacts(db: &Connection, id: &TaskId, whose: &Whose) {
+    let nowhere = "0".repeat(64);
+    let (names, digest): (&[&str], &str) = match whose {
+        Whose::Many => (&["summary.md", "findings.json"], &nowhere),
+        Whose::One(digest) => (&["response"], digest),
+    };
+    for name in names {
         db.prepare_cached("INSERT INTO artifacts VALUES (?1, ?2, 'text/markdown', 320, ?3, 0)")
             .unwrap()
-            .execute(params![id.as_str(), name, "0".repeat(64)])
+            .execute(params![id.as_str(), name, digest])
             .unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! million tasks beside bare SQLite (DESIGN §8).
 //!
 //! `cargo bench -p mesh-agents-tasks --bench engine [submit|read|care]`; `--tasks=N` stores fewer than a
-//! million, for a short look.
+//! million, for a short look. `--fill=DIR --tasks=N` measures nothing: it leaves a store for the bench `server` in DIR.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench ends where its setting fails, and says where"
@@ -13,6 +13,9 @@ mod fill;
 mod place;
 mod read;
 mod submit;
+
+/// Tasks of a filled store that its file `ids` names.
+const NAMED: u64 = 2_000;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +30,12 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    if let Some(dir) = words.iter().find_map(|word| word.strip_prefix("--fill=")) {
+        let dir = std::path::Path::new(dir);
+        runtime.block_on(async { place::engine(dir).await.shutdown(true).await });
+        fill::fill_for_a_server(dir, tasks.unwrap_or(1_000), NAMED);
+        return;
+    }
     if wanted("submit") {
         runtime.block_on(submit::rows());
     }
