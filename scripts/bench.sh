@@ -2,7 +2,7 @@
 # Measures what DESIGN §8 budgets, in release, each figure beside a baseline of the same minute, and prints one table.
 # Nothing fails for being slow: read the last column, on a machine that does nothing else.
 #
-#   scripts/bench.sh                     all of it: about ten minutes after the build, 2 GiB of disk
+#   scripts/bench.sh                     all of it: about ten minutes after the build, 2.5 GiB of disk
 #   scripts/bench.sh node [start|…]      one bench (engine, cards, runs, node, server), or a part of it
 #   STORES="1000 100000" scripts/bench.sh server read      other numbers of stored tasks than up to a million
 set -euo pipefail

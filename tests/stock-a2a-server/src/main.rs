@@ -2,8 +2,8 @@
 //! own server is measured beside (`scripts/bench.sh server`).
 //!
 //! `stock-a2a-server --tasks N` stores N ended tasks, prints `ready http://127.0.0.1:PORT/`, and serves JSON-RPC until
-//! its stdin closes. Two messages are understood: `done` ends its task at once; `stream COUNT BYTES FILE` waits until
-//! FILE exists, then says BYTES of text COUNT times.
+//! its stdin closes. Two messages are understood: `done` ends its task at once; `stream COUNT BYTES PACE FILE` waits until
+//! FILE exists, then says BYTES of text COUNT times, one in PACE milliseconds, or (0) as fast as they are taken.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,9 +52,10 @@ impl AgentExecutor for Words {
             metadata: None,
         });
         let said = match words.as_slice() {
-            [word, count, bytes, gate] if word == "stream" => {
+            [word, count, bytes, pace, gate] if word == "stream" => {
                 let (count, bytes) = (count.parse().unwrap_or(0), bytes.parse().unwrap_or(0));
-                said(&context, count, bytes, gate.into())
+                let pace = Duration::from_millis(pace.parse().unwrap_or(0));
+                said(&context, count, bytes, pace, gate.into())
             }
             _ => futures::stream::empty().boxed(),
         };
@@ -71,11 +72,12 @@ impl AgentExecutor for Words {
     }
 }
 
-/// `count` pieces of `bytes` each, as soon as the file `gate` exists.
+/// `count` pieces of `bytes` each, one in each `pace`, as soon as the file `gate` exists.
 fn said(
     context: &ExecutorContext,
     count: usize,
     bytes: usize,
+    pace: Duration,
     gate: PathBuf,
 ) -> BoxStream<'static, StreamResponse> {
     let (task_id, context_id) = context.task_info();
@@ -93,7 +95,21 @@ fn said(
         while !gate.exists() {
             tokio::time::sleep(LOOK).await;
         }
-        futures::stream::iter((0..count).map(piece))
+        let beats = (!pace.is_zero()).then(|| tokio::time::interval(pace));
+        futures::stream::unfold((0, beats), move |(n, mut beats)| {
+            let piece = (n < count).then(|| piece(n));
+            async move {
+                let piece = piece?;
+                match &mut beats {
+                    Some(beats) => {
+                        beats.tick().await;
+                    }
+                    // Let the streams go on in between, or each would lag at once.
+                    None => tokio::task::yield_now().await,
+                }
+                Some((piece, (n + 1, beats)))
+            }
+        })
     };
     futures::stream::once(open).flatten().boxed()
 }

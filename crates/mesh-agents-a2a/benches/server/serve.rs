@@ -46,9 +46,12 @@ impl Runner for Words {
         let line = spec.prompt.lines().last().unwrap_or_default();
         let words: Vec<&str> = line.split(' ').collect();
         let said = match words.as_slice() {
-            ["stream", count, bytes, gate] => {
-                said(count.parse().unwrap(), bytes.parse().unwrap(), gate.into())
-            }
+            ["stream", count, bytes, pace, gate] => said(
+                count.parse().unwrap(),
+                bytes.parse().unwrap(),
+                Duration::from_millis(pace.parse().unwrap()),
+                gate.into(),
+            ),
             _ => futures::stream::empty().boxed(),
         };
         let ended = RunEvent::Ended(Outcome::Completed {
@@ -73,13 +76,24 @@ impl Runner for Words {
     }
 }
 
-/// `count` pieces of `bytes` each, as soon as the file `gate` exists.
-fn said(count: usize, bytes: usize, gate: PathBuf) -> BoxStream<'static, RunEvent> {
+/// `count` pieces of `bytes` each, one in each `pace` or as fast as they are taken, as soon as the
+/// file `gate` exists.
+fn said(count: usize, bytes: usize, pace: Duration, gate: PathBuf) -> BoxStream<'static, RunEvent> {
     let open = async move {
         while !gate.exists() {
             tokio::time::sleep(LOOK).await;
         }
-        futures::stream::iter((0..count).map(move |_| RunEvent::Text("#".repeat(bytes))))
+        let beats = (!pace.is_zero()).then(|| tokio::time::interval(pace));
+        futures::stream::unfold((count, beats), move |(left, mut beats)| async move {
+            let left = left.checked_sub(1)?;
+            match &mut beats {
+                Some(beats) => {
+                    beats.tick().await;
+                }
+                None => tokio::task::yield_now().await,
+            }
+            Some((RunEvent::Text("#".repeat(bytes)), (left, beats)))
+        })
     };
     futures::stream::once(open).flatten().boxed()
 }

@@ -17,11 +17,15 @@ const SUBSCRIBERS: [usize; 3] = [1, 10, 100];
 const LARGE: Load = Load {
     count: 1_000,
     bytes: 4_096,
+    pace: 0,
 };
+/// The same, at a pace: which streams keep up with it?
+const PACED: Load = Load { pace: 5, ..LARGE };
 /// Pieces as harnesses send them, which are put together.
 const SMALL: Load = Load {
     count: 20_000,
     bytes: 64,
+    pace: 0,
 };
 
 /// What the task says.
@@ -29,6 +33,8 @@ const SMALL: Load = Load {
 struct Load {
     count: usize,
     bytes: usize,
+    /// Milliseconds between two pieces; 0 for as fast as they are taken.
+    pace: u64,
 }
 
 /// What one subscriber got.
@@ -66,27 +72,10 @@ impl Burst {
 pub(crate) async fn rows(setting: &Setting) {
     let dir = place::directory();
     let ours = Server::ours(dir.path());
-    for subscribers in SUBSCRIBERS {
-        let burst = burst(&ours, dir.path(), LARGE, subscribers).await;
-        let row = Row::new(
-            format!(
-                "stream of {} × {} bytes, subscribers: {subscribers}",
-                LARGE.count, LARGE.bytes
-            ),
-            burst.words(&ours),
-        );
-        // Each time a new one: it holds what it streamed.
-        let Some(stock) = setting.stock(0) else {
-            row.print();
-            continue;
-        };
-        let other = self::burst(&stock, dir.path(), LARGE, subscribers).await;
-        let words = other.words(&stock);
-        row.baseline(
-            format!("stock, in memory: {words}"),
-            burst.rate() / other.rate(),
-        )
-        .print();
+    for load in [LARGE, PACED] {
+        for subscribers in SUBSCRIBERS {
+            row(setting, &ours, dir.path(), load, subscribers).await;
+        }
     }
     let burst = burst(&ours, dir.path(), SMALL, 1).await;
     let rate = SMALL.count as f64 / burst.took.as_secs_f64();
@@ -98,10 +87,40 @@ pub(crate) async fn rows(setting: &Setting) {
     Row::new(what, figure).print();
 }
 
+async fn row(setting: &Setting, ours: &Server, dir: &Path, load: Load, subscribers: usize) {
+    let burst = burst(ours, dir, load, subscribers).await;
+    let pace = match load.pace {
+        0 => "at once".to_owned(),
+        pace => format!("one in {pace} ms"),
+    };
+    let what = format!(
+        "stream of {} × {} bytes {pace}, subscribers: {subscribers}",
+        load.count, load.bytes
+    );
+    let row = Row::new(what, burst.words(ours));
+    // Each time a new one: it holds what it streamed.
+    let Some(stock) = setting.stock(0) else {
+        return row.print();
+    };
+    let other = self::burst(&stock, dir, load, subscribers).await;
+    let words = other.words(&stock);
+    row.baseline(
+        format!("stock, in memory: {words}"),
+        burst.rate() / other.rate(),
+    )
+    .print();
+}
+
 async fn burst(server: &Server, dir: &Path, load: Load, subscribers: usize) -> Burst {
     let gate = tempfile::tempdir_in(dir).unwrap();
     let gate = gate.path().join("open");
-    let text = format!("stream {} {} {}", load.count, load.bytes, gate.display());
+    let text = format!(
+        "stream {} {} {} {}",
+        load.count,
+        load.bytes,
+        load.pace,
+        gate.display()
+    );
     let task = Client::connect(&server.url).await.begin(&text).await;
     let all_there = Arc::new(Barrier::new(subscribers + 1));
     let mut streams = JoinSet::new();
