@@ -188,7 +188,12 @@ impl EngineTools {
         for (n, info) in artifacts.into_iter().enumerate() {
             let worth = n < FETCH && info.bytes <= fit::FETCH_BYTES;
             let content = match worth {
-                true => Some(self.engine.artifact(caller, &task.id, &info.id).await?.1),
+                true => match self.engine.artifact(caller, &task.id, &info.id).await {
+                    Ok((_, content)) => Some(content),
+                    // A new attempt has begun since the task was read, and nothing of the last counts.
+                    Err(refusal) if refusal.code == Code::ArtifactNotFound => continue,
+                    Err(refusal) => return Err(refusal),
+                },
                 false => None,
             };
             pieces.push(Piece { info, content });
