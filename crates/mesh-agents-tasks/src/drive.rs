@@ -154,7 +154,7 @@ struct Started {
     left: Duration,
 }
 
-/// Stores the attempt. `None` when the task has ended meanwhile.
+/// Stores the attempt. `None` when the task has ended meanwhile, or the engine stops.
 async fn begin(
     inner: &Arc<Inner>,
     task: &TaskId,
@@ -169,12 +169,18 @@ async fn begin(
     // Before the commit, so that a cancel that follows it finds the run.
     inner.live().insert(task.clone(), Arc::new(live));
     let (id, terms, minted) = (task.clone(), terms(agent), inner.mint_message());
-    let run = run_id.clone();
-    let stored = inner
-        .store
-        .write(move |db| store::start_attempt(db, now, &id, &run, &terms, &minted));
+    let (run, shared) = (run_id.clone(), Arc::clone(inner));
+    let stored = inner.store.write(move |db| {
+        // Here, where all writes have one order: a start before the stop was wanted is followed by
+        // the write that stops it, and one after it would run with nobody to end it.
+        if shared.stopping() {
+            return Ok(None);
+        }
+        store::start_attempt(db, now, &id, &run, &terms, &minted).map(Some)
+    });
     match stored.await {
-        Ok(begun) => {
+        Ok(None) => Ok(None),
+        Ok(Some(begun)) => {
             let started = Started {
                 task: inner.follow(begun.change),
                 resume: begun.resume,

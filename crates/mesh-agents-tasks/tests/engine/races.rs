@@ -257,6 +257,29 @@ async fn in_every_order_with_the_engine_s_stop_nothing_is_left_at_work() {
     }
 }
 
+#[tokio::test]
+async fn a_stop_that_meets_a_run_about_to_start_ends_it_or_leaves_its_task_queued() {
+    for steps in 0..60 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+        let id = bench.send("a", "x").await.id;
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+        }
+        // Without the order of start and stop this waits for ever.
+        bench.engine.shutdown(true).await;
+        let started = bench.runs.try_recv().is_ok();
+        let again = Bench::open(dir.path(), agents([])).await;
+        let task = again.until(&id, TaskState::Failed).await;
+        let code = task.failure.unwrap().code;
+        let expected = match started {
+            true => "interrupted",
+            false => "agent_removed",
+        };
+        assert_eq!(code, expected, "{steps} steps between");
+    }
+}
+
 /// Numbers that look random and are the same for the same seed (`SplitMix64`).
 struct Dice(u64);
 
