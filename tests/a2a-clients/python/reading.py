@@ -67,7 +67,8 @@ async def many(world, context):
 async def list_paging(world):
     context = f"pages-{uuid.uuid4()}"
     ids = await many(world, context)
-    await world.until_state(ids[0], "WORKING", "SUBMITTED", agent="pages")
+    # At work, not waiting: the same check on the other binding may hold the one slot, and what starts moves.
+    await world.until_state(ids[0], "WORKING", agent="pages")
     seen, token, sizes, times = [], "", [], []
     while True:
         page = await world.list("pages", contextId=context, pageSize=50, pageToken=token)
