@@ -34,7 +34,7 @@ impl Journal {
         }
     }
 
-    /// Something that is no message: `started`, `eof`, `sigterm`.
+    /// Something that is no message: `started`, `ignoring`, `eof`, `sigterm`.
     pub(super) fn event(&self, event: &str) {
         self.write(&json!({ "pid": std::process::id(), "event": event }));
     }

@@ -158,6 +158,8 @@ impl Turn {
         for one in what {
             self.state.ignores.add(*one);
         }
+        // A test that wants it deaf has to see that it is: words streamed before say nothing of it.
+        self.state.journal.event("ignoring");
     }
 
     fn require_auth(&self) -> Result<(), Halt> {
