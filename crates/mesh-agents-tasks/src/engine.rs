@@ -338,17 +338,27 @@ impl TaskEngine {
         let (found, text, all, state) = found.await.map_err(|error| refusal(&error, id))?;
         match (found, text) {
             (Some(info), _) => {
-                let content = self.inner.blobs.get(&info.sha256).await.map_err(|error| {
-                    Refusal::new(
-                        Code::Storage,
-                        format!("artifact \"{artifact}\" of {id} cannot be read: {error}"),
-                    )
-                })?;
+                let content = self.content(id, &info).await?;
                 Ok((info, content))
             }
             (None, Some(text)) => Ok((drive::response_info(&text), text.into_bytes())),
             (None, None) => Err(no_artifact(id, artifact, &all, state)),
         }
+    }
+
+    /// The content an entry of [`TaskView::artifacts`] names. Who was shown the view may read it: it
+    /// is not asked again.
+    ///
+    /// # Errors
+    /// `storage`, also when the artifact was deleted since.
+    pub async fn content(&self, id: &TaskId, entry: &ArtifactInfo) -> Result<Vec<u8>, Refusal> {
+        let content = self.inner.blobs.get(&entry.sha256).await;
+        content.map_err(|error| {
+            Refusal::new(
+                Code::Storage,
+                format!("artifact \"{}\" of {id} cannot be read: {error}", entry.id),
+            )
+        })
     }
 
     /// Events of a task's log after `after`, oldest first, at most `limit`.

@@ -73,7 +73,6 @@ impl Call {
             Operation::SendStreamingMessage => self.send_streaming(params).await,
             Operation::GetTask => {
                 let OneTask { id, history } = request::one_task(params, path)?;
-                self.own_task(&id).await?;
                 self.shown(&id, history).await.map(Reply::One)
             }
             Operation::ListTasks => {
@@ -115,20 +114,27 @@ impl Call {
     pub(super) async fn own_task(&self, id: &TaskId) -> Result<Task, Fault> {
         let task = self.server.engine.task(&self.caller, id).await;
         let task = task.map_err(|refusal| of_task_or(id, refusal))?;
+        self.own(&task)?;
+        Ok(task)
+    }
+
+    /// Another agent's task is at another address.
+    fn own(&self, task: &Task) -> Result<(), Fault> {
         if task.agent_id == self.agent.id {
-            Ok(task)
+            Ok(())
         } else {
-            Err(Fault::no_task(id.as_str()))
+            Err(Fault::no_task(task.id.as_str()))
         }
     }
 
-    /// The task as it stands now, whole.
+    /// A task of this agent that the caller may see as it stands now, whole.
     async fn shown(&self, id: &TaskId, history: Option<u32>) -> Result<JsonText, Fault> {
-        let (engine, caller) = (&self.server.engine, &self.caller);
-        let view = engine.view(caller, id).await;
+        let engine = &self.server.engine;
+        let view = engine.view(&self.caller, id).await;
         let view = view.map_err(|refusal| of_task_or(id, refusal))?;
+        self.own(&view.task)?;
         let mut room = Room::of_one_answer();
-        document::whole(engine, caller, &view, history, &mut room).await
+        document::whole(engine, &view, history, &mut room).await
     }
 
     /// Reads a message and stores it; returns the task and what the caller wants to see of it.
@@ -216,7 +222,7 @@ impl Call {
         let (engine, caller) = (&self.server.engine, &self.caller);
         let (view, follow) = engine.follow(caller, id).await?;
         let mut room = Room::of_one_answer();
-        let shown = document::whole(engine, caller, &view, history, &mut room).await?;
+        let shown = document::whole(engine, &view, history, &mut room).await?;
         let over = match begin {
             // Who subscribes to a task that waits for an answer wants to see what the answer does.
             Begin::Subscription => view.task.state.is_terminal(),

@@ -3,7 +3,6 @@
 use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::ARTIFACT_BYTES;
-use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::task::{ArtifactInfo, Message, Task};
 use mesh_agents_tasks::{TaskEngine, TaskView};
@@ -38,12 +37,11 @@ impl Room {
 /// The whole task, with at most `history` messages, the newest ones.
 pub(super) async fn whole(
     engine: &TaskEngine,
-    caller: &Caller,
     view: &TaskView,
     history: Option<u32>,
     room: &mut Room,
 ) -> Result<JsonText, Fault> {
-    let artifacts = artifacts(engine, caller, view, room).await?;
+    let artifacts = artifacts(engine, view, room).await?;
     Ok(encode(
         &view.task,
         newest(&view.history, history),
@@ -87,7 +85,6 @@ fn encode(
 /// The artifacts in the order of their ids; contents go in small before large while there is room.
 async fn artifacts(
     engine: &TaskEngine,
-    caller: &Caller,
     view: &TaskView,
     room: &mut Room,
 ) -> Result<Vec<JsonText>, Fault> {
@@ -99,7 +96,7 @@ async fn artifacts(
         let info = &view.artifacts[n];
         encoded[n] = Some(if info.bytes <= room.0 {
             room.0 -= info.bytes;
-            content(engine, caller, task, info).await?
+            content(engine, task, info).await?
         } else {
             convert::artifact(task, info, Body::LeftOut(LEFT_OUT))?
         });
@@ -118,15 +115,10 @@ async fn artifacts(
     Ok(all)
 }
 
-async fn content(
-    engine: &TaskEngine,
-    caller: &Caller,
-    task: &Task,
-    info: &ArtifactInfo,
-) -> Result<JsonText, Fault> {
-    match engine.artifact(caller, &task.id, &info.id).await {
-        Ok((info, bytes)) => Ok(convert::artifact(task, &info, Body::Whole(&bytes))?),
-        Err(refusal) if refusal.code == Code::Storage || refusal.code == Code::ArtifactNotFound => {
+async fn content(engine: &TaskEngine, task: &Task, info: &ArtifactInfo) -> Result<JsonText, Fault> {
+    match engine.content(&task.id, info).await {
+        Ok(bytes) => Ok(convert::artifact(task, info, Body::Whole(&bytes))?),
+        Err(refusal) if refusal.code == Code::Storage => {
             tracing::warn!(task = %task.id, %refusal, "an artifact is missing from an answer");
             Ok(convert::artifact(task, info, Body::LeftOut(GONE))?)
         }
