@@ -8,10 +8,10 @@ fail=0
 allowed() {
   case "$1" in
     mesh-agents-core) ;;
-    mesh-agents-registry|mesh-agents-tasks|mesh-agents-acp-bridge|mesh-agents-testkit) echo mesh-agents-core ;;
+    mesh-agents-registry|mesh-agents-tasks|mesh-agents-acp-bridge|mesh-agents-mesh|mesh-agents-testkit) echo mesh-agents-core ;;
     mesh-agents-a2a) echo mesh-agents-core mesh-agents-tasks ;;
-    mesh-agents-plugin) echo mesh-agents-core mesh-agents-registry mesh-agents-tasks mesh-agents-a2a ;;
-    mesh-agents) echo mesh-agents-core mesh-agents-registry mesh-agents-tasks mesh-agents-acp-bridge mesh-agents-a2a mesh-agents-plugin ;;
+    mesh-agents-plugin) echo mesh-agents-core mesh-agents-registry mesh-agents-tasks mesh-agents-a2a mesh-agents-mesh ;;
+    mesh-agents) echo mesh-agents-core mesh-agents-registry mesh-agents-tasks mesh-agents-acp-bridge mesh-agents-a2a mesh-agents-mesh mesh-agents-plugin ;;
     *) echo "unknown-crate" ;;
   esac
 }

@@ -1,0 +1,6 @@
+//! Adverts, the directory of who has which agent, routing, who may call. Pure: no runtime, no I/O, no
+//! clock; bytes, times and random numbers come in as values.
+
+mod identity;
+
+pub use identity::{IdentityError, NodeKey, NodeSecret, SignatureError};
