@@ -5,6 +5,8 @@
 //! and again), and its end is the end of the run. What a remote task shows becomes the same events
 //! a harness gives, so that it looks like any other task here.
 //!
+//! An agent of another node of the mesh is called the same way, over streams that a [`Dial`] opens.
+//!
 //! A lost connection says nothing about the task: it is followed again until
 //! [`RemoteTimeouts::contact`] has passed without a word. A message is sent once; only its first
 //! one is repeated, and only while the remote cannot have received it.
@@ -20,8 +22,9 @@ mod target;
 mod verdict;
 mod wire;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
@@ -33,9 +36,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::http;
 use job::Job;
-use pipe::HttpPipe;
+use pipe::{HttpPipe, MeshPipe, Pipe};
 use target::{Target, misconfigured};
 
+pub use pipe::{Dial, MeshStream};
 pub use target::Lookup;
 
 /// Events a run may be ahead of its reader, as for a harness: a burst does not wait for the store's
@@ -43,6 +47,8 @@ pub use target::Lookup;
 const EVENTS: usize = 256;
 /// Answers that may wait for a run: one question is open at a time.
 const ANSWERS: usize = 4;
+/// Nodes with idle streams to them.
+const NODES: usize = 256;
 
 /// How long things may take with a remote agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,18 +105,49 @@ struct Shared {
     timeouts: RemoteTimeouts,
     plain: OnceLock<reqwest::Client>,
     secure: OnceLock<reqwest::Client>,
+    mesh: Option<Arc<dyn Dial>>,
+    nodes: Mutex<HashMap<String, MeshPipe>>,
+    streams: TaskTracker,
 }
 
 impl Shared {
     /// The way to a target. Connections are shared by all runs.
-    fn pipe(&self, target: &Target) -> Result<HttpPipe, http::HttpSetupError> {
+    fn pipe(&self, target: &Target) -> Result<Arc<dyn Pipe>, Unreachable> {
+        if let Some(node) = &target.node {
+            return Ok(Arc::new(self.mesh_pipe(node)?));
+        }
         let client = if target.secure {
             kept(&self.secure, || http::secure_client(&*self.lookup))?
         } else {
             kept(&self.plain, http::plain_client)?
         };
-        Ok(HttpPipe::new(client, self.timeouts.idle))
+        Ok(Arc::new(HttpPipe::new(client, self.timeouts.idle)))
     }
+
+    fn mesh_pipe(&self, node: &str) -> Result<MeshPipe, Unreachable> {
+        let dial = self.mesh.as_ref().ok_or(Unreachable::NoMesh)?;
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !nodes.contains_key(node) && nodes.len() >= NODES {
+            // Streams in use live on; only the idle ones of the others go.
+            nodes.clear();
+        }
+        let pipe = nodes.entry(node.to_owned()).or_insert_with(|| {
+            let streams = self.streams.clone();
+            MeshPipe::new(Arc::clone(dial), node, streams, self.timeouts.idle)
+        });
+        Ok(pipe.clone())
+    }
+}
+
+/// Why there is no way to a remote agent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    /// No HTTP client.
+    #[error(transparent)]
+    Http(#[from] http::HttpSetupError),
+    /// This node is part of no mesh.
+    #[error("this engine is not connected to a mesh; start mesh-llm with the plugin agents")]
+    NoMesh,
 }
 
 /// The client, made when it is first needed: reading certificates takes a while.
@@ -139,12 +176,25 @@ impl RemoteRunner {
     /// usual proxy variables ([`http::secure_client`]).
     #[must_use]
     pub fn new(lookup: Lookup, timeouts: RemoteTimeouts) -> Self {
+        Self::with(lookup, timeouts, None)
+    }
+
+    /// A runner that reaches agents of other nodes too.
+    #[must_use]
+    pub fn on_mesh(lookup: Lookup, timeouts: RemoteTimeouts, dial: Arc<dyn Dial>) -> Self {
+        Self::with(lookup, timeouts, Some(dial))
+    }
+
+    fn with(lookup: Lookup, timeouts: RemoteTimeouts, mesh: Option<Arc<dyn Dial>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 lookup,
                 timeouts,
                 plain: OnceLock::new(),
                 secure: OnceLock::new(),
+                mesh,
+                nodes: Mutex::default(),
+                streams: TaskTracker::new(),
             }),
             tracker: TaskTracker::new(),
         }

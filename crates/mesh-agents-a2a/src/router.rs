@@ -34,7 +34,7 @@ pub fn router(server: A2aServer) -> Router {
 }
 
 fn enabled(server: &A2aServer, id: &str) -> Option<Arc<AgentDefinition>> {
-    let id: AgentId = id.parse().ok()?;
+    let id: AgentId = id.parse().ok().filter(AgentId::is_local)?;
     let agent = server.engine.agents().get(&id).cloned();
     agent.filter(|agent| agent.enabled)
 }

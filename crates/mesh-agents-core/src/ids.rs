@@ -31,6 +31,9 @@ impl IdError {
     }
 }
 
+/// What a node's key begins with, and an agent id leaves out.
+const DID_KEY: &str = "did:key:";
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
@@ -88,9 +91,9 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// An agent's id: the name of its directory.
-    AgentId, "agent id", "1 to 64 characters of A-Z a-z 0-9 _ -",
-    |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    /// An agent's id: the name of its directory. An agent of another node has `@` and the part of that
+    /// node's key after `did:key:` behind its name, so that the same name on two nodes is two ids.
+    AgentId, "agent id", "1 to 64 characters of A-Z a-z 0-9 _ -", agent_id
 );
 
 text_id!(
@@ -126,6 +129,38 @@ text_id!(
     /// A question a run asks while it works.
     QuestionId, "question id", "q- followed by a ULID", |t| prefixed_ulid(t, "q-")
 );
+
+impl AgentId {
+    /// The agent `name` of the node whose key is `did` (`did:key:z…`).
+    ///
+    /// # Errors
+    /// A `did` of another form.
+    pub fn on_node(name: &Self, did: &str) -> Result<Self, IdError> {
+        let key = did.strip_prefix(DID_KEY).unwrap_or_default();
+        format!("{}@{key}", name.name())
+            .parse()
+            .map_err(|_| IdError::new("node key", did, "did:key:z and base58 characters"))
+    }
+
+    /// The name its node knows it by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('@').map_or(&self.0, |(name, _)| name)
+    }
+
+    /// The key of the node it is on (`did:key:z…`); `None` for one of this node.
+    #[must_use]
+    pub fn node(&self) -> Option<String> {
+        let (_, key) = self.0.split_once('@')?;
+        Some(format!("{DID_KEY}{key}"))
+    }
+
+    /// Whether it is an agent of this node.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        !self.0.contains('@')
+    }
+}
 
 impl TaskId {
     /// The id of the task minted with this ULID.
@@ -186,6 +221,24 @@ impl ArtifactId {
     }
 }
 
+fn agent_id(text: &str) -> bool {
+    let name = |t: &str| {
+        (1..=64).contains(&t.len())
+            && t.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    // An Ed25519 key takes 48 characters; base58 is letters and digits.
+    let key = |t: &str| {
+        t.starts_with('z')
+            && (40..=60).contains(&t.len())
+            && t.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    match text.split_once('@') {
+        None => name(text),
+        Some((before, after)) => name(before) && key(after),
+    }
+}
+
 fn prefixed_ulid(text: &str, prefix: &str) -> bool {
     // Ulid::from_string takes lower case too; ids are compared as text, so only the canonical form.
     text.strip_prefix(prefix)
@@ -226,6 +279,39 @@ mod tests {
         assert!("a".repeat(65).parse::<AgentId>().is_err());
         assert!("ä".parse::<AgentId>().is_err());
         assert!("reports/findings.json".parse::<ArtifactId>().is_ok());
+    }
+
+    #[test]
+    fn an_agent_of_another_node_has_that_node_in_its_id() {
+        let did = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+        let here: AgentId = "pr-review".parse().unwrap();
+        let there = AgentId::on_node(&here, did).unwrap();
+        assert_eq!(
+            there.as_str(),
+            "pr-review@z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+        );
+        assert_eq!(there.as_str().parse(), Ok(there.clone()));
+        assert_eq!(
+            (there.name(), there.node().as_deref()),
+            ("pr-review", Some(did))
+        );
+        assert_eq!((here.name(), here.node()), ("pr-review", None));
+        assert!(here.is_local() && !there.is_local());
+        for wrong in [
+            "did:web:example.org",
+            "did:key:z",
+            "did:key:z6Mk/../../x",
+            "",
+        ] {
+            let error = AgentId::on_node(&here, wrong).unwrap_err();
+            assert_eq!((error.kind, error.value.as_str()), ("node key", wrong));
+        }
+        assert!(
+            "@z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+                .parse::<AgentId>()
+                .is_err()
+        );
+        assert!("a@b".parse::<AgentId>().is_err());
     }
 
     #[test]

@@ -152,7 +152,11 @@ impl Loader {
 
     fn refresh_entry(&mut self, name: &OsStr, dirty: bool, broken: Broken) -> Refreshed {
         let dir = self.dir.join(name);
-        let Some(id) = name.to_str().and_then(|name| name.parse::<AgentId>().ok()) else {
+        let Some(id) = name
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .filter(AgentId::is_local)
+        else {
             return self.refuse_name(name, &dir);
         };
         let old = self.entries.get(name);

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
 use super::call::{Caller, Stream};
-use super::pipe::Pipe;
 use super::results::Results;
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
@@ -55,8 +54,8 @@ impl Job {
             Ok(target) => target,
             Err(failure) => return Outcome::Failed(failure),
         };
-        let pipe: Arc<dyn Pipe> = match self.shared.pipe(&target) {
-            Ok(pipe) => Arc::new(pipe),
+        let pipe = match self.shared.pipe(&target) {
+            Ok(pipe) => pipe,
             Err(error) => return Outcome::Failed(misconfigured(error.to_string())),
         };
         let timeouts = self.shared.timeouts;

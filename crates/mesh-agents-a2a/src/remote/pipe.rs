@@ -1,5 +1,7 @@
-//! The way bytes travel to a remote agent and back. HTTP is one; the A2A transports above do not
-//! know which they use.
+//! The way bytes travel to a remote agent and back: HTTP, or a stream of the mesh. The A2A transports
+//! above do not know which they use.
+
+mod mesh;
 
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use reqwest::{Client, Method, Url};
 use tokio::time::timeout;
 
 use super::fault::{Fault, Stage, words};
+
+pub(crate) use mesh::MeshPipe;
+pub use mesh::{Dial, MeshStream};
 
 /// One request.
 #[derive(Debug)]

@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) url: String,
     /// Whether it is reached through TLS.
     pub(crate) secure: bool,
+    /// The node of the mesh it is on; `None` for an HTTP server.
+    pub(crate) node: Option<String>,
     /// Whether the card says that it streams.
     pub(crate) streaming: bool,
     /// The token to show.
@@ -38,6 +40,9 @@ impl Target {
         let mut card: AgentCard = agent.card.json.read().map_err(|error| {
             misconfigured(format!("agent-card.json is no A2A 1.0 card: {error}"))
         })?;
+        if let Some(node) = agent.id.node() {
+            return of_node(agent, card, node);
+        }
         let (interface, endpoint) = choose(&card)?;
         card.supported_interfaces = vec![interface.clone()];
         let token = match &agent.bearer_env {
@@ -53,12 +58,43 @@ impl Target {
         Ok(Self {
             url: interface.url.clone(),
             secure: endpoint.tls,
+            node: None,
             streaming: card.capabilities.streaming == Some(true),
             card,
             token,
             bearer_env: agent.bearer_env.clone(),
         })
     }
+}
+
+/// An agent of another node: the address in its card is `mesh://<did>/a2a/agents/<id>`, which is no
+/// URL an HTTP client reads, so the calls are given its path on that node.
+fn of_node(agent: &AgentDefinition, mut card: AgentCard, node: String) -> Result<Target, Failure> {
+    let path = format!("/a2a/agents/{}", agent.id.name());
+    let url = format!("mesh://{node}{path}");
+    let interface = card
+        .supported_interfaces
+        .iter()
+        .find(|one| one.url == url && BINDINGS.contains(&one.protocol_binding.as_str()));
+    let Some(interface) = interface.cloned() else {
+        return Err(misconfigured(format!(
+            "the card of {} names no interface at {url}",
+            agent.id
+        )));
+    };
+    card.supported_interfaces = vec![AgentInterface {
+        url: format!("http://mesh{path}"),
+        ..interface
+    }];
+    Ok(Target {
+        url,
+        secure: true,
+        node: Some(node),
+        streaming: card.capabilities.streaming == Some(true),
+        card,
+        token: None,
+        bearer_env: None,
+    })
 }
 
 /// The first interface that can be called: the order of a card is its author's preference.

@@ -355,11 +355,20 @@ fn say_problems(problems: &[Problem], output: &mut Output) {
 }
 
 fn agent_id(text: &str) -> Result<AgentId> {
-    text.parse().map_err(|error| {
-        Refusal::new(Code::InvalidArgument, format!("{error}"))
+    let refused = |why: String| {
+        Refusal::new(Code::InvalidArgument, why)
             .hint("The id of an agent is the name of its directory; `agents list` shows them.")
-            .into()
-    })
+    };
+    let id: AgentId = text.parse().map_err(|error| refused(format!("{error}")))?;
+    if !id.is_local() {
+        let node = id.node().unwrap_or_default();
+        return Err(refused(format!(
+            "{} is an agent of the node {node}; its files are there",
+            id.name()
+        ))
+        .into());
+    }
+    Ok(id)
 }
 
 fn not_found(snapshot: &Snapshot, agent: &str) -> Refusal {
