@@ -1,6 +1,8 @@
 //! Adverts, the directory of who has which agent, routing, who may call. Pure: no runtime, no I/O, no
 //! clock; bytes, times and random numbers come in as values.
 
+pub mod handshake;
 mod identity;
 
+pub use handshake::MeshPeerId;
 pub use identity::{IdentityError, NodeKey, NodeSecret, SignatureError};
