@@ -66,10 +66,7 @@ impl Tokens {
                 bail!("{what}: a name is 1 to {LONGEST_NAME} letters, digits, - and _");
             }
             let token = read(path).with_context(|| what.clone())?;
-            let caller = Caller {
-                principal: Principal::Token(name.clone()),
-                depth: None,
-            };
+            let caller = Caller::token(name.clone());
             self.add(&what, token, caller)?;
         }
         Ok(())

@@ -15,7 +15,7 @@ pub enum Principal {
     Local,
     /// The holder of a named access token.
     Token(String),
-    /// A mesh peer, named by its agent key (`did:key:…`).
+    /// A mesh peer, named by its agent key (`did:key:z…`, as the handshake proved it).
     Key(String),
     /// The harness that runs this task.
     Task(TaskId),
@@ -46,16 +46,26 @@ impl FromStr for Principal {
         let unknown = || IdError {
             kind: "principal",
             value: text.chars().take(80).collect(),
-            rule: "local, token:<name>, key:<did> or task:<task id>",
+            rule: "local, token:<name>, key:<did:key:z…> or task:<task id>",
         };
         match text.split_once(':') {
             None if text == "local" => Ok(Self::Local),
             Some(("token", name)) if !name.is_empty() => Ok(Self::Token(name.to_owned())),
-            Some(("key", did)) if !did.is_empty() => Ok(Self::Key(did.to_owned())),
+            Some(("key", did)) if is_did_key(did) => Ok(Self::Key(did.to_owned())),
             Some(("task", id)) => id.parse().map(Self::Task),
             _ => Err(unknown()),
         }
     }
+}
+
+/// Whether the text has the form of an Ed25519 key as did:key writes it: 56 characters, all base58 after the
+/// prefix. Whether it is a key is for who has the mathematics (`mesh-agents-mesh`).
+fn is_did_key(text: &str) -> bool {
+    let base58 = |c: char| c.is_ascii_alphanumeric() && !matches!(c, '0' | 'O' | 'I' | 'l');
+    text.len() == 56
+        && text
+            .strip_prefix("did:key:z6Mk")
+            .is_some_and(|rest| rest.chars().all(base58))
 }
 
 impl TryFrom<String> for Principal {
@@ -81,7 +91,7 @@ mod tests {
         let all = [
             Principal::Local,
             Principal::Token("ci".into()),
-            Principal::Key("did:key:z6Mk".into()),
+            Principal::Key("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp".into()),
             Principal::Task(TaskId::from_ulid(Ulid::from_parts(1, 1))),
         ];
         for a in &all {
@@ -92,5 +102,15 @@ mod tests {
         }
         assert!("task:../x".parse::<Principal>().is_err());
         assert!("root".parse::<Principal>().is_err());
+        for no_key in [
+            "key:",
+            "key:did:key:z6Mk",
+            "key:did:web:example.org",
+            "key:did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooW0",
+            "key:did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWpp",
+            "key:did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDoo\np",
+        ] {
+            assert!(no_key.parse::<Principal>().is_err(), "{no_key}");
+        }
     }
 }

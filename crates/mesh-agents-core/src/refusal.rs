@@ -39,6 +39,8 @@ pub enum Code {
     MessageConflict,
     /// The caller may not do this.
     NotAllowed,
+    /// The caller asks too often.
+    RateLimited,
     /// The value is known and its mechanism is not built yet.
     NotBuilt,
     /// The engine is stopping or unreachable.
@@ -69,6 +71,7 @@ impl Code {
             Self::MessageTooLarge => "message_too_large",
             Self::MessageConflict => "message_conflict",
             Self::NotAllowed => "not_allowed",
+            Self::RateLimited => "rate_limited",
             Self::NotBuilt => "not_built",
             Self::EngineUnavailable => "engine_unavailable",
             Self::Storage => "storage",

@@ -132,19 +132,13 @@ mod tests {
     use axum::body::Body;
     use axum::routing::get;
     use http_body_util::BodyExt as _;
-    use mesh_agents_core::principal::Principal;
     use tower::ServiceExt as _;
 
     fn guard(token_required: bool) -> Guard {
         Guard {
             hosts: vec!["node.example".into()],
             token_required,
-            resolve: Arc::new(|token| {
-                (token == "right").then(|| Caller {
-                    principal: Principal::Token("ci".into()),
-                    depth: None,
-                })
-            }),
+            resolve: Arc::new(|token| (token == "right").then(|| Caller::token("ci"))),
         }
     }
 

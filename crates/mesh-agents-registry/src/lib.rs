@@ -18,18 +18,17 @@ mod card;
 pub mod edit;
 mod files;
 mod loader;
-mod position;
 mod problem;
 mod runtime_toml;
 pub mod scaffold;
 mod snapshot;
-mod toml_reader;
 mod validate;
 mod watch;
 
 use std::collections::BTreeMap;
 
 pub use mesh_agents_core::near::nearest;
+use mesh_agents_core::{position, toml_reader};
 
 pub use crate::files::{CARD_FILE, INSTRUCTIONS_BYTES, RUNTIME_BYTES, RUNTIME_FILE};
 pub use crate::problem::{Problem, Severity};

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::position::line_column;
+use crate::toml_reader::Mistakes;
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,5 +143,17 @@ impl<'a> Report<'a> {
         self.problems
             .sort_by_key(|p| (p.line.is_none(), p.line, p.column));
         self.problems
+    }
+}
+
+impl Mistakes for Report<'_> {
+    fn error(
+        &mut self,
+        span: Option<Range<usize>>,
+        key: &str,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(Severity::Error, span, key, reason.into(), fix.into());
     }
 }

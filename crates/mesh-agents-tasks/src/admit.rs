@@ -8,7 +8,7 @@ use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
-use mesh_agents_core::policy::{Caller, may_send};
+use mesh_agents_core::policy::{AgentState, Caller, may_send, no_agent};
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::refusal::{Code, Refusal};
@@ -181,24 +181,15 @@ impl Inner {
 
     fn admit(&self, caller: &Caller, agent: &AgentId) -> Result<Arc<AgentDefinition>, Refusal> {
         let agents = self.agents();
-        let Some(definition) = agents.ready.get(agent) else {
-            if agents.broken.contains(agent) {
-                return Err(Refusal::new(
-                    Code::AgentUnavailable,
-                    format!("agent \"{agent}\" cannot be used: its files have errors"),
-                )
-                .hint(format!(
-                    "Run `mesh-llm agents validate {agent}`, or see problems in get_agents."
-                )));
-            }
-            return Err(Refusal::new(
-                Code::AgentNotFound,
-                format!("no agent \"{agent}\" on this node"),
-            )
-            .hint("get_agents lists the agents there are."));
+        let definition = agents.ready.get(agent);
+        let state = match definition {
+            Some(definition) if definition.enabled => AgentState::Ready,
+            Some(_) => AgentState::Disabled,
+            None if agents.broken.contains(agent) => AgentState::Broken,
+            None => AgentState::Absent,
         };
-        may_send(caller, definition)?;
-        Ok(Arc::clone(definition))
+        may_send(caller, agent, state)?;
+        definition.cloned().ok_or_else(|| no_agent(agent))
     }
 }
 

@@ -121,7 +121,7 @@ fn read(
         None => oldest,
     };
     let question = &question.question;
-    may_answer(caller, &task.principal, question.kind)?;
+    may_answer(caller, &task.agent_id, &task.principal, question.kind)?;
     let text = words(&submit.message);
     let answer = question.read_answer(chosen.option_id.as_deref(), &text)?;
     Ok((question.id.clone(), answer))

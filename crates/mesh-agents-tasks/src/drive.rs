@@ -43,6 +43,7 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
         answers,
         token: token.clone(),
         depth: 0,
+        root: Principal::Task(task.clone()),
     };
     match begin(&inner, &task, &agent, live).await {
         Ok(Some((begun, run_id))) => {
@@ -164,8 +165,11 @@ async fn begin(
     let now = inner.now();
     let run_id = RunId::from_ulid(inner.mint.next(now));
     let id = task.clone();
-    let depth = move |db: &_| Ok(store::task(db, &id, &Principal::Local)?.task.depth);
-    live.depth = inner.store.read(depth).await?;
+    let chain = move |db: &_| {
+        let task = store::task(db, &id, &Principal::Local)?.task;
+        Ok((task.depth, store::root(db, &task)?))
+    };
+    (live.depth, live.root) = inner.store.read(chain).await?;
     // Before the commit, so that a cancel that follows it finds the run.
     inner.live().insert(task.clone(), Arc::new(live));
     let (id, terms, minted) = (task.clone(), terms(agent), inner.mint_message());

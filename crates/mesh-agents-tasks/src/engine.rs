@@ -11,7 +11,6 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::{AgentId, ArtifactId, TaskId};
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::policy::Caller;
-use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::run::MeshEndpoints;
 use mesh_agents_core::task::{ArtifactInfo, Task, TaskState};
@@ -152,10 +151,8 @@ impl TaskEngine {
     pub fn caller_of_token(&self, token: &str) -> Option<Caller> {
         let live = self.inner.live();
         let (task, run) = live.iter().find(|(_, run)| run.token == token)?;
-        Some(Caller {
-            principal: Principal::Task(task.clone()),
-            depth: Some(run.depth),
-        })
+        let root = run.root.clone();
+        Some(Caller::task(task.clone(), Some(run.depth), root))
     }
 
     /// A task the caller may see.

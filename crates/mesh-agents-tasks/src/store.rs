@@ -34,7 +34,7 @@ pub use error::{StoreError, Trouble};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
     artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
-    response, task,
+    response, root, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Denied,
     /// The agent's queue is full.
     Exhausted,
+    /// The caller asks too often.
+    Flooded,
     /// The engine is stopping, or its disk refuses.
     Unavailable,
 }
@@ -59,6 +61,7 @@ impl Kind {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Unauthenticated | Self::Denied | Self::Unavailable => status,
             Self::Exhausted => "AGENT_FULL",
+            Self::Flooded => "RATE_LIMITED",
             _ => a2a::error_reason(code),
         };
         Line {
@@ -85,7 +88,9 @@ impl Kind {
                 error_code::METHOD_NOT_FOUND
             }
             Self::InvalidParams => error_code::INVALID_PARAMS,
-            Self::Internal | Self::Exhausted | Self::Unavailable => error_code::INTERNAL_ERROR,
+            Self::Internal | Self::Exhausted | Self::Flooded | Self::Unavailable => {
+                error_code::INTERNAL_ERROR
+            }
         }
     }
 
@@ -105,7 +110,7 @@ impl Kind {
             Self::TooLarge => (413, "INVALID_ARGUMENT"),
             Self::Unauthenticated => (401, "UNAUTHENTICATED"),
             Self::Denied => (403, "PERMISSION_DENIED"),
-            Self::Exhausted => (429, "RESOURCE_EXHAUSTED"),
+            Self::Exhausted | Self::Flooded => (429, "RESOURCE_EXHAUSTED"),
             Self::Unavailable => (503, "UNAVAILABLE"),
             Self::Internal => (500, "INTERNAL"),
         }
@@ -175,6 +180,7 @@ impl Fault {
             Code::TaskBusy | Code::TaskTerminal | Code::NotBuilt => Kind::UnsupportedOperation,
             Code::NotAllowed => Kind::Denied,
             Code::AgentFull => Kind::Exhausted,
+            Code::RateLimited => Kind::Flooded,
             Code::AgentNotFound | Code::AgentDisabled => Kind::NoSuchPath,
             Code::AgentUnavailable | Code::EngineUnavailable | Code::Storage => Kind::Unavailable,
             _ => Kind::Internal,

@@ -6,7 +6,6 @@ use mesh_agents_a2a::card::AccessTokens;
 use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::policy::Caller;
-use mesh_agents_core::principal::Principal;
 use mesh_agents_core::run::{ArtifactSource, RunEvent};
 use serde_json::{Value, json};
 
@@ -217,10 +216,7 @@ async fn a_message_to_a_task_at_work_is_refused_and_its_context_must_be_its_own(
 #[tokio::test]
 async fn the_tasks_of_others_are_not_there() {
     let mut node = Node::start().await;
-    let token = |name: &str| Caller {
-        principal: Principal::Token(name.into()),
-        depth: None,
-    };
+    let token = |name: &str| Caller::token(name);
     let (anna, bert) = (token("anna"), token("bert"));
     let task = node.call_as(&anna, "SendMessage", at_once("m1", "x")).await;
     let id = task["result"]["task"]["id"].clone();

@@ -1,7 +1,6 @@
 //! The operations on push configurations. What is sent to them is tested beside the sender.
 
 use mesh_agents_core::policy::Caller;
-use mesh_agents_core::principal::Principal;
 use serde_json::{Value, json};
 
 use crate::fake::{Node, at_once};
@@ -10,10 +9,7 @@ use crate::fake::{Node, at_once};
 const URL: &str = "https://hooks.example.com/a2a";
 
 fn token(name: &str) -> Caller {
-    Caller {
-        principal: Principal::Token(name.into()),
-        depth: None,
-    }
+    Caller::token(name)
 }
 
 async fn task(node: &mut Node, caller: &Caller, params: Value) -> String {

@@ -5,7 +5,6 @@ mod bench;
 use std::collections::BTreeSet;
 
 use mesh_agents_core::agent::testing::definition;
-use mesh_agents_core::principal::Principal;
 use serde_json::{Value, json};
 
 use super::*;
@@ -288,10 +287,7 @@ async fn another_principal_sees_only_its_own() {
     let bench = Bench::open([definition("a")]).await;
     let (_, id) = bench.done("summary.md s 1").await;
     let stranger = CallMeta {
-        caller: Caller {
-            principal: Principal::Token("ci".into()),
-            depth: None,
-        },
+        caller: Caller::token("ci"),
         ..CallMeta::local(Surface::Http)
     };
     for (tool, args) in [

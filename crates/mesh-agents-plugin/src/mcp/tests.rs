@@ -35,10 +35,7 @@ impl Node {
             token_required: false,
             resolve: Arc::new(|token| {
                 let task = token.strip_prefix("run-of-")?.parse().ok()?;
-                Some(Caller {
-                    principal: Principal::Task(task),
-                    depth: Some(1),
-                })
+                Some(Caller::task(task, Some(1), Principal::Local))
             }),
         };
         let shared: Arc<dyn ToolBackend> = Arc::clone(&backend) as Arc<dyn ToolBackend>;

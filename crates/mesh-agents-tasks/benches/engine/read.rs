@@ -104,11 +104,7 @@ fn local(_: u64) -> Caller {
 }
 
 fn other(n: u64) -> Caller {
-    let principal = fill::principal(n / 4 * 4).parse::<Principal>().unwrap();
-    Caller {
-        principal,
-        depth: None,
-    }
+    Caller::of(fill::principal(n / 4 * 4).parse::<Principal>().unwrap())
 }
 
 fn all() -> ListTasks {

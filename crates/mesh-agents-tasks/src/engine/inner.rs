@@ -9,6 +9,7 @@ use mesh_agents_core::agent::SessionScope;
 use mesh_agents_core::clock::{Clock, UnixMillis};
 use mesh_agents_core::ids::{AgentId, MessageId, QuestionId, TaskId};
 use mesh_agents_core::layout::Layout;
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::run::{Answer, MeshEndpoints, Runner};
 use mesh_agents_core::task::Task;
 use mesh_agents_core::transition::{Effect, Happening};
@@ -61,6 +62,8 @@ pub(crate) struct Live {
     pub(crate) token: String,
     /// How deep its task is.
     pub(crate) depth: u8,
+    /// Who sent the first task of its chain.
+    pub(crate) root: Principal,
 }
 
 impl Inner {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{ArtifactId, TaskId};
+use mesh_agents_core::limits::TASK_DEPTH;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::task::{ArtifactInfo, Message};
+use mesh_agents_core::task::{ArtifactInfo, Message, Task};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tokio::sync::Semaphore;
 
@@ -105,6 +106,22 @@ pub(crate) fn task(db: &Connection, id: &TaskId, principal: &Principal) -> Resul
     } else {
         Err(StoreError::NoTask)
     }
+}
+
+/// Who sent the first task of the chain `task` stands in. A task, if that one is no longer kept.
+pub(crate) fn root(db: &Connection, task: &Task) -> Result<Principal, StoreError> {
+    let mut root = task.principal.clone();
+    // One step more than a chain has tasks; the last one finds whoever began it.
+    for _ in 0..=TASK_DEPTH {
+        let Principal::Task(parent) = &root else {
+            break;
+        };
+        match Row::load(db, parent.as_str())? {
+            Some(row) => root = row.task.principal,
+            None => break,
+        }
+    }
+    Ok(root)
 }
 
 /// All messages of a task, oldest first.

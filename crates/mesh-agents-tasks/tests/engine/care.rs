@@ -161,10 +161,7 @@ async fn the_newest_are_kept_and_children_outlive_their_parents() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
     let parent = ended(&mut bench, "m-0", &[]).await;
-    let child = Caller {
-        principal: Principal::Task(parent.id.clone()),
-        depth: Some(0),
-    };
+    let child = Caller::task(parent.id.clone(), Some(0), Principal::Local);
     let sent = bench
         .engine
         .submit(&child, submit("a", "x", "m-child"))

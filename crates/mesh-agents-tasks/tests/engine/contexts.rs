@@ -53,10 +53,7 @@ async fn a_task_goes_on_in_the_session_of_the_one_before_it_and_of_nobody_else_s
     let dir = tempfile::tempdir().unwrap();
     let all = [talking("a"), talking("b"), definition("forgetful")];
     let mut bench = Bench::open(dir.path(), agents(all)).await;
-    let ci = Caller {
-        principal: Principal::Token("ci".into()),
-        depth: None,
-    };
+    let ci = Caller::token("ci");
     let me = local();
     assert_eq!(turn(&mut bench, &me, "a", ("s-1", true)).await, None);
     assert_eq!(

@@ -114,10 +114,7 @@ async fn another_s_task_has_no_reader() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), agents([definition("a")])).await;
     let task = bench.send("a", "x").await;
-    let other = Caller {
-        principal: Principal::Token("ci".into()),
-        depth: None,
-    };
+    let other = Caller::token("ci");
     let refused = bench.engine.follow(&other, &task.id).await.unwrap_err();
     assert_eq!(refused.code, Code::TaskNotFound);
     let refused = bench.engine.follow_from(&other, &task.id, 0).await;
@@ -144,10 +141,7 @@ async fn a_list_says_how_many_tasks_there_are_whatever_became_of_them() {
         agent.runtime.max_pending_tasks = 100;
     }
     let mut bench = Bench::open(dir.path(), agents(both)).await;
-    let ci = Caller {
-        principal: Principal::Token("ci".into()),
-        depth: None,
-    };
+    let ci = Caller::token("ci");
     let mut sent: BTreeMap<usize, TaskId> = BTreeMap::new();
     for n in 0..24 {
         let caller = if n % 3 == 0 { ci.clone() } else { local() };

@@ -7,7 +7,6 @@ use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::TaskId;
 use mesh_agents_core::policy::Caller;
-use mesh_agents_core::principal::Principal;
 use mesh_agents_core::push::{PushAuthentication, PushConfig, PushTargets};
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::run::{ArtifactSource, RunEvent};
@@ -39,10 +38,7 @@ fn local() -> Caller {
 }
 
 fn token(name: &str) -> Caller {
-    Caller {
-        principal: Principal::Token(name.into()),
-        depth: None,
-    }
+    Caller::token(name)
 }
 
 /// What a delivery says, in one word.

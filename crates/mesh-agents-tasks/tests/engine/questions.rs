@@ -15,10 +15,7 @@ const PERMISSION: [&str; 3] = [
 ];
 
 fn token(name: &str) -> Caller {
-    Caller {
-        principal: Principal::Token(name.into()),
-        depth: None,
-    }
+    Caller::token(name)
 }
 
 fn reply(task: &Task, text: &str) -> Submit {

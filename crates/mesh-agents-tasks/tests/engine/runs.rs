@@ -167,10 +167,7 @@ async fn a_run_s_token_is_its_task_and_dies_with_it() {
     let caller = bench.engine.caller_of_token(&token).unwrap();
     assert_eq!(
         caller,
-        Caller {
-            principal: Principal::Task(task.id.clone()),
-            depth: Some(0)
-        }
+        Caller::task(task.id.clone(), Some(0), Principal::Local)
     );
     let child = bench
         .engine

@@ -48,10 +48,7 @@ async fn a_repeated_submit_is_the_same_task_and_another_body_is_refused() {
     );
 
     // Another principal's key is another key.
-    let token = Caller {
-        principal: Principal::Token("ci".into()),
-        depth: None,
-    };
+    let token = Caller::token("ci");
     let theirs = bench.engine.submit(&token, other).await.unwrap();
     assert_ne!(theirs.id, task.id);
     assert_eq!(

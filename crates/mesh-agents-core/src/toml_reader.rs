@@ -3,22 +3,35 @@
 
 use std::ops::Range;
 
-use mesh_agents_core::near::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::Report;
+use crate::near::nearest;
+
+/// Where mistakes of a file are gathered, so that all of them are told at once.
+pub trait Mistakes {
+    /// Adds one at the bytes `span` of the file: the full name of the key, what is wrong, what to do.
+    fn error(
+        &mut self,
+        span: Option<Range<usize>>,
+        key: &str,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    );
+}
 
 /// A value with the bytes of the file it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct At<T> {
-    pub(crate) value: T,
-    pub(crate) span: Range<usize>,
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Range<usize>,
 }
 
 /// One choice a key offers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Choice<T> {
+pub enum Choice<T> {
     /// It works.
     Built(T),
     /// It is part of the language, its mechanism is not there yet.
@@ -27,8 +40,8 @@ pub(crate) enum Choice<T> {
 
 /// One table of the file. Absent tables read as empty ones.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Section<'d> {
-    path: &'static str,
+pub struct Section<'d> {
+    path: &'d str,
     table: Option<&'d DeTable<'d>>,
     /// Something else stands where the table should, and was reported.
     misread: bool,
@@ -36,7 +49,7 @@ pub(crate) struct Section<'d> {
 
 impl<'d> Section<'d> {
     /// The whole file.
-    pub(crate) fn root(table: &'d DeTable<'d>) -> Self {
+    pub fn root(table: &'d DeTable<'d>) -> Self {
         Self {
             path: "",
             table: Some(table),
@@ -45,17 +58,12 @@ impl<'d> Section<'d> {
     }
 
     /// Where this table is in the file: `runtime.queue`, empty for the file itself.
-    pub(crate) fn path(self) -> &'static str {
+    pub fn path(self) -> &'d str {
         self.path
     }
 
     /// The table `name` in this one, whose own path is `path`.
-    pub(crate) fn section(
-        self,
-        name: &str,
-        path: &'static str,
-        report: &mut Report<'_>,
-    ) -> Section<'d> {
+    pub fn section(self, name: &str, path: &'d str, report: &mut impl Mistakes) -> Section<'d> {
         let written = self.get(name).map(|(_, value)| value);
         let table = written.and_then(|value| value.get_ref().as_table());
         let wrong = written.filter(|_| table.is_none());
@@ -71,11 +79,11 @@ impl<'d> Section<'d> {
     }
 
     /// Reports every key that is not in `keys`. `elsewhere` tells which table a key belongs to.
-    pub(crate) fn only(
+    pub fn only(
         self,
         keys: &[&str],
         elsewhere: impl Fn(&str) -> Option<&'static str>,
-        report: &mut Report<'_>,
+        report: &mut impl Mistakes,
     ) {
         for (key, span) in self.keys() {
             if keys.contains(&key) {
@@ -102,7 +110,7 @@ impl<'d> Section<'d> {
     }
 
     /// All keys with where they stand, in the order written.
-    pub(crate) fn keys(self) -> Vec<(&'d str, Range<usize>)> {
+    pub fn keys(self) -> Vec<(&'d str, Range<usize>)> {
         let mut keys: Vec<_> = self
             .table
             .into_iter()
@@ -114,22 +122,22 @@ impl<'d> Section<'d> {
     }
 
     /// Whether the key is written, rightly or not.
-    pub(crate) fn has(self, key: &str) -> bool {
+    pub fn has(self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
     /// Whether the key is not written, as far as that can be told.
-    pub(crate) fn lacks(self, key: &str) -> bool {
+    pub fn lacks(self, key: &str) -> bool {
         !self.misread && !self.has(key)
     }
 
     /// Where the key is written.
-    pub(crate) fn place(self, key: &str) -> Option<Range<usize>> {
+    pub fn place(self, key: &str) -> Option<Range<usize>> {
         self.get(key).map(|(span, _)| span)
     }
 
     /// The full name of a key of this table.
-    pub(crate) fn key(self, key: &str) -> String {
+    pub fn key(self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -138,7 +146,7 @@ impl<'d> Section<'d> {
     }
 
     /// A text.
-    pub(crate) fn string(self, key: &str, report: &mut Report<'_>) -> Option<At<String>> {
+    pub fn string(self, key: &str, report: &mut impl Mistakes) -> Option<At<String>> {
         let (_, value) = self.get(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
@@ -151,7 +159,7 @@ impl<'d> Section<'d> {
     }
 
     /// A text that says something.
-    pub(crate) fn filled(self, key: &str, report: &mut Report<'_>) -> Option<At<String>> {
+    pub fn filled(self, key: &str, report: &mut impl Mistakes) -> Option<At<String>> {
         let text = self.string(key, report)?;
         if text.value.trim().is_empty() {
             report.error(
@@ -166,7 +174,7 @@ impl<'d> Section<'d> {
     }
 
     /// A list of texts.
-    pub(crate) fn strings(self, key: &str, report: &mut Report<'_>) -> Option<Vec<At<String>>> {
+    pub fn strings(self, key: &str, report: &mut impl Mistakes) -> Option<Vec<At<String>>> {
         let (_, value) = self.get(key)?;
         let Some(items) = value.get_ref().as_array() else {
             self.wrong_type(
@@ -198,7 +206,7 @@ impl<'d> Section<'d> {
     }
 
     /// `true` or `false`.
-    pub(crate) fn boolean(self, key: &str, report: &mut Report<'_>) -> Option<bool> {
+    pub fn boolean(self, key: &str, report: &mut impl Mistakes) -> Option<bool> {
         let (_, value) = self.get(key)?;
         let found = value.get_ref().as_bool();
         if found.is_none() {
@@ -214,11 +222,11 @@ impl<'d> Section<'d> {
     }
 
     /// A whole number within `range`.
-    pub(crate) fn number(
+    pub fn number(
         self,
         key: &str,
         range: std::ops::RangeInclusive<u32>,
-        report: &mut Report<'_>,
+        report: &mut impl Mistakes,
     ) -> Option<u32> {
         let (_, value) = self.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
@@ -246,11 +254,11 @@ impl<'d> Section<'d> {
     }
 
     /// One of the named `choices`.
-    pub(crate) fn choice<T: Copy>(
+    pub fn choice<T: Copy>(
         self,
         key: &str,
         choices: &[(&'static str, Choice<T>)],
-        report: &mut Report<'_>,
+        report: &mut impl Mistakes,
     ) -> Option<T> {
         let text = self.string(key, report)?;
         let built = || {
@@ -299,7 +307,7 @@ impl<'d> Section<'d> {
 
     fn wrong_type(
         self,
-        report: &mut Report<'_>,
+        report: &mut impl Mistakes,
         key: &str,
         value: &Spanned<DeValue<'_>>,
         wanted: &str,
