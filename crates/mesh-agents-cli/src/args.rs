@@ -125,6 +125,11 @@ pub(crate) enum Verb {
         /// A directory to be made; or a file ending in .sqlite, for the tasks without their artifacts
         path: PathBuf,
     },
+    /// Other nodes on the mesh
+    Peers {
+        #[command(subcommand)]
+        action: PeersAction,
+    },
     /// Say whether an engine runs, and what it does
     Status,
     /// Stop the engine when its running tasks have ended
@@ -173,6 +178,13 @@ pub(crate) enum TasksAction {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// `agents peers …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeersAction {
+    /// List the hosts on the mesh, and whether agents answer there
+    List,
 }
 
 /// `agents send`.

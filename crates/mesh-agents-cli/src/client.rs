@@ -9,7 +9,9 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
 pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
-use mesh_agents_plugin::socket::{BackupAnswer, BackupRequest, PruneAnswer, PruneRequest};
+use mesh_agents_plugin::socket::{
+    BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest,
+};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -73,6 +75,11 @@ impl Client {
     /// Makes a copy of everything.
     pub(crate) async fn backup(&self, request: &BackupRequest) -> Result<BackupAnswer> {
         Ok(self.frontend.backup(request).await?)
+    }
+
+    /// Who is on the mesh.
+    pub(crate) async fn peers(&self) -> Result<PeersAnswer> {
+        Ok(self.frontend.peers().await?)
     }
 
     /// An artifact's content.

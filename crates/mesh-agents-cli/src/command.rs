@@ -6,5 +6,6 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod engine;
 pub(crate) mod files;
+pub(crate) mod peers;
 pub(crate) mod question;
 pub(crate) mod tasks;

@@ -11,7 +11,9 @@ use clap::Parser;
 use futures::FutureExt as _;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::frontend::Frontend;
-use mesh_agents_plugin::host::{CliAnswer, CliRequest, CliRunner, HostConfig, run_plugin};
+use mesh_agents_plugin::host::{
+    CliAnswer, CliRequest, CliRunner, HostConfig, HostMesh, run_plugin,
+};
 use ulid::Ulid;
 
 use crate::VERSION;
@@ -41,10 +43,13 @@ pub(crate) async fn serve_host(context: &Context) -> Result<Exit> {
         version: VERSION.to_owned(),
     };
     let backend: Arc<dyn ToolBackend> = Arc::new(frontend.clone());
-    let served = run_plugin(config, backend, cli_runner((**environment).clone()));
+    let mesh = HostMesh::default();
+    let cli = cli_runner((**environment).clone());
+    let served = run_plugin(config, backend, cli, mesh.clone());
     tokio::select! {
         served = served => served?,
-        () = keep_engine(&frontend) => {}
+        () = keep_engine(&frontend, &mesh) => {}
+        () = mesh.stay_linked(&frontend) => {}
     }
     Ok(Exit::Done)
 }
@@ -54,7 +59,7 @@ pub(crate) async fn serve_host(context: &Context) -> Result<Exit> {
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Keeps the engine running while the host does, and tells it where the host is.
-async fn keep_engine(frontend: &Frontend) {
+async fn keep_engine(frontend: &Frontend, mesh: &HostMesh) {
     tokio::time::sleep(SETTLED).await;
     let report = tokio::sync::Notify::new();
     let stay = frontend.stay_attached(|| report.notify_one());
@@ -62,10 +67,11 @@ async fn keep_engine(frontend: &Frontend) {
         loop {
             // Every engine has to be told; a new one knows nothing.
             report.notified().await;
-            if let Some(host) = parent::host().await
-                && let Err(refusal) = frontend.report_mesh(&host).await
-            {
-                tracing::debug!(%refusal, "the engine was not told where the host is");
+            if let Some(host) = parent::host().await {
+                mesh.found_host(host.mesh_peer_id.as_deref());
+                if let Err(refusal) = frontend.report_mesh(&host.report).await {
+                    tracing::debug!(%refusal, "the engine was not told where the host is");
+                }
             }
         }
     };

@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 
-use crate::args::{Cli, Serve, TasksAction, Verb};
+use crate::args::{Cli, PeersAction, Serve, TasksAction, Verb};
 use crate::client::Client;
-use crate::command::{care, demo, doctor, engine, files, tasks};
+use crate::command::{care, demo, doctor, engine, files, peers, tasks};
 use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
@@ -89,6 +89,9 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
             ..
         } => care::prune(&client, output, older_than, keep, dry_run).await,
         Verb::Backup { path } => care::backup(&client, output, &path).await,
+        Verb::Peers {
+            action: PeersAction::List,
+        } => peers::list(&client, output).await,
         Verb::Tasks {
             action: None,
             agent,

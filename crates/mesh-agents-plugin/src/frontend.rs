@@ -23,11 +23,14 @@ use tokio::time::{Instant, sleep};
 use ulid::Ulid;
 
 use crate::backend::{CallMeta, ToolBackend};
+use crate::mesh_link::line;
 use crate::socket::{
     BackupAnswer, BackupRequest, CheckAnswer, INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER,
-    MeshReport, PROTOCOL, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop, WAIT_HEADER,
+    MeshReport, PROTOCOL, PeersAnswer, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop,
+    WAIT_HEADER,
 };
 use crate::tool::ToolName;
+pub(crate) use wire::Upgraded;
 use wire::{Request, WireError};
 
 /// Starts an engine if none listens, and returns once one does.
@@ -188,6 +191,23 @@ impl Frontend {
     /// As the engine says, or `engine_unavailable`.
     pub async fn check(&self) -> Result<CheckAnswer, Refusal> {
         self.get("/engine/v1/check").await
+    }
+
+    /// Who is on the mesh, and whether they answer a ping.
+    ///
+    /// # Errors
+    /// `engine_unavailable`.
+    pub async fn peers(&self) -> Result<PeersAnswer, Refusal> {
+        self.get("/engine/v1/mesh/peers").await
+    }
+
+    /// Links this process, the plugin of a host, to the engine that runs. Starts nothing.
+    ///
+    /// # Errors
+    /// When no engine runs, or it has a link already, or it is older than the link.
+    pub(crate) async fn link(&self) -> Result<Upgraded, Refusal> {
+        let linked = wire::upgrade(&self.config.socket, line::PATH, line::UPGRADE).await;
+        linked.map_err(|error| unavailable(format!("the engine cannot be reached: {error}")))?
     }
 
     /// Keeps an engine running and this front-end counted with it, until dropped. An engine that

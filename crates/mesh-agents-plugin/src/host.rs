@@ -6,7 +6,9 @@
 //! nothing is awaited in `initialize` or `on_initialized` (T5), health is the SDK's constant OK
 //! (T9), only tools are in the manifest (T11), results are objects or plain text (T21), a call is
 //! never parked for longer than 25 s (T3), and envelopes go out in one write each ([`pump`], T1).
+//! What the host says of the mesh is only noted, and carried to the engine beside it ([`HostMesh`], T6).
 
+mod mesh;
 mod pump;
 
 use std::fmt;
@@ -18,7 +20,8 @@ use futures::future::BoxFuture;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_llm_plugin::proto::{
-    InvokeServiceRequest, InvokeServiceResponse, OperationManifest, PluginManifest, ServiceKind,
+    ChannelMessage, InvokeServiceRequest, InvokeServiceResponse, MeshEvent, OpenStreamRequest,
+    OpenStreamResponse, OperationManifest, PluginManifest, ServiceKind,
 };
 use mesh_llm_plugin::{
     LocalStream, Plugin, PluginContext, PluginError, PluginResult, PluginRuntime, async_trait,
@@ -30,6 +33,7 @@ use tokio::net::UnixStream;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
 use crate::tool::{Tool, ToolName, table};
+pub use mesh::HostMesh;
 
 /// What the host knows us by; also the name of the `[[plugin]]` stanza.
 pub const PLUGIN_ID: &str = "agents";
@@ -102,7 +106,8 @@ pub enum HostError {
     Protocol(String),
 }
 
-/// Serves the host until it ends. The end of the host is a normal end of the plugin.
+/// Serves the host until it ends. The end of the host is a normal end of the plugin. What it says of
+/// the mesh is kept in `mesh`, to be carried to the engine by [`HostMesh::stay_linked`].
 ///
 /// # Errors
 /// When the host cannot be reached, or the conversation fails while the host is there.
@@ -110,6 +115,7 @@ pub async fn run_plugin(
     config: HostConfig,
     backend: Arc<dyn ToolBackend>,
     cli: CliRunner,
+    mesh: HostMesh,
 ) -> Result<(), HostError> {
     if let Some(other) = config.transport.as_deref().filter(|name| *name != "unix") {
         return Err(HostError::Transport(other.to_owned()));
@@ -123,7 +129,7 @@ pub async fn run_plugin(
     let (host_read, host_write) = stream.into_split();
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let (sdk_read, sdk_write) = tokio::io::split(far);
-    let plugin = AgentsPlugin::new(&config, backend, cli);
+    let plugin = AgentsPlugin::new(&config, backend, cli, mesh);
     let runtime = PluginRuntime::run_with_stream(plugin, LocalStream::Memory(near));
     let mut outward = Box::pin(pump::envelopes(sdk_read, host_write));
     let mut inward = Box::pin(pump::envelopes(host_read, sdk_write));
@@ -152,6 +158,7 @@ fn is_gone(error: &std::io::Error) -> bool {
 struct AgentsPlugin {
     backend: Arc<dyn ToolBackend>,
     cli: CliRunner,
+    mesh: HostMesh,
     tools: Arc<[Tool]>,
     instance: Arc<str>,
     version: Arc<str>,
@@ -164,10 +171,16 @@ impl fmt::Debug for AgentsPlugin {
 }
 
 impl AgentsPlugin {
-    fn new(config: &HostConfig, backend: Arc<dyn ToolBackend>, cli: CliRunner) -> Self {
+    fn new(
+        config: &HostConfig,
+        backend: Arc<dyn ToolBackend>,
+        cli: CliRunner,
+        mesh: HostMesh,
+    ) -> Self {
         Self {
             backend,
             cli,
+            mesh,
             tools: table(Surface::Host.wait_cap()).into(),
             instance: config.instance.as_str().into(),
             version: config.version.as_str().into(),
@@ -247,10 +260,44 @@ impl Plugin for AgentsPlugin {
 
     fn manifest(&self) -> Option<PluginManifest> {
         let operations = self.tools.iter().map(operation).collect::<Result<_, _>>();
+        let (mesh_channels, mesh_event_subscriptions) = mesh::manifest();
         operations.ok().map(|operations| PluginManifest {
             operations,
+            mesh_channels,
+            mesh_event_subscriptions,
             ..PluginManifest::default()
         })
+    }
+
+    async fn on_initialized(&mut self, context: &mut PluginContext<'_>) -> anyhow::Result<()> {
+        self.mesh.connected(context.owned());
+        Ok(())
+    }
+
+    async fn on_mesh_event(
+        &mut self,
+        event: MeshEvent,
+        _context: &mut PluginContext<'_>,
+    ) -> anyhow::Result<()> {
+        self.mesh.event(&event);
+        Ok(())
+    }
+
+    async fn on_channel_message(
+        &mut self,
+        message: ChannelMessage,
+        _context: &mut PluginContext<'_>,
+    ) -> anyhow::Result<()> {
+        self.mesh.message(message);
+        Ok(())
+    }
+
+    async fn open_stream(
+        &mut self,
+        request: OpenStreamRequest,
+        _context: &mut PluginContext<'_>,
+    ) -> PluginResult<Option<OpenStreamResponse>> {
+        Ok(Some(self.mesh.open_stream(request.stream_id).await))
     }
 
     async fn invoke_service(

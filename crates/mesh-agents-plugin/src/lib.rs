@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`tool`] (the table), [`backend`] (what stands behind it), [`engine_tools`] (what
 //! each does), then the projections [`mcp`] behind [`guard`] and [`host`]; [`socket`] and
-//! [`frontend`] are the two ends between the engine and the processes that only pass calls on.
+//! [`frontend`] are the two ends between the engine and the processes that only pass calls on;
+//! [`mesh_link`] is the engine's way to other nodes, through the plugin of a host.
 
 pub mod backend;
 pub mod engine_tools;
@@ -12,6 +13,7 @@ pub mod frontend;
 pub mod guard;
 pub mod host;
 pub mod mcp;
+pub mod mesh_link;
 mod mint;
 pub mod socket;
 pub mod tool;

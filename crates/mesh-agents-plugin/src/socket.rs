@@ -5,6 +5,7 @@
 //! an addition keeps it, anything else changes [`PROTOCOL`].
 
 mod care;
+mod mesh;
 mod peer;
 
 use std::io;
@@ -33,7 +34,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
+use crate::mesh_link::MeshHub;
 pub use care::{BackupAnswer, BackupRequest, CheckAnswer, PruneAnswer, PruneRequest};
+#[cfg(test)]
+pub(crate) use mesh::routes as mesh_routes;
+pub use mesh::{PeerState, PeersAnswer};
 pub use peer::{InARun, OwnUser, Peer};
 
 /// The protocol between front-ends and engines. Equal numbers understand each other.
@@ -135,6 +140,8 @@ pub struct Engine {
     pub tasks: TaskEngine,
     /// The process around it.
     pub control: Arc<dyn EngineControl>,
+    /// The mesh, as far as a plugin of a host is linked.
+    pub mesh: MeshHub,
     /// Attached front-ends, counted here.
     pub frontends: watch::Sender<usize>,
     /// Cancelled when the engine ends.
@@ -152,6 +159,7 @@ impl std::fmt::Debug for Engine {
 /// The routes of the socket. To be served with [`Peer`] as connect info: without it every call is
 /// refused.
 pub fn router(engine: Engine) -> Router {
+    let peers = mesh::routes(engine.mesh.clone());
     Router::new()
         .route("/engine/v1/status", get(status))
         .route("/engine/v1/attach", get(attach))
@@ -163,9 +171,10 @@ pub fn router(engine: Engine) -> Router {
         .route("/engine/v1/tools/{name}", post(tool))
         .route("/engine/v1/tasks/{task}/events", get(events))
         .route("/engine/v1/tasks/{task}/artifact", get(artifact))
+        .with_state(engine)
+        .merge(peers)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .layer(axum::middleware::from_fn(peer::refuse_runs))
-        .with_state(engine)
 }
 
 async fn status(State(engine): State<Engine>) -> Json<Status> {

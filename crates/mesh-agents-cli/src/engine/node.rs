@@ -184,6 +184,7 @@ impl Node {
         let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
+            mesh: servers::mesh_hub(&socket, &servers, &end)?,
             tools,
             tasks: engine.clone(),
             control: Arc::clone(&control) as Arc<dyn EngineControl>,

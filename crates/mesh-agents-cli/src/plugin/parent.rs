@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mesh_agents_plugin::socket::MeshReport;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,13 +23,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Most bytes of `/api/status` that are read.
 const STATUS_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Where the parent process serves its API and its models.
-pub(super) async fn host() -> Option<MeshReport> {
+/// The host that started this plugin.
+#[derive(Debug)]
+pub(super) struct Parent {
+    /// Where it serves its API and its models.
+    pub(super) report: MeshReport,
+    /// Its id on the mesh, as its API says.
+    pub(super) mesh_peer_id: Option<String>,
+}
+
+/// The parent process, if it is a host with a node: a host that only runs one command serves nothing.
+pub(super) async fn host() -> Option<Parent> {
     let parent = rustix::process::getppid()?.as_raw_nonzero().get();
     for _ in 0..TRIES {
         for port in listening_ports(Path::new("/proc"), parent) {
-            if let Ok(Some(report)) = tokio::time::timeout(PATIENCE, ask(port)).await {
-                return Some(report);
+            if let Ok(Some(parent)) = tokio::time::timeout(PATIENCE, ask(port)).await {
+                return Some(parent);
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -69,11 +80,21 @@ fn listener(line: &str, sockets: &BTreeSet<String>) -> Option<u16> {
 #[derive(Deserialize)]
 struct HostStatus {
     api_port: u16,
-    #[serde(rename = "token")]
-    _token: String,
+    token: String,
 }
 
-async fn ask(port: u16) -> Option<MeshReport> {
+/// The id in an invite token: base64url of JSON, whole only there (host-contract §8).
+fn peer_id(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Invite {
+        id: String,
+    }
+    let json = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let invite: Invite = serde_json::from_slice(&json).ok()?;
+    Some(invite.id)
+}
+
+async fn ask(port: u16) -> Option<Parent> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request =
         format!("GET /api/status HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
@@ -92,9 +113,13 @@ async fn ask(port: u16) -> Option<MeshReport> {
     // Between the braces whatever the transfer coding put around them.
     let json = body.get(body.find('{')?..=body.rfind('}')?)?;
     let status: HostStatus = serde_json::from_str(json).ok()?;
-    Some(MeshReport {
+    let report = MeshReport {
         api_url: format!("http://127.0.0.1:{port}"),
         openai_url: Some(format!("http://127.0.0.1:{}/v1", status.api_port)),
+    };
+    Some(Parent {
+        report,
+        mesh_peer_id: peer_id(&status.token),
     })
 }
 
@@ -133,6 +158,13 @@ mod tests {
             None,
             "another address"
         );
+    }
+
+    #[test]
+    fn the_id_of_a_host_stands_in_its_token() {
+        let token = URL_SAFE_NO_PAD.encode(r#"{"id":"ab12","addrs":[{"Ip":"127.0.0.1:4"}]}"#);
+        assert_eq!(peer_id(&token).as_deref(), Some("ab12"));
+        assert_eq!(peer_id("no token"), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::header::{CONTENT_TYPE, HOST};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::{Method, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use mesh_agents_core::refusal::{Code, Refusal};
@@ -92,6 +92,49 @@ pub(super) async fn hold(socket: &Path, path: &str) -> Result<(), WireError> {
         }
     };
     connected(socket, Request::get(path), exchange).await
+}
+
+/// A connection whose two ends have left HTTP.
+pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
+
+/// Asks for a connection of another protocol.
+pub(super) async fn upgrade(
+    socket: &Path,
+    path: &str,
+    protocol: &str,
+) -> Result<Result<Upgraded, Refusal>, WireError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(WireError::NoEngine)?;
+    let broken = |error: hyper::Error| WireError::Broken(error.to_string());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let request = hyper::Request::post(path)
+        .header(HOST, "engine")
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, protocol)
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| WireError::Broken(error.to_string()))?;
+    let conversation = async move {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
+            return Ok(Ok(TokioIo::new(upgraded)));
+        }
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(broken)?;
+        Ok(match answer(status, body.to_bytes()) {
+            Err(refusal) => Err(refusal),
+            Ok(_) => Err(Refusal::new(
+                Code::Internal,
+                format!("the engine answered {status} instead of a link"),
+            )),
+        })
+    };
+    // Both are driven here; the connection is done when the conversation has what it asked for.
+    let (said, _ended) = tokio::join!(conversation, connection.with_upgrades());
+    said
 }
 
 async fn connected<T>(

@@ -1,5 +1,7 @@
 //! A fake host speaks the real protocol over a real socket (host-contract §10, "lighter option").
 
+use std::collections::VecDeque;
+
 use mesh_agents_core::limits::WAIT_SECONDS_HOST;
 use mesh_llm_plugin::proto::{
     Envelope, HealthRequest, InitializeRequest, ShutdownRequest, envelope::Payload,
@@ -11,15 +13,23 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::fake::FakeBackend;
 
+mod mesh;
+
 struct FakeHost {
     stream: LocalStream,
     next_id: u64,
+    /// What the plugin said meanwhile: requests of its own, answers to other questions.
+    said: VecDeque<Envelope>,
     plugin: JoinSet<Result<(), HostError>>,
     _dir: tempfile::TempDir,
 }
 
 impl FakeHost {
     async fn start(backend: Arc<FakeBackend>) -> Self {
+        Self::start_with(backend, HostMesh::default()).await
+    }
+
+    async fn start_with(backend: Arc<FakeBackend>, mesh: HostMesh) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let endpoint = dir.path().join("p.sock");
         let listener = UnixListener::bind(&endpoint).unwrap();
@@ -39,19 +49,31 @@ impl FakeHost {
             version: "0.0.0".into(),
         };
         let mut plugin = JoinSet::new();
-        plugin.spawn(run_plugin(config, backend, cli));
+        plugin.spawn(run_plugin(config, backend, cli, mesh));
         let (stream, _) = listener.accept().await.unwrap();
         Self {
             stream: LocalStream::Unix(stream),
             next_id: 1,
+            said: VecDeque::new(),
             plugin,
             _dir: dir,
         }
     }
 
     async fn ask(&mut self, payload: Payload) -> Payload {
+        let id = self.say(payload).await;
+        self.said_that(|envelope| envelope.request_id == id).await.1
+    }
+
+    /// Sends without waiting for an answer; says under which id.
+    async fn say(&mut self, payload: Payload) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
+        self.send(id, payload).await;
+        id
+    }
+
+    async fn send(&mut self, id: u64, payload: Payload) {
         let envelope = Envelope {
             protocol_version: PROTOCOL_VERSION,
             plugin_id: PLUGIN_ID.into(),
@@ -59,9 +81,21 @@ impl FakeHost {
             payload: Some(payload),
         };
         write_envelope(&mut self.stream, &envelope).await.unwrap();
-        let answer = read_envelope(&mut self.stream).await.unwrap();
-        assert_eq!(answer.request_id, id);
-        answer.payload.unwrap()
+    }
+
+    /// The first thing the plugin says, or has said, that is wanted.
+    async fn said_that(&mut self, wanted: impl Fn(&Envelope) -> bool) -> (u64, Payload) {
+        let known = self.said.iter().position(&wanted);
+        if let Some(envelope) = known.and_then(|at| self.said.remove(at)) {
+            return (envelope.request_id, envelope.payload.unwrap());
+        }
+        loop {
+            let envelope = read_envelope(&mut self.stream).await.unwrap();
+            if wanted(&envelope) {
+                return (envelope.request_id, envelope.payload.unwrap());
+            }
+            self.said.push_back(envelope);
+        }
     }
 
     async fn initialize(&mut self) -> PluginManifest {
@@ -214,7 +248,8 @@ async fn a_host_that_is_not_there_is_named() {
         version: String::new(),
     };
     let cli: CliRunner = Arc::new(|_| unreachable!("no host, no command"));
-    let error = run_plugin(config, Arc::new(FakeBackend::echo()), cli).await;
+    let backend = Arc::new(FakeBackend::echo());
+    let error = run_plugin(config, backend, cli, HostMesh::default()).await;
     assert!(
         error
             .unwrap_err()

@@ -49,6 +49,13 @@ pub struct Peer {
     in_a_run: bool,
 }
 
+impl Peer {
+    /// Whether it is part of a run, or may be.
+    pub(crate) fn is_in_a_run(self) -> bool {
+        self.in_a_run
+    }
+}
+
 impl Connected<IncomingStream<'_, OwnUser>> for Peer {
     fn connect_info(stream: IncomingStream<'_, OwnUser>) -> Self {
         *stream.remote_addr()

@@ -13,12 +13,15 @@ use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
+use mesh_agents_plugin::mesh_link::{HubConfig, MeshHub};
 use mesh_agents_plugin::socket::{EngineControl, OwnUser, Peer};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{Control, NodeConfig};
 use crate::VERSION;
+use crate::clock::SystemClock;
 use crate::tokens::Tokens;
 
 /// `/mcp`, `/a2a`, `/healthz` and `/metrics`, behind the rules of who may call.
@@ -110,6 +113,24 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
         listener,
         Arc::new(mesh_agents_acp_bridge::may_be_in_a_run),
     ))
+}
+
+/// The way to the mesh, with its sockets beside the engine's own: `path` has less than 100 bytes, so
+/// theirs have what a socket may have.
+pub(super) fn mesh_hub(
+    path: &Path,
+    tasks: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<MeshHub> {
+    let dir = path.with_extension("in");
+    let config = HubConfig {
+        dir: dir.clone(),
+        in_a_run: Arc::new(mesh_agents_acp_bridge::may_be_in_a_run),
+        clock: Arc::new(SystemClock),
+        tasks: tasks.clone(),
+        end: end.clone(),
+    };
+    MeshHub::new(config).with_context(|| format!("cannot use {}", dir.display()))
 }
 
 /// A listener whose answers leave at once. An event stream is written in pieces, and without this the

@@ -8,10 +8,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use mesh_agents_plugin::engine_tools::EngineTools;
+use mesh_agents_plugin::mesh_link::{HubConfig, MeshHub};
 use mesh_agents_plugin::socket::{Engine, EngineControl, MeshReport, PROTOCOL, Status, router};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::super::grammar;
@@ -84,7 +86,15 @@ static SOCKET: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         frontends: 0,
         stopping: false,
     };
+    let hub = HubConfig {
+        dir: tempfile::tempdir().unwrap().keep(),
+        in_a_run: Arc::new(|_| true),
+        clock: node.clock.clone(),
+        tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
+    };
     let engine = Engine {
+        mesh: MeshHub::new(hub).unwrap(),
         tools: Arc::new(EngineTools {
             engine: node.engine.clone(),
             problems: Arc::new(Vec::new),

@@ -1,0 +1,174 @@
+//! A mesh inside one process, for tests: nodes that open streams to each other without a host.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use mesh_agents_core::clock::UnixMillis;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Hint, HostPeer, Incoming, LocalNode, MeshLink, MeshPeerId, MeshStream, OpenError, Peers,
+};
+
+/// As many as a test ever has in flight.
+const QUEUE: usize = 1024;
+
+/// The mesh. Every node that joins sees the others at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryMesh {
+    nodes: Arc<Mutex<BTreeMap<MeshPeerId, Node>>>,
+}
+
+#[derive(Debug)]
+struct Node {
+    peers: watch::Sender<Peers>,
+    incoming: Option<mpsc::Sender<Incoming>>,
+    hints: Option<mpsc::Sender<Hint>>,
+}
+
+/// One node's way to the others.
+#[derive(Debug)]
+pub(crate) struct MemoryLink {
+    mesh: MemoryMesh,
+    id: MeshPeerId,
+}
+
+impl MemoryMesh {
+    /// A node joins.
+    pub(crate) fn join(&self, id: &MeshPeerId) -> MemoryLink {
+        let node = Node {
+            peers: watch::Sender::default(),
+            incoming: None,
+            hints: None,
+        };
+        self.nodes().insert(id.clone(), node);
+        self.tell();
+        MemoryLink {
+            mesh: self.clone(),
+            id: id.clone(),
+        }
+    }
+
+    /// A node goes.
+    pub(crate) fn leave(&self, id: &MeshPeerId) {
+        self.nodes().remove(id);
+        self.tell();
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<MeshPeerId, Node>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        let nodes = self.nodes();
+        for (id, node) in nodes.iter() {
+            let others = nodes.keys().filter(|other| *other != id);
+            let peers = others.map(|other| {
+                let peer = HostPeer {
+                    mesh_peer_id: other.clone(),
+                    role: "client".into(),
+                    version: "0".into(),
+                    since: UnixMillis(0),
+                };
+                (other.clone(), peer)
+            });
+            node.peers.send_replace(Arc::new(peers.collect()));
+        }
+    }
+}
+
+impl MemoryLink {
+    fn of<T>(&self, look: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        self.mesh.nodes().get_mut(&self.id).map(look)
+    }
+}
+
+impl MeshLink for MemoryLink {
+    fn linked(&self) -> watch::Receiver<bool> {
+        watch::Sender::new(true).subscribe()
+    }
+
+    fn local(&self) -> watch::Receiver<Option<LocalNode>> {
+        let local = LocalNode {
+            mesh_peer_id: self.id.clone(),
+            mesh_id: Some("memory".into()),
+        };
+        watch::Sender::new(Some(local)).subscribe()
+    }
+
+    fn peers(&self) -> watch::Receiver<Peers> {
+        let peers = self.of(|node| node.peers.subscribe());
+        peers.unwrap_or_else(|| watch::Sender::default().subscribe())
+    }
+
+    fn open<'a>(&'a self, peer: &'a MeshPeerId) -> BoxFuture<'a, Result<MeshStream, OpenError>> {
+        let refused = || OpenError::Refused {
+            peer: peer.clone(),
+            why: "target peer is not routable".into(),
+        };
+        let opened = || {
+            let (near, far) = UnixStream::pair().map_err(OpenError::Connect)?;
+            let nodes = self.mesh.nodes();
+            let there = nodes.get(peer).ok_or_else(refused)?;
+            if let Some(incoming) = &there.incoming {
+                let stream = MeshStream::from(far);
+                let opened_at = UnixMillis(0);
+                // Full is refused, and refused is the end of the stream, as on a real mesh.
+                let _full = incoming.try_send(Incoming { stream, opened_at });
+            }
+            Ok(MeshStream::from(near))
+        };
+        std::future::ready(opened()).boxed()
+    }
+
+    fn incoming(&self) -> mpsc::Receiver<Incoming> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        self.of(|node| node.incoming = Some(sender));
+        receiver
+    }
+
+    fn hint(&self, body: &str) -> bool {
+        let nodes = self.mesh.nodes();
+        for (_, node) in nodes.iter().filter(|(id, _)| **id != self.id) {
+            if let Some(hints) = &node.hints {
+                let from = self.id.clone();
+                let body = body.to_owned();
+                let _full = hints.try_send(Hint { from, body });
+            }
+        }
+        nodes.contains_key(&self.id)
+    }
+
+    fn hints(&self) -> mpsc::Receiver<Hint> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        self.of(|node| node.hints = Some(sender));
+        receiver
+    }
+}
+
+#[tokio::test]
+async fn nodes_in_memory_behave_as_on_a_mesh() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (a, b): (MeshPeerId, MeshPeerId) = (
+        "a".repeat(64).parse().unwrap(),
+        "b".repeat(64).parse().unwrap(),
+    );
+    let mesh = MemoryMesh::default();
+    let (link_a, link_b) = (mesh.join(&a), mesh.join(&b));
+    assert!(link_a.peers().borrow().keys().eq([&b]));
+    let (mut incoming, mut hints) = (link_b.incoming(), link_b.hints());
+    let mut near = link_a.open(&b).await.unwrap();
+    near.write_all(b"hello\n").await.unwrap();
+    let mut far = incoming.recv().await.unwrap().stream;
+    let mut text = [0; 6];
+    far.read_exact(&mut text).await.unwrap();
+    assert_eq!(&text, b"hello\n");
+    assert!(link_a.hint("changed"));
+    assert_eq!(hints.recv().await.unwrap().from, a);
+    mesh.leave(&b);
+    assert!(link_a.peers().borrow().is_empty());
+    assert!(link_a.open(&b).await.is_err());
+}

@@ -1,0 +1,183 @@
+//! A mesh stream: a Unix socket that the host bridges to a peer.
+//!
+//! No end of it can be trusted to go on: a killed peer looks alive for 35 s (host-contract T14), and
+//! the host enforces no idle limit. [`MeshStream::patient`] gives a stream limits of its own.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+
+/// A stream to or from a peer. What was read of it before it was handed on is read again.
+#[derive(Debug)]
+pub struct MeshStream {
+    io: UnixStream,
+    head: Bytes,
+    reading: Limit,
+    writing: Limit,
+    /// Its place among the streams that may be open at once.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl MeshStream {
+    /// A stream whose first bytes are `head`, then what comes from `io`. `place` is given back when
+    /// the stream is dropped.
+    #[must_use]
+    pub fn new(io: UnixStream, head: Bytes, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            io,
+            head,
+            reading: Limit::default(),
+            writing: Limit::default(),
+            _place: place,
+        }
+    }
+
+    /// Lets a read that waits longer than `first` (for the first byte from now on) or `idle` (for
+    /// each later one), or a write that waits longer than `idle`, fail with
+    /// [`io::ErrorKind::TimedOut`]. `None` waits for ever, as a stream does that is kept for later.
+    pub fn patient(&mut self, first: Option<Duration>, idle: Option<Duration>) {
+        self.reading = Limit::new(first, idle);
+        self.writing = Limit::new(idle, idle);
+    }
+}
+
+impl From<UnixStream> for MeshStream {
+    fn from(io: UnixStream) -> Self {
+        Self::new(io, Bytes::new(), None)
+    }
+}
+
+/// How long one direction may stand still while somebody waits for it.
+#[derive(Debug, Default)]
+struct Limit {
+    now: Option<Duration>,
+    then: Option<Duration>,
+    /// Runs while somebody waits.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Limit {
+    fn new(now: Option<Duration>, then: Option<Duration>) -> Self {
+        Self {
+            now,
+            then,
+            until: None,
+        }
+    }
+
+    /// Passes on what the direction said, or the end of its time.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.until = None;
+            self.now = self.then;
+            return polled;
+        }
+        let Some(limit) = self.now else {
+            return Poll::Pending;
+        };
+        let until = self
+            .until
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        match until.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.until = None;
+                let text = format!(
+                    "the peer was silent for {} s",
+                    limit.as_secs_f64().round().max(1.0)
+                );
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+            }
+        }
+    }
+}
+
+impl AsyncRead for MeshStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.head.has_remaining() {
+            let piece = this
+                .head
+                .split_to(this.head.remaining().min(buffer.remaining()));
+            buffer.put_slice(&piece);
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut this.io).poll_read(context, buffer);
+        this.reading.watch(context, polled)
+    }
+}
+
+impl AsyncWrite for MeshStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.writing.watch(context, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn what_was_read_before_is_read_first() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut stream = MeshStream::new(near, Bytes::from_static(b"first "), None);
+        far.write_all(b"then").await.unwrap();
+        drop(far);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "first then");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_ends_a_read_and_a_deaf_one_a_write() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut stream = MeshStream::from(near);
+        stream.patient(Some(Duration::from_secs(3)), Some(Duration::from_secs(60)));
+        let mut byte = [0];
+        let started = Instant::now();
+        let silent = stream.read(&mut byte).await.unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 3);
+        far.write_all(b"x").await.unwrap();
+        stream.read_exact(&mut byte).await.unwrap();
+        let started = Instant::now();
+        stream.read(&mut byte).await.unwrap_err();
+        assert_eq!(started.elapsed().as_secs(), 60, "after the first byte");
+
+        let started = Instant::now();
+        let endless = vec![0; 16 * 1024 * 1024];
+        let deaf = stream.write_all(&endless).await.unwrap_err();
+        assert_eq!(deaf.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 60);
+    }
+}
