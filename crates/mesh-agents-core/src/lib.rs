@@ -23,4 +23,5 @@ pub mod refusal;
 pub mod run;
 pub mod task;
 pub mod template;
+pub mod text;
 pub mod transition;
