@@ -53,7 +53,6 @@
 //! message (adverts and cards are signed for that reason). Nor does it say what the other may do: the
 //! owner asks its access list at every request, so that a kept stream loses its rights with its key.
 
-mod peer_id;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -61,8 +60,8 @@ mod wire;
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::{NodeKey, NodeSecret};
+use crate::peer::MeshPeerId;
 
-pub use self::peer_id::{MeshPeerId, PeerIdError};
 pub use self::wire::RefusalCode;
 use self::wire::{Bytes32, HelloLine, ProofLine, WelcomeLine};
 

@@ -18,7 +18,6 @@ mod stream;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,8 @@ use futures::future::BoxFuture;
 use mesh_agents_core::clock::UnixMillis;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
+
+pub use mesh_agents_mesh::MeshPeerId;
 
 pub use hub::{Claim, HubConfig, MeshHub};
 pub use ping::{PingError, ping};
@@ -37,62 +38,6 @@ pub const CHANNEL: &str = "mesh-agents.v1";
 pub const HINT_BYTES: usize = 512;
 /// Most peers a node keeps (DESIGN §6).
 pub const MAX_PEERS: usize = 2_000;
-
-/// A host's own id on the mesh: 64 lower-case hexadecimal digits. A client-role host has a new one
-/// after every start (host-contract T22), so it names a connection, never a node.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct MeshPeerId(Arc<str>);
-
-/// What is not a mesh peer id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no mesh peer id: 64 hexadecimal digits, as `agents peers list` shows them")]
-pub struct NotAPeerId(String);
-
-impl MeshPeerId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for MeshPeerId {
-    type Err = NotAPeerId;
-    fn from_str(text: &str) -> Result<Self, NotAPeerId> {
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() == 64 && text.bytes().all(hex) {
-            Ok(Self(text.into()))
-        } else {
-            Err(NotAPeerId(text.chars().take(80).collect()))
-        }
-    }
-}
-
-impl TryFrom<String> for MeshPeerId {
-    type Error = NotAPeerId;
-    fn try_from(text: String) -> Result<Self, NotAPeerId> {
-        text.parse()
-    }
-}
-
-impl From<MeshPeerId> for String {
-    fn from(id: MeshPeerId) -> Self {
-        id.as_str().to_owned()
-    }
-}
-
-impl fmt::Display for MeshPeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for MeshPeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
 
 /// This node's host on the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
