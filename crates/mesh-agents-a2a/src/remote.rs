@@ -61,7 +61,8 @@ pub struct RemoteTimeouts {
     /// reached it: as long as a server takes to restart.
     pub opening: Duration,
     /// How long a remote may be out of reach, its task under way, before the run fails. Less than
-    /// the default of `policy.idle_seconds` (600 s), so that the true cause is told.
+    /// the default of `policy.idle_seconds` (600 s), so that the true cause is told. A node of the mesh
+    /// is waited for as long as the task may take: its engine goes on with it, and says so later.
     pub contact: Duration,
     /// For the whole of a cancel, of the 2 s that a cancel may take.
     pub cancel: Duration,
@@ -173,19 +174,9 @@ impl fmt::Debug for RemoteRunner {
 
 impl RemoteRunner {
     /// A runner. `lookup` answers for the variables that `[auth] bearer_env` names, and for the
-    /// usual proxy variables ([`http::secure_client`]).
+    /// usual proxy variables ([`http::secure_client`]). `mesh` reaches agents of other nodes.
     #[must_use]
-    pub fn new(lookup: Lookup, timeouts: RemoteTimeouts) -> Self {
-        Self::with(lookup, timeouts, None)
-    }
-
-    /// A runner that reaches agents of other nodes too.
-    #[must_use]
-    pub fn on_mesh(lookup: Lookup, timeouts: RemoteTimeouts, dial: Arc<dyn Dial>) -> Self {
-        Self::with(lookup, timeouts, Some(dial))
-    }
-
-    fn with(lookup: Lookup, timeouts: RemoteTimeouts, mesh: Option<Arc<dyn Dial>>) -> Self {
+    pub fn new(lookup: Lookup, timeouts: RemoteTimeouts, mesh: Option<Arc<dyn Dial>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 lookup,
@@ -240,9 +231,10 @@ impl Runner for RemoteRunner {
             Ok(target) => target,
             Err(failure) => return Some(failure.message),
         };
-        let pipe = self.shared.pipe(&target);
-        pipe.err()
-            .map(|error| misconfigured(error.to_string()).message)
+        if let Err(error) = self.shared.pipe(&target) {
+            return Some(misconfigured(error.to_string()).message);
+        }
+        self.shared.mesh.as_ref()?.away(target.node.as_deref()?)
     }
 }
 

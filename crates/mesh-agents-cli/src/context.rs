@@ -34,6 +34,12 @@ impl Context {
         })
     }
 
+    /// A label for this machine, for the people of other nodes.
+    pub(crate) fn host_name(&self) -> String {
+        let name = rustix::system::uname();
+        name.nodename().to_string_lossy().into_owned()
+    }
+
     /// What agent definitions are checked against.
     pub(crate) fn registry_environment(&self) -> mesh_agents_registry::Environment {
         mesh_agents_registry::Environment {

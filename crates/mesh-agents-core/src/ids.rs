@@ -148,6 +148,12 @@ impl AgentId {
         self.0.split_once('@').map_or(&self.0, |(name, _)| name)
     }
 
+    /// [`Self::name`] as an id.
+    #[must_use]
+    pub fn on_its_node(&self) -> Self {
+        Self(self.name().to_owned())
+    }
+
     /// The key of the node it is on (`did:key:z…`); `None` for one of this node.
     #[must_use]
     pub fn node(&self) -> Option<String> {

@@ -43,6 +43,18 @@ impl Layout {
         self.a2a.join("agents.toml")
     }
 
+    /// The node's key: 32 bytes, its owner's only.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.a2a.join("identity.key")
+    }
+
+    /// Who of other nodes may call.
+    #[must_use]
+    pub fn acl(&self) -> PathBuf {
+        self.a2a.join("acl.toml")
+    }
+
     /// Held by the one engine of this data directory; holds its pid and socket path.
     #[must_use]
     pub fn engine_lock(&self) -> PathBuf {

@@ -132,6 +132,7 @@ async fn tools(
             tokens: mesh_agents_a2a::card::AccessTokens::None,
         },
         clock: Arc::new(Noon),
+        mesh: None,
     }
 }
 

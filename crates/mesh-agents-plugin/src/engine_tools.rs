@@ -26,6 +26,8 @@ use mesh_agents_tasks::TaskEngine;
 use serde::Serialize;
 
 use crate::backend::{CallMeta, ToolBackend};
+use crate::mesh_node::{Meant, MeshNode};
+use crate::tool::args::Location;
 use crate::tool::results::ProblemLine;
 use crate::tool::{ToolName, UnknownTool};
 use mesh_agents_core::near::nearest;
@@ -44,6 +46,8 @@ pub struct EngineTools {
     pub place: Place,
     /// Wall time, for the keys of messages that came without one.
     pub clock: Arc<dyn Clock>,
+    /// This node among others; `None` where there is no mesh.
+    pub mesh: Option<MeshNode>,
 }
 
 impl fmt::Debug for EngineTools {
@@ -98,16 +102,35 @@ impl EngineTools {
     ) -> Result<Task, Refusal> {
         let task = self.engine.task(caller, id).await?;
         match agent {
-            Some(agent) if *agent != task.agent_id => Err(Refusal::new(
-                Code::TaskNotFound,
-                format!(
-                    "agent {:?} has no task {id}; it is a task of agent {:?}",
-                    agent.as_str(),
-                    task.agent_id.as_str()
-                ),
-            )
-            .hint("Leave agent_id out, or name that agent.")),
+            // Answers name the agent as its node does.
+            Some(agent) if *agent != task.agent_id && agent.as_str() != task.agent_id.name() => {
+                Err(Refusal::new(
+                    Code::TaskNotFound,
+                    format!(
+                        "agent {:?} has no task {id}; it is a task of agent {:?}",
+                        agent.as_str(),
+                        task.agent_id.as_str()
+                    ),
+                )
+                .hint("Leave agent_id out, or name that agent."))
+            }
             _ => Ok(task),
+        }
+    }
+
+    /// The id the engine knows the agent by that a caller means, on the node it names or any.
+    fn meant(&self, agent: &AgentId, peer: Option<&str>) -> Result<Meant, Refusal> {
+        match &self.mesh {
+            Some(mesh) => mesh.meant(agent, peer),
+            None if peer.is_none() => Ok(Meant {
+                id: agent.clone(),
+                why: None,
+            }),
+            None => Err(Refusal::new(
+                Code::AgentNotFound,
+                "argument peer_id: this engine is part of no mesh",
+            )
+            .hint("Leave it out to use the agents of this node.")),
         }
     }
 
@@ -148,3 +171,12 @@ fn internal(error: &dyn fmt::Display) -> Refusal {
 
 #[cfg(test)]
 mod tests;
+
+/// Where an agent runs.
+fn location(agent: &AgentId) -> Location {
+    if agent.is_local() {
+        Location::Local
+    } else {
+        Location::Remote
+    }
+}

@@ -24,8 +24,8 @@ use mesh_llm_plugin::proto::{
     OpenStreamResponse, OperationManifest, PluginManifest, ServiceKind,
 };
 use mesh_llm_plugin::{
-    LocalStream, Plugin, PluginContext, PluginError, PluginResult, PluginRuntime, async_trait,
-    plugin_server_info,
+    LocalStream, Plugin, PluginContext, PluginError, PluginInitializeRequest, PluginResult,
+    PluginRuntime, async_trait, plugin_server_info,
 };
 use rmcp::model::ServerConfig;
 use serde::{Deserialize, Serialize};
@@ -267,6 +267,15 @@ impl Plugin for AgentsPlugin {
             mesh_event_subscriptions,
             ..PluginManifest::default()
         })
+    }
+
+    async fn initialize(
+        &mut self,
+        request: PluginInitializeRequest,
+        _context: &mut PluginContext<'_>,
+    ) -> PluginResult<()> {
+        self.mesh.visibility(request.mesh_visibility);
+        Ok(())
     }
 
     async fn on_initialized(&mut self, context: &mut PluginContext<'_>) -> anyhow::Result<()> {

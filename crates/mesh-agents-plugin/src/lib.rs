@@ -3,7 +3,8 @@
 //! Reading order: [`tool`] (the table), [`backend`] (what stands behind it), [`engine_tools`] (what
 //! each does), then the projections [`mcp`] behind [`guard`] and [`host`]; [`socket`] and
 //! [`frontend`] are the two ends between the engine and the processes that only pass calls on;
-//! [`mesh_link`] is the engine's way to other nodes, through the plugin of a host.
+//! [`mesh_link`] is the engine's way to other nodes, through the plugin of a host; [`mesh_node`] is this
+//! node among them.
 
 pub mod backend;
 pub mod engine_tools;
@@ -14,6 +15,7 @@ pub mod guard;
 pub mod host;
 pub mod mcp;
 pub mod mesh_link;
+pub mod mesh_node;
 mod mint;
 pub mod socket;
 pub mod tool;

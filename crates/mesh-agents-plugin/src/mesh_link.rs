@@ -47,6 +47,13 @@ pub struct LocalNode {
     /// The mesh it is in, once the host said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_id: Option<String>,
+    /// Whether anybody can join that mesh. So it is taken to be when nothing was said.
+    #[serde(default = "anybody")]
+    pub public: bool,
+}
+
+fn anybody() -> bool {
+    true
 }
 
 /// Another host on the mesh, as ours reports it. That it is listed does not mean that it can be

@@ -167,8 +167,8 @@ fn workspace_table<'d>(workspace: Section<'d>, report: &mut Report<'_>) -> Works
 fn policy_table<'d>(policy: Section<'d>, report: &mut Report<'_>) -> PolicyTable<'d> {
     policy.choice("network", words::NETWORK, report);
     PolicyTable {
-        advertise_on_mesh: not_yet_true(policy, "advertise_on_mesh", report),
-        public_mesh: not_yet_true(policy, "public_mesh", report),
+        advertise_on_mesh: policy.boolean("advertise_on_mesh", report),
+        public_mesh: policy.boolean("public_mesh", report),
         approval: policy.choice("approval", words::APPROVAL, report),
         filesystem: policy.choice("filesystem", words::FILESYSTEM, report),
         read: policy.strings("read", report).unwrap_or_default(),
@@ -199,20 +199,6 @@ fn known_keys(section: Section<'_>, report: &mut Report<'_>) {
         |key| words::table_of(key, path),
         report,
     );
-}
-
-/// A switch that may be written, but not yet be switched on.
-fn not_yet_true(section: Section<'_>, key: &str, report: &mut Report<'_>) -> Option<bool> {
-    let written = section.boolean(key, report);
-    if written == Some(true) {
-        report.error(
-            section.place(key),
-            &section.key(key),
-            format!("{key} = true is not built yet"),
-            "what works now: false",
-        );
-    }
-    written
 }
 
 fn env_values(runtime: Section<'_>, report: &mut Report<'_>) -> Vec<(At<String>, At<String>)> {

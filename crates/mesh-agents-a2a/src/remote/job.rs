@@ -58,7 +58,13 @@ impl Job {
             Ok(pipe) => pipe,
             Err(error) => return Outcome::Failed(misconfigured(error.to_string())),
         };
-        let timeouts = self.shared.timeouts;
+        let timeouts = match target.node {
+            None => self.shared.timeouts,
+            Some(_) => RemoteTimeouts {
+                contact: Duration::MAX,
+                ..self.shared.timeouts
+            },
+        };
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };

@@ -139,7 +139,7 @@ impl Plan {
     /// Starts it.
     pub(crate) fn start(self) -> Running {
         let lookup = |name: &str| (name == TOKEN_VARIABLE).then(|| "s3cret".to_owned());
-        let runner = RemoteRunner::new(Arc::new(lookup), self.timeouts);
+        let runner = RemoteRunner::new(Arc::new(lookup), self.timeouts, None);
         Running {
             run: runner.start(self.spec()),
             seen: Vec::new(),

@@ -72,6 +72,7 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
             context.settings.layout.root().to_owned(),
         )),
         Arc::clone(&context.environment),
+        None,
     );
     let snapshot = load(
         &context.settings.agents_dir,

@@ -3,6 +3,7 @@
 //! `agents engine` is a node in the background that leaves when nobody needs it; `agents serve` is
 //! one in the foreground; `agents demo` runs one for half a minute in a temporary directory.
 
+mod identity;
 mod listen;
 mod mesh;
 pub(crate) mod runners;
@@ -21,6 +22,8 @@ use mesh_agents_core::clock::Clock;
 use mesh_agents_core::run::Runner;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::engine_tools::EngineTools;
+use mesh_agents_plugin::mesh_link::MeshHub;
+use mesh_agents_plugin::mesh_node::{MeshNode, MeshNodeConfig};
 use mesh_agents_plugin::socket::{self, Engine, EngineControl, MeshReport, PROTOCOL, Status};
 use mesh_agents_registry::Watcher;
 use mesh_agents_tasks::{EngineConfig, TaskEngine};
@@ -149,9 +152,17 @@ impl Node {
         let (watcher, snapshots) =
             Watcher::start(&settings.agents_dir, context.registry_environment())?;
         let bridge = AcpBridge::new(bridge_config(context));
-        let runners = Arc::new(Runners::new(bridge, Arc::clone(&context.environment)));
-        let agents = snapshots::agents_of(&snapshots.borrow());
+        let (servers, end) = (TaskTracker::new(), CancellationToken::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let hub = servers::mesh_hub(&socket, &servers, &end)?;
+        let peers = mesh_node(context, &hub, &clock, &servers, &end)?;
+        let runners = Arc::new(Runners::new(
+            bridge,
+            Arc::clone(&context.environment),
+            Some(Arc::new(peers.clone())),
+        ));
+        let agents = snapshots::agents_of(&snapshots.borrow());
+        peers.set_local(agents.clone());
         let engine = TaskEngine::open(EngineConfig {
             layout: settings.layout.clone(),
             clock: Arc::clone(&clock),
@@ -179,12 +190,12 @@ impl Node {
             problems: snapshots::problems_of(snapshots.clone()),
             place: place.clone(),
             clock,
+            mesh: Some(peers.clone()),
         });
-        let (servers, end) = (TaskTracker::new(), CancellationToken::new());
-        let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
+        let app = servers::http_app(&config, &base_url, place.clone(), &control, &tools, &end)?;
         servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
         let behind = Engine {
-            mesh: servers::mesh_hub(&socket, &servers, &end)?,
+            mesh: hub,
             tools,
             tasks: engine.clone(),
             control: Arc::clone(&control) as Arc<dyn EngineControl>,
@@ -198,7 +209,8 @@ impl Node {
         ));
         // Ends when the engine has shut down.
         servers.spawn(PushWorker::new(engine.clone()).run());
-        servers.spawn(snapshots::follow(engine.clone(), snapshots, end.clone()));
+        servers.spawn(snapshots::follow(peers.clone(), snapshots, end.clone()));
+        peers.start(engine.clone(), servers::a2a(&engine, place, &end));
         if let Some(linger) = config.linger {
             servers.spawn(leave_when_unneeded(
                 Arc::clone(&control),
@@ -274,6 +286,28 @@ impl Node {
         drop(self.watcher);
         drop(self.lock);
     }
+}
+
+/// This node among others; it does nothing yet.
+fn mesh_node(
+    context: &Context,
+    hub: &MeshHub,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<MeshNode> {
+    let layout = &context.settings.layout;
+    MeshNode::new(MeshNodeConfig {
+        link: Arc::new(hub.clone()),
+        secret: identity::of(layout)?,
+        name: context.host_name(),
+        acl: layout.acl(),
+        clock: Arc::clone(clock),
+        random: Arc::new(identity::random),
+        tasks: tasks.clone(),
+        end: end.clone(),
+    })
+    .context("the system has no random numbers")
 }
 
 fn bridge_config(context: &Context) -> BridgeConfig {

@@ -9,8 +9,8 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::text::{DESCRIPTION_CHARS, NAME_CHARS, clean_text};
 use mesh_agents_tasks::Load;
 
-use super::{EngineTools, encode, internal};
-use crate::tool::args::{self, Location, parse};
+use super::{EngineTools, encode, internal, location};
+use crate::tool::args::{self, parse};
 use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
 };
@@ -45,25 +45,28 @@ impl EngineTools {
             problems: (!problems.is_empty()).then_some(problems),
             next_cursor: None,
         };
-        if args.location == Some(Location::Remote) {
-            return encode(&page);
-        }
         let all = self.engine.agents();
         let found = all
             .iter()
             .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
             .map(|(_, agent)| agent.as_ref())
-            .filter(|agent| agent.enabled && words.find(agent));
+            .filter(|agent| {
+                let there = args
+                    .location
+                    .is_none_or(|there| there == location(&agent.id));
+                there && agent.enabled && words.find(agent)
+            });
+        let mut last = None;
         for agent in found {
             let line = self.line(agent)?;
             let cost = encode(&line)?.as_str().len() + 1;
             if page.agents.len() == limit || cost > room {
-                let last = page.agents.last().map(|last| last.agent_id.to_string());
-                page.next_cursor = last;
+                page.next_cursor = last.map(|last: &AgentId| last.to_string());
                 break;
             }
             room -= cost;
             page.agents.push(line);
+            last = Some(&agent.id);
         }
         encode(&page)
     }
@@ -71,16 +74,24 @@ impl EngineTools {
     pub(super) fn get_agent(&self, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgent = parse(args)?;
         let agents = self.engine.agents();
+        let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
         let agent = agents
-            .get(&args.agent_id)
+            .get(&meant.id)
             .filter(|agent| agent.enabled)
             .ok_or_else(|| self.no_agent(&args.agent_id))?;
+        let local = agent.id.is_local();
+        let agent_card = match local {
+            true => card::served(agent, &self.place).map_err(|error| internal(&error))?,
+            // As its node signed it.
+            false => agent.card.json.clone(),
+        };
         let result = Agent {
-            agent_id: agent.id.clone(),
-            location: Location::Local,
-            peer_id: None,
-            agent_card: card::served(agent, &self.place).map_err(|error| internal(&error))?,
-            runtime: Some(Runtime {
+            agent_id: agent.id.on_its_node(),
+            location: location(&agent.id),
+            peer_id: agent.id.node(),
+            agent_card,
+            // How another node runs it is not told.
+            runtime: local.then(|| Runtime {
                 r#type: agent.runtime.kind.to_string(),
                 max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
                 workspace: workspace(agent),
@@ -93,20 +104,23 @@ impl EngineTools {
         let load = self.engine.load(&agent.id);
         let reason = self.engine.unavailable(agent);
         let line = AgentLine {
-            agent_id: agent.id.clone(),
+            agent_id: agent.id.on_its_node(),
             name: clean_text(&agent.card.name, NAME_CHARS),
             description: clean_text(&agent.card.description, DESCRIPTION_CHARS),
             version: clean_text(&agent.card.version, NAME_CHARS),
-            location: Location::Local,
-            peer_id: None,
+            location: location(&agent.id),
+            peer_id: agent.id.node(),
             skills: agent.card.skills.iter().take(SKILLS).map(skill).collect(),
-            runtime: Some(agent.runtime.kind.to_string()),
+            runtime: agent.id.is_local().then(|| agent.runtime.kind.to_string()),
             state: state(agent, load, reason.is_some()),
             reason: reason.map(|reason| clean_text(&reason, DESCRIPTION_CHARS)),
             running: load.running,
             queued: load.queued,
             max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
-            card_url: Some(card::card_url(&self.place.base, &agent.id)),
+            card_url: agent
+                .id
+                .is_local()
+                .then(|| card::card_url(&self.place.base, &agent.id)),
         };
         if encode(&line)?.as_str().len() <= LINE_BYTES {
             return Ok(line);

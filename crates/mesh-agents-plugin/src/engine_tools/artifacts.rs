@@ -92,7 +92,7 @@ impl EngineTools {
     ) -> Result<(AgentId, Vec<u8>), Refusal> {
         let found = self.task_of(&meta.caller, task, agent).await?;
         let (_, content) = self.engine.artifact(&meta.caller, task, artifact).await?;
-        Ok((found.agent_id, content))
+        Ok((found.agent_id.on_its_node(), content))
     }
 }
 

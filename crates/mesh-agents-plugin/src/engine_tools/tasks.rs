@@ -12,10 +12,10 @@ use mesh_agents_core::task::{ArtifactInfo, Message, Role, Task};
 use mesh_agents_tasks::{ListTasks, Minted, Submit, TaskView};
 
 use super::fit::{self, Fitted, Piece};
-use super::{EngineTools, encode, internal};
+use super::{EngineTools, encode, internal, location};
 use crate::backend::{CallMeta, Surface};
 use crate::mint;
-use crate::tool::args::{self, Location, parse};
+use crate::tool::args::{self, parse};
 use crate::tool::results::{ArtifactLine, Canceled, Sent, Shown, TaskLine, Tasks};
 
 /// What surrounds the A2A Task in a result: ids of at most 64, 31 and 128 bytes, times, keys, and
@@ -37,11 +37,12 @@ impl EngineTools {
         let args: args::SendMessage = parse(args)?;
         let wait = wait(meta, args.wait_seconds);
         let minted_there = meta.minted && args.message_id.is_some();
+        let agent_id = self.addressee(&meta.caller, &args).await?;
         let message_id = args
             .message_id
             .unwrap_or_else(|| mint::message_id(self.clock.as_ref()));
         let submit = Submit {
-            agent_id: args.agent_id,
+            agent_id,
             message: Message {
                 metadata: args.metadata.clone(),
                 ..Message::text(message_id, Role::User, args.message)
@@ -75,15 +76,31 @@ impl EngineTools {
             self.engine.answered(&meta.caller, submit).await;
         }
         encode(&Sent {
-            agent_id: task.agent_id,
-            location: Location::Local,
-            peer_id: None,
+            agent_id: task.agent_id.on_its_node(),
+            location: location(&task.agent_id),
+            peer_id: task.agent_id.node(),
             task_id: task.id,
             context_id: task.context_id,
             state: task.state,
             task: fitted.task,
             left_out: fitted.left_out,
         })
+    }
+
+    /// The agent a message is for: that of the task it belongs to, else the one that is meant now.
+    async fn addressee(
+        &self,
+        caller: &Caller,
+        args: &args::SendMessage,
+    ) -> Result<AgentId, Refusal> {
+        if let Some(task) = &args.task_id {
+            let task = self.engine.task(caller, task).await?;
+            if task.agent_id.name() == args.agent_id.name() {
+                return Ok(task.agent_id);
+            }
+        }
+        let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
+        Ok(meant.id)
     }
 
     pub(super) async fn get_task(
@@ -103,8 +120,8 @@ impl EngineTools {
         let last_activity = view.last_activity.map(timestamp);
         let (task, fitted) = self.fitted(caller, view, args.history_length).await?;
         encode(&Shown {
-            agent_id: task.agent_id,
-            location: Location::Local,
+            agent_id: task.agent_id.on_its_node(),
+            location: location(&task.agent_id),
             task_id: task.id,
             state: task.state,
             task: fitted.task,
@@ -126,7 +143,7 @@ impl EngineTools {
         let view = self.engine.view(caller, &args.task_id).await?;
         let (task, fitted) = self.fitted(caller, view, None).await?;
         encode(&Canceled {
-            agent_id: task.agent_id,
+            agent_id: task.agent_id.on_its_node(),
             task_id: task.id,
             state: task.state,
             task: fitted.task,
@@ -140,8 +157,13 @@ impl EngineTools {
         args: &JsonText,
     ) -> Result<JsonText, Refusal> {
         let args: args::ListTasks = parse(args)?;
+        let agent = args.agent_id.map(|agent| match self.meant(&agent, None) {
+            Ok(meant) => meant.id,
+            // Several nodes have one of that name: no task was sent to the name alone.
+            Err(_) => agent,
+        });
         let query = ListTasks {
-            agent_id: args.agent_id,
+            agent_id: agent,
             context_id: args.context_id,
             state: args.state,
             limit: args.limit.unwrap_or(args::PAGE),
@@ -247,9 +269,9 @@ fn line((task, artifacts): &(Task, Vec<ArtifactInfo>)) -> TaskLine {
     TaskLine {
         task_id: task.id.clone(),
         context_id: task.context_id.clone(),
-        agent_id: task.agent_id.clone(),
-        location: Location::Local,
-        peer_id: None,
+        agent_id: task.agent_id.on_its_node(),
+        location: location(&task.agent_id),
+        peer_id: task.agent_id.node(),
         state: task.state,
         created_at: timestamp(task.created_at),
         updated_at: timestamp(task.updated_at),

@@ -10,16 +10,16 @@ mod link;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use mesh_llm_plugin::PluginContext;
 use mesh_llm_plugin::proto::mesh_event::Kind;
 use mesh_llm_plugin::proto::{
     ChannelMessage, MeshChannelManifest, MeshEvent, MeshEventSubscriptionManifest,
     OpenStreamResponse, StreamTransportKind,
 };
+use mesh_llm_plugin::{MeshVisibility, PluginContext};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::frontend::Frontend;
@@ -55,6 +55,8 @@ struct Shared {
     inbound: mpsc::Sender<Inbound>,
     queues: tokio::sync::Mutex<Queues>,
     dropped: AtomicU64,
+    /// Whether anybody can join the mesh, as the host said at the start.
+    public: AtomicBool,
 }
 
 /// What [`link`] takes from.
@@ -103,6 +105,7 @@ impl Default for HostMesh {
                     inbound: inbound_queue,
                 }),
                 dropped: AtomicU64::new(0),
+                public: AtomicBool::new(true),
             }),
         }
     }
@@ -228,6 +231,12 @@ impl HostMesh {
         }
     }
 
+    /// What kind of mesh the host is in; told once, before all else.
+    pub(super) fn visibility(&self, visibility: MeshVisibility) {
+        let public = visibility != MeshVisibility::Private;
+        self.shared.public.store(public, Ordering::Relaxed);
+    }
+
     fn note_local(&self, mesh_peer_id: &str, mesh_id: &str) {
         let Ok(mesh_peer_id) = mesh_peer_id.parse::<MeshPeerId>() else {
             return;
@@ -238,6 +247,7 @@ impl HostMesh {
         let local = LocalNode {
             mesh_id: mesh_id.or_else(|| before.as_ref()?.mesh_id.clone()),
             mesh_peer_id,
+            public: self.shared.public.load(Ordering::Relaxed),
         };
         if before.as_ref() == Some(&local) {
             return;

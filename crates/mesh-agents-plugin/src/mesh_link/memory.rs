@@ -95,6 +95,7 @@ impl MeshLink for MemoryLink {
         let local = LocalNode {
             mesh_peer_id: self.id.clone(),
             mesh_id: Some("memory".into()),
+            public: false,
         };
         watch::Sender::new(Some(local)).subscribe()
     }

@@ -115,17 +115,6 @@ fn within(argument: &str, value: Option<u32>) -> Result<(), Refusal> {
     }
 }
 
-fn no_peers_yet(peer: Option<&str>) -> Result<(), Refusal> {
-    match peer {
-        Some(_) => Err(Refusal::new(
-            Code::NotBuilt,
-            "argument peer_id: agents on other nodes cannot be reached yet",
-        )
-        .hint("Leave it out to use the agents of this node.")),
-        None => Ok(()),
-    }
-}
-
 /// Where an agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,17 +157,13 @@ pub struct GetAgent {
     /// From get_agents
     #[schemars(with = "String")]
     pub agent_id: AgentId,
-    /// The node it is on; not built yet and so not shown.
+    /// The node it is on, from get_agents
     #[serde(default)]
-    #[schemars(skip)]
     pub peer_id: Option<String>,
 }
 
 impl Arguments for GetAgent {
     const TOOL: ToolName = ToolName::GetAgent;
-    fn check(&self) -> Result<(), Refusal> {
-        no_peers_yet(self.peer_id.as_deref())
-    }
 }
 
 /// Arguments of `send_message`.
@@ -209,9 +194,8 @@ pub struct SendMessage {
     #[serde(default)]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub metadata: Option<JsonText>,
-    /// The node it is on; not built yet and so not shown.
+    /// The node it is on, from get_agents
     #[serde(default)]
-    #[schemars(skip)]
     pub peer_id: Option<String>,
     /// Whether to keep it for a node that is away; not built yet and so not shown.
     #[serde(default)]
@@ -222,11 +206,10 @@ pub struct SendMessage {
 impl Arguments for SendMessage {
     const TOOL: ToolName = ToolName::SendMessage;
     fn check(&self) -> Result<(), Refusal> {
-        no_peers_yet(self.peer_id.as_deref())?;
         if self.queue_if_offline == Some(true) {
             return Err(Refusal::new(
                 Code::NotBuilt,
-                "argument queue_if_offline: agents on other nodes cannot be reached yet",
+                "argument queue_if_offline: messages for a node that is away are not kept yet",
             ));
         }
         match &self.metadata {

@@ -40,6 +40,9 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// Why there is none, in words: the node is away, unknown, or somebody else answered.
     async fn dial(&self, node: &str) -> io::Result<Box<dyn MeshStream>>;
+
+    /// Why that node cannot be called at the moment, if that is known without asking it.
+    fn away(&self, node: &str) -> Option<String>;
 }
 
 type Sender = SendRequest<Full<Bytes>>;

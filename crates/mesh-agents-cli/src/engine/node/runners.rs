@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_agents_a2a::remote::{Lookup, RemoteRunner, RemoteTimeouts};
+use mesh_agents_a2a::remote::{Dial, Lookup, RemoteRunner, RemoteTimeouts};
 use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
 use mesh_agents_core::ids::RunId;
@@ -19,11 +19,15 @@ pub(crate) struct Runners {
 
 impl Runners {
     /// The runners of a node. Tokens of remote agents come from `environment`.
-    pub(crate) fn new(bridge: AcpBridge, environment: Arc<Environment>) -> Self {
+    pub(crate) fn new(
+        bridge: AcpBridge,
+        environment: Arc<Environment>,
+        mesh: Option<Arc<dyn Dial>>,
+    ) -> Self {
         let lookup: Lookup = Arc::new(move |name| environment.0.get(name).cloned());
         Self {
             bridge,
-            remote: RemoteRunner::new(lookup, RemoteTimeouts::default()),
+            remote: RemoteRunner::new(lookup, RemoteTimeouts::default(), mesh),
         }
     }
 

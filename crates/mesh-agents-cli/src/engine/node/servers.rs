@@ -15,6 +15,7 @@ use mesh_agents_plugin::guard::{Guard, ResolveToken};
 use mesh_agents_plugin::mcp;
 use mesh_agents_plugin::mesh_link::{HubConfig, MeshHub};
 use mesh_agents_plugin::socket::{EngineControl, OwnUser, Peer};
+use mesh_agents_tasks::TaskEngine;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,16 +34,11 @@ pub(super) fn http_app(
     tools: &Arc<dyn ToolBackend>,
     end: &CancellationToken,
 ) -> Result<Router> {
-    let a2a = A2aServer {
-        engine: control.engine.clone(),
-        place,
-        end: end.clone(),
-    };
     let measured = Arc::clone(control);
     let app = Router::new()
         .route("/metrics", get(async move || metrics(&measured)))
         .merge(mcp::router(Arc::clone(tools), VERSION, end.clone()))
-        .merge(mesh_agents_a2a::router::router(a2a));
+        .merge(a2a(&control.engine, place, end));
     let host = axum::http::Uri::try_from(base_url).context("public_url is not a URL")?;
     let hosts = host.host().map(str::to_owned).into_iter().collect();
     let guard = Guard {
@@ -51,6 +47,15 @@ pub(super) fn http_app(
         resolve: resolve(config.tokens.clone(), control),
     };
     Ok(guard.protect(app))
+}
+
+/// The A2A routes of this node's agents.
+pub(super) fn a2a(engine: &TaskEngine, place: Place, end: &CancellationToken) -> Router {
+    mesh_agents_a2a::router::router(A2aServer {
+        engine: engine.clone(),
+        place,
+        end: end.clone(),
+    })
 }
 
 /// Who a bearer token stands for: the holder of an access token, or a run of ours.

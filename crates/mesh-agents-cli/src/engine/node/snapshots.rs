@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_agents_plugin::engine_tools::Problems;
+use mesh_agents_plugin::mesh_node::MeshNode;
 use mesh_agents_plugin::tool::results::ProblemLine;
 use mesh_agents_registry::Snapshot;
-use mesh_agents_tasks::{Agents, TaskEngine};
+use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +41,9 @@ pub(super) fn problems_of(snapshots: watch::Receiver<Arc<Snapshot>>) -> Problems
     })
 }
 
-/// Hands every new snapshot to the engine.
+/// Hands every new snapshot on, to be joined by the agents of other nodes.
 pub(super) async fn follow(
-    engine: TaskEngine,
+    peers: MeshNode,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     end: CancellationToken,
 ) {
@@ -52,6 +53,6 @@ pub(super) async fn follow(
             changed = snapshots.changed() => if changed.is_err() { return },
         }
         let agents = agents_of(&snapshots.borrow_and_update());
-        engine.set_agents(agents).await;
+        peers.set_local(agents);
     }
 }

@@ -103,6 +103,7 @@ static SOCKET: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
                 tokens: mesh_agents_a2a::card::AccessTokens::None,
             },
             clock: node.clock.clone(),
+            mesh: None,
         }),
         tasks: node.engine,
         control: Arc::new(Idle(status)),

@@ -168,6 +168,7 @@ impl Bench {
                 tokens: mesh_agents_a2a::card::AccessTokens::None,
             },
             clock: Arc::new(Noon),
+            mesh: None,
         };
         Self { tools, _dir: dir }
     }

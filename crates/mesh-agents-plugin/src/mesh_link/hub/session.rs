@@ -139,6 +139,7 @@ impl MeshHub {
             let now = Some(LocalNode {
                 mesh_peer_id: local.mesh_peer_id.clone(),
                 mesh_id,
+                public: local.public,
             });
             let changed = *known != now;
             *known = now;

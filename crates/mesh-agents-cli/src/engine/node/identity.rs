@@ -1,0 +1,72 @@
+//! The node's key on disk: made once, read by its owner only.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use mesh_agents_core::layout::Layout;
+use mesh_agents_mesh::NodeSecret;
+
+/// The seed of the key is in the file as it is.
+const SEED_BYTES: usize = 32;
+
+/// The key of this data directory; made when there is none.
+pub(super) fn of(layout: &Layout) -> Result<NodeSecret> {
+    let path = layout.identity();
+    match fs::read(&path) {
+        Ok(bytes) => read(&path, &bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot read this node's key {}", path.display()))
+        }
+    }
+}
+
+/// 32 random bytes of the system.
+pub(super) fn random() -> io::Result<[u8; SEED_BYTES]> {
+    let mut bytes = [0; SEED_BYTES];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<NodeSecret> {
+    let Ok(seed) = <[u8; SEED_BYTES]>::try_from(bytes) else {
+        bail!(
+            "{} is not this node's key: it has {} bytes and {SEED_BYTES} are right. Put it back from a backup, or remove it: then this node gets a new key, and its peers must allow that anew",
+            path.display(),
+            bytes.len()
+        );
+    };
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("others can read {}", path.display()))?;
+        tracing::warn!(path = %path.display(), "others could read this node's key; they cannot any more");
+    }
+    Ok(NodeSecret::from_seed(&seed))
+}
+
+fn make(path: &Path) -> Result<NodeSecret> {
+    let seed = random().context("the system has no random numbers")?;
+    let dir = path.parent().context("the key's file has no directory")?;
+    let written = write(dir, path, &seed);
+    written.with_context(|| format!("cannot write this node's key {}", path.display()))?;
+    Ok(NodeSecret::from_seed(&seed))
+}
+
+/// Whole or not at all: a key that others have seen must not be lost half-way.
+fn write(dir: &Path, path: &Path, seed: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(seed)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(dir)?.sync_all()
+}

@@ -1,0 +1,302 @@
+//! A node among others: it tells which of its agents may be called, learns theirs, lets callers in
+//! and reaches theirs (DESIGN §6).
+//!
+//! What is decided is decided in `mesh-agents-mesh`, which is pure. Here it meets streams, the clock
+//! and the task engine: `greet` makes two nodes known to each other, `serve` answers what comes in,
+//! `gate` asks the owner's list before a byte of a call is read, `pull` asks others, `remote` makes
+//! definitions of their agents, `life` keeps all of it going.
+//!
+//! An agent of another node is an [`AgentDefinition`] of type `remote` in the engine, under an id
+//! that holds its node's key; so its tasks are queued, followed, cancelled and kept like any other.
+
+mod gate;
+mod greet;
+mod life;
+mod pull;
+mod remote;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use mesh_agents_a2a::remote::{Dial, MeshStream as BoxedStream};
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::clock::Clock;
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_mesh::acl::{Knocks, LastGood};
+use mesh_agents_mesh::handshake::{Here, Whom};
+use mesh_agents_mesh::rate::Buckets;
+use mesh_agents_mesh::{
+    Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Place, Stored, Wanted, Why, resolve,
+};
+use mesh_agents_tasks::{Agents, TaskEngine};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::mesh_link::MeshLink;
+
+/// Random numbers: 32 bytes that never come twice.
+pub type Random = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;
+
+/// What a node is made of.
+pub struct MeshNodeConfig {
+    /// The way to the mesh.
+    pub link: Arc<dyn MeshLink>,
+    /// Its key.
+    pub secret: NodeSecret,
+    /// A label for people.
+    pub name: String,
+    /// The list of who may call: `<data-dir>/a2a/acl.toml`.
+    pub acl: PathBuf,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// For nonces and for spreading work over time.
+    pub random: Random,
+    /// Owns what runs for it.
+    pub tasks: TaskTracker,
+    /// Ends it.
+    pub end: CancellationToken,
+}
+
+impl fmt::Debug for MeshNodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeshNodeConfig")
+            .field("key", &self.secret.key())
+            .finish_non_exhaustive()
+    }
+}
+
+/// This node as part of its mesh. Cheap to clone; clones are one.
+#[derive(Clone)]
+pub struct MeshNode(Arc<Inner>);
+
+struct Inner {
+    config: MeshNodeConfig,
+    started: Instant,
+    state: Mutex<State>,
+    engine: OnceLock<TaskEngine>,
+    /// Something is to be asked of others, or waited for anew.
+    pulls: Notify,
+    /// The agents of this node or of others are not what they were.
+    agents: Notify,
+    /// Counts the owner's lists; callers' streams end when it grows.
+    lists: watch::Sender<u64>,
+}
+
+struct State {
+    directory: Directory,
+    bulletin: Bulletin,
+    acl: LastGood,
+    buckets: Buckets,
+    knocks: Knocks,
+    local: Agents,
+    /// The cards of others' agents, verified.
+    cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
+    /// Which owner a plain id was resolved to.
+    owners: BTreeMap<AgentId, Stored>,
+}
+
+impl fmt::Debug for MeshNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeshNode")
+            .field("key", &self.key())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an agent id leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// The id the engine knows it by.
+    pub id: AgentId,
+    /// Why that one; `None` when it is the id that was asked for.
+    pub why: Option<Why>,
+}
+
+impl MeshNode {
+    /// A node that does nothing yet; see [`Self::start`].
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn new(config: MeshNodeConfig) -> io::Result<Self> {
+        let started = Instant::now();
+        let now = Moment {
+            wall: config.clock.now(),
+            mono: 0,
+        };
+        let [a, b, c, d, e, f, g, h, ..] = (config.random)()?;
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let state = State {
+            directory: Directory::new(config.secret.key(), [], seed, now),
+            bulletin: Bulletin::new(0),
+            acl: LastGood::new(config.acl.clone()),
+            buckets: Buckets::default(),
+            knocks: Knocks::default(),
+            local: Agents::default(),
+            cards: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        };
+        Ok(Self(Arc::new(Inner {
+            config,
+            started,
+            state: Mutex::new(state),
+            engine: OnceLock::new(),
+            pulls: Notify::new(),
+            agents: Notify::new(),
+            lists: watch::Sender::new(0),
+        })))
+    }
+
+    /// Begins: `engine` runs the tasks, `app` holds the A2A routes, which are shown to callers that the
+    /// owner's list lets in.
+    pub fn start(&self, engine: TaskEngine, app: Router) {
+        if self.0.engine.set(engine).is_err() {
+            return;
+        }
+        life::begin(self, serve::app(self, app));
+    }
+
+    /// This node's key.
+    #[must_use]
+    pub fn key(&self) -> NodeKey {
+        self.0.config.secret.key()
+    }
+
+    /// Takes over the agents of this node; those of others are added.
+    pub fn set_local(&self, agents: Agents) {
+        self.state().local = agents;
+        self.0.agents.notify_one();
+    }
+
+    /// The agent that `agent` means to a caller here, on the node `peer` (`did:key:…`) when one is named.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a key that is none, and where several nodes have such an agent;
+    /// `agent_not_found`.
+    pub fn meant(&self, agent: &AgentId, peer: Option<&str>) -> Result<Meant, Refusal> {
+        let node = peer.map(str::to_owned).or_else(|| agent.node());
+        let node: Option<NodeKey> = node
+            .map(|did| {
+                did.parse().map_err(|error| {
+                    Refusal::new(Code::InvalidArgument, format!("argument peer_id: {error}"))
+                })
+            })
+            .transpose()?;
+        let name: AgentId = agent.name().parse().map_err(|error| {
+            Refusal::new(Code::InvalidArgument, format!("argument agent_id: {error}"))
+        })?;
+        let (own, now) = (self.key(), self.now());
+        let mut state = self.state();
+        let state = &mut *state;
+        let is_local = state.local.ready.contains_key(&name) || state.local.broken.contains(&name);
+        if node.is_none() && !is_local && state.directory.owners(&name, now).is_empty() {
+            // Nobody has it; the tools know best which id was nearly right.
+            return Ok(Meant {
+                id: name,
+                why: None,
+            });
+        }
+        let resolved = resolve(
+            &Wanted {
+                agent: &name,
+                node: node.as_ref(),
+                own: &own,
+                is_local,
+                stored: state.owners.get(&name),
+            },
+            &state.directory,
+            now,
+        )?;
+        let id = match resolved.place {
+            Place::Local => name.clone(),
+            Place::Node(key) => AgentId::on_node(&name, &key.to_string()).map_err(|error| {
+                Refusal::new(Code::Internal, format!("no id for this agent: {error}"))
+            })?,
+        };
+        if resolved.store
+            && let Place::Node(node) = resolved.place
+        {
+            let first = Stored {
+                node,
+                is_chosen: false,
+            };
+            state.owners.insert(name, first);
+        }
+        Ok(Meant {
+            id,
+            why: Some(resolved.why),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: self.0.config.clock.now(),
+            mono: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    fn link(&self) -> &dyn MeshLink {
+        &*self.0.config.link
+    }
+
+    /// What our host calls us; `None` before it has said.
+    fn here(&self) -> Option<Here> {
+        let local = self.link().local().borrow().clone()?;
+        Some(Here {
+            peer_id: local.mesh_peer_id,
+            mesh_id: local.mesh_id.unwrap_or_default(),
+        })
+    }
+
+    /// A stream to whoever is at this peer id, both ends known.
+    async fn open(&self, whom: Whom) -> io::Result<(NodeKey, greet::Greeted)> {
+        let here = self
+            .here()
+            .ok_or_else(|| io::Error::other("our mesh-llm host has not told its id yet"))?;
+        let stream = self.link().open(&whom.peer_id).await;
+        let stream = stream.map_err(io::Error::other)?;
+        greet::opener(&self.0.config, &here, whom, stream).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Dial for MeshNode {
+    async fn dial(&self, node: &str) -> io::Result<Box<dyn BoxedStream>> {
+        let key: NodeKey = node.parse().map_err(io::Error::other)?;
+        let peer_id = {
+            let state = self.state();
+            state.directory.route(&key).cloned()
+        };
+        let whom = Whom {
+            peer_id: peer_id.map_err(io::Error::other)?,
+            key: Some(key),
+        };
+        let (_key, stream) = self.open(whom).await?;
+        Ok(Box::new(stream))
+    }
+
+    fn away(&self, node: &str) -> Option<String> {
+        let key: NodeKey = node.parse().ok()?;
+        let state = self.state();
+        let route = state.directory.route(&key);
+        route.err().map(|error| error.to_string())
+    }
+}

@@ -1,0 +1,310 @@
+//! What goes on by itself: the host's news go into the directory, others are asked when it is time,
+//! agents of here and there reach the engine, the owner's list is read again when it changes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_mesh::acl::{Read, Reading};
+use mesh_agents_mesh::{
+    Change, Happening, MeshVisibility, NodeKey, Standing, read_hint, write_hint,
+};
+use mesh_agents_tasks::Agents;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{MeshNode, pull, serve};
+use crate::mesh_link::Peers;
+
+/// Pulls at once.
+const PULLS: usize = 16;
+/// How often the owner's list is looked at; it is to count within a second.
+const LIST_EVERY: Duration = Duration::from_millis(400);
+
+/// Starts all of it.
+pub(super) fn begin(node: &MeshNode, app: Router) {
+    let tasks = &node.0.config.tasks;
+    // Before the first caller.
+    node.read_list();
+    tasks.spawn(serve::accept(node.clone(), app));
+    tasks.spawn(listen(node.clone()));
+    tasks.spawn(pulls(node.clone()));
+    tasks.spawn(agents(node.clone()));
+    tasks.spawn(lists(node.clone()));
+}
+
+impl MeshNode {
+    /// Something happened to the directory.
+    pub(super) fn happen(&self, happening: Happening) {
+        let now = self.now();
+        let changes = {
+            let mut state = self.state();
+            let changes = state.directory.apply(happening, now);
+            for change in &changes {
+                if let Change::Gone(key) = change {
+                    state.forget_cards(key);
+                }
+            }
+            changes
+        };
+        let mut told = false;
+        for change in changes {
+            told |= matters(&change);
+            say(&change);
+        }
+        if told {
+            self.0.agents.notify_one();
+        }
+        self.0.pulls.notify_one();
+    }
+
+    /// Reads the owner's list; a new one ends the streams of callers.
+    fn read_list(&self) {
+        let read = std::fs::read(&self.0.config.acl);
+        let mut state = self.state();
+        let outcome = match &read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                state.acl.read(Reading::Absent)
+            }
+            Err(error) => state.acl.read(Reading::Unreadable(&error.to_string())),
+            Ok(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => state.acl.read(Reading::Text(text)),
+                Err(error) => state.acl.read(Reading::Unreadable(&error.to_string())),
+            },
+        };
+        if let Some(problem) = state.acl.explain() {
+            tracing::warn!("{problem}");
+        }
+        drop(state);
+        if outcome == Read::Changed {
+            self.0.lists.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// The agents of here and of all nodes that are known, by id.
+    fn all_agents(&self) -> Agents {
+        let now = self.now();
+        let state = self.state();
+        let mut ready: BTreeMap<AgentId, Arc<AgentDefinition>> = (*state.local.ready).clone();
+        for told in state.directory.agents(now) {
+            let Ok(id) = AgentId::on_node(&told.agent.id, &told.node.to_string()) else {
+                continue;
+            };
+            if let Some((digest, definition)) = state.cards.get(&id)
+                && *digest == told.agent.card_digest
+            {
+                ready.insert(id, Arc::clone(definition));
+            }
+        }
+        Agents {
+            ready: Arc::new(ready),
+            broken: Arc::clone(&state.local.broken),
+        }
+    }
+
+    /// Tells the others what there is, if it is not what was told before.
+    fn publish(&self) {
+        let Some(local) = self.link().local().borrow().clone() else {
+            return;
+        };
+        let standing = Standing {
+            mesh_id: local.mesh_id,
+            mesh_peer_id: local.mesh_peer_id,
+            name: self.0.config.name.clone(),
+            mesh: if local.public {
+                MeshVisibility::Public
+            } else {
+                MeshVisibility::Private
+            },
+        };
+        let now = self.now().wall;
+        let published = {
+            let mut state = self.state();
+            let agents = Arc::clone(&state.local.ready);
+            let agents = agents.values().map(AsRef::as_ref);
+            let secret = &self.0.config.secret;
+            state.bulletin.publish(&standing, agents, secret, now)
+        };
+        for (agent, why) in &published.withheld {
+            tracing::debug!(%agent, %why, "stays here");
+        }
+        if published.changed {
+            self.link().hint(&write_hint(published.sequence));
+        }
+    }
+}
+
+impl super::State {
+    fn forget_cards(&mut self, key: &NodeKey) {
+        let did = key.to_string();
+        self.cards
+            .retain(|id, _| id.node().as_deref() != Some(did.as_str()));
+    }
+}
+
+/// Whether the agents there are may be others after this.
+fn matters(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Found(_) | Change::Updated(_) | Change::Back(_) | Change::Gone(_)
+    )
+}
+
+fn say(change: &Change) {
+    match change {
+        Change::Refused { peer, reason } => {
+            tracing::warn!(%peer, %reason, "what a peer sent was not taken");
+        }
+        Change::OtherKey { peer, old, new } => {
+            tracing::warn!(%peer, %old, %new, "another key answers at a known peer");
+        }
+        Change::KeyTwice(key) => {
+            tracing::warn!(%key, "one key answers at several peers; calls to it are refused");
+        }
+        Change::OwnKey(peer) => {
+            tracing::error!(%peer, "this node's own key answers elsewhere: its identity was copied");
+        }
+        other => tracing::debug!(change = ?other, "the directory changed"),
+    }
+}
+
+/// Carries the host's news into the directory.
+async fn listen(node: MeshNode) {
+    let (mut linked, mut local) = (node.link().linked(), node.link().local());
+    let (mut peers, mut hints) = (node.link().peers(), node.link().hints());
+    let mut known = Peers::default();
+    let mut is_linked = false;
+    loop {
+        let link = *linked.borrow_and_update();
+        if link != is_linked {
+            is_linked = link;
+            node.happen(if link {
+                Happening::LinkUp
+            } else {
+                Happening::LinkDown
+            });
+        }
+        let now = peers.borrow_and_update().clone();
+        differ(&node, &known, &now);
+        known = now;
+        local.mark_unchanged();
+        node.0.agents.notify_one();
+        tokio::select! {
+            () = node.0.config.end.cancelled() => return,
+            () = changed(&mut linked) => {}
+            () = changed(&mut local) => {}
+            () = changed(&mut peers) => {}
+            Some(hint) = hints.recv() => {
+                if let Ok(sequence) = read_hint(hint.body.as_bytes()) {
+                    node.happen(Happening::Hint(hint.from, sequence));
+                }
+            }
+        }
+    }
+}
+
+/// Waits for news; for ever, where nobody can have any.
+async fn changed<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn differ(node: &MeshNode, before: &Peers, now: &Peers) {
+    for gone in before.keys().filter(|id| !now.contains_key(*id)) {
+        node.happen(Happening::PeerDown(gone.clone()));
+    }
+    for (id, peer) in now.iter() {
+        if before.get(id).is_none_or(|known| known.since != peer.since) {
+            node.happen(Happening::PeerUp(id.clone()));
+        }
+    }
+}
+
+/// Asks others when it is time.
+async fn pulls(node: MeshNode) {
+    let places = Arc::new(tokio::sync::Semaphore::new(PULLS));
+    loop {
+        let now = node.now();
+        node.tick(now);
+        let (due, wake) = {
+            let mut state = node.state();
+            let due = state.directory.due(places.available_permits(), now);
+            (due, state.directory.next_wake())
+        };
+        for one in due {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let node = node.clone();
+            node.0.config.tasks.clone().spawn(async move {
+                pull::pull(node, one).await;
+                drop(place);
+            });
+        }
+        // With all places taken the next pull to end wakes us.
+        let wait = wake.filter(|_| places.available_permits() > 0);
+        let wait = wait.map(|at| Duration::from_millis(at.saturating_sub(now.mono).max(1)));
+        tokio::select! {
+            () = node.0.config.end.cancelled() => return,
+            () = node.0.pulls.notified() => {}
+            () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
+        }
+    }
+}
+
+impl MeshNode {
+    /// Time passes in the directory.
+    fn tick(&self, now: mesh_agents_mesh::Moment) {
+        let changes = self.state().directory.apply(Happening::Tick, now);
+        let mut told = false;
+        for change in changes {
+            told |= matters(&change);
+            say(&change);
+        }
+        if told {
+            self.0.agents.notify_one();
+        }
+    }
+}
+
+/// Hands the agents of here and there to the engine, and tells the others of ours.
+async fn agents(node: MeshNode) {
+    loop {
+        tokio::select! {
+            () = node.0.config.end.cancelled() => return,
+            () = node.0.agents.notified() => {}
+        }
+        node.publish();
+        let agents = node.all_agents();
+        if let Some(engine) = node.0.engine.get() {
+            engine.set_agents(agents).await;
+        }
+    }
+}
+
+/// Looks whether the owner's list is another.
+async fn lists(node: MeshNode) {
+    let mut seen = stamp(&node);
+    loop {
+        tokio::select! {
+            () = node.0.config.end.cancelled() => return,
+            () = sleep(LIST_EVERY) => {}
+        }
+        let now = stamp(&node);
+        if now != seen {
+            seen = now;
+            node.read_list();
+        }
+    }
+}
+
+/// What tells one list from another without reading it.
+fn stamp(node: &MeshNode) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(&node.0.config.acl).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}

@@ -1,0 +1,158 @@
+//! Asking another node what it tells of itself, and for the cards of its agents.
+
+use std::io;
+use std::time::Duration;
+
+use axum::http::{Request, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::limits::CARD_BYTES;
+use mesh_agents_mesh::handshake::Whom;
+use mesh_agents_mesh::{
+    ADVERT_BYTES, Expect, ExpectCard, Happening, MeshCard, NodeKey, Pull, PullFailure, Pulled,
+    VerifiedAdvert,
+};
+use tokio::time::timeout;
+
+use super::serve::{ADVERT, CARDS};
+use super::{MeshNode, remote};
+
+/// Longest pull, cards included.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One pull from its beginning to what is known by it.
+pub(super) async fn pull(node: MeshNode, pull: Pull) {
+    let ticket = pull.ticket;
+    let outcome = match timeout(LIMIT, ask(&node, &pull)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(PullFailure::NoAnswer),
+    };
+    let happening = match outcome {
+        Ok((key, answer)) => Happening::Answered {
+            ticket,
+            key,
+            answer,
+        },
+        Err(failure) => {
+            tracing::debug!(peer = %pull.peer, ?failure, "a pull came to nothing");
+            Happening::Failed { ticket, failure }
+        }
+    };
+    node.happen(happening);
+}
+
+async fn ask(node: &MeshNode, pull: &Pull) -> Result<(NodeKey, Pulled), PullFailure> {
+    let whom = Whom {
+        peer_id: pull.peer.clone(),
+        key: None,
+    };
+    let (key, stream) = node.open(whom).await.map_err(|error| failed(&error))?;
+    let handshaken = handshake(TokioIo::new(stream)).await;
+    let (mut http, connection) = handshaken.map_err(|_| PullFailure::NoAnswer)?;
+    let carried = node.0.config.tasks.spawn(async move {
+        // What breaks it is told to the request that is on it.
+        let _ends = connection.await;
+    });
+    let asked = both(node, pull, key, &mut http).await;
+    drop(http);
+    carried.abort();
+    asked.map(|answer| (key, answer))
+}
+
+async fn both(
+    node: &MeshNode,
+    pull: &Pull,
+    key: NodeKey,
+    http: &mut SendRequest<Empty<Bytes>>,
+) -> Result<Pulled, PullFailure> {
+    let path = match pull.known.sequence {
+        Some(sequence) => format!("{ADVERT}?sequence={sequence}"),
+        None => ADVERT.to_owned(),
+    };
+    let bytes = get(http, &path, ADVERT_BYTES).await?;
+    let mesh_id = node.here().map(|here| here.mesh_id);
+    let expect = Expect {
+        key: &key,
+        mesh_id: mesh_id.as_deref().filter(|id| !id.is_empty()),
+        mesh_peer_id: &pull.peer,
+    };
+    let answer = Pulled::read(&bytes, expect, node.now().wall);
+    let answer = answer.map_err(|error| PullFailure::Refused(error.to_string()))?;
+    if let Pulled::Advert(advert) = &answer {
+        cards(node, key, advert, http).await?;
+    }
+    Ok(answer)
+}
+
+/// Fetches the cards that are not known yet. One that is not believed leaves its agent out.
+async fn cards(
+    node: &MeshNode,
+    key: NodeKey,
+    advert: &VerifiedAdvert,
+    http: &mut SendRequest<Empty<Bytes>>,
+) -> Result<(), PullFailure> {
+    for told in &advert.advert().agents {
+        let Ok(id) = AgentId::on_node(&told.id, &key.to_string()) else {
+            continue;
+        };
+        let known = {
+            let state = node.state();
+            let known = state.cards.get(&id);
+            known.is_some_and(|(digest, _)| *digest == told.card_digest)
+        };
+        if known {
+            continue;
+        }
+        let bytes = get(http, &format!("{CARDS}{}", told.card_digest), CARD_BYTES).await?;
+        let expect = ExpectCard {
+            key: &key,
+            agent: &told.id,
+            digest: told.card_digest,
+        };
+        let made = MeshCard::open(&bytes, expect).map_err(|error| error.to_string());
+        match made.and_then(|card| remote::definition(id.clone(), &card)) {
+            Ok(definition) => {
+                let entry = (told.card_digest, std::sync::Arc::new(definition));
+                node.state().cards.insert(id, entry);
+            }
+            Err(error) => tracing::warn!(agent = %id, %error, "a card is not believed"),
+        }
+    }
+    Ok(())
+}
+
+async fn get(
+    http: &mut SendRequest<Empty<Bytes>>,
+    path: &str,
+    most: usize,
+) -> Result<Bytes, PullFailure> {
+    let request = Request::get(path)
+        .header(header::HOST, "mesh")
+        .body(Empty::new())
+        .map_err(|_| PullFailure::NoAnswer)?;
+    http.ready().await.map_err(|_| PullFailure::NoAnswer)?;
+    let answer = http.send_request(request).await;
+    let answer = answer.map_err(|_| PullFailure::NoAnswer)?;
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::SERVICE_UNAVAILABLE => return Err(PullFailure::NoAnswer),
+        status => return Err(PullFailure::Refused(format!("{path} answered {status}"))),
+    }
+    let body = Limited::new(answer.into_body(), most).collect().await;
+    let body = body.map_err(|error| PullFailure::Refused(format!("{path}: {error}")))?;
+    Ok(body.to_bytes())
+}
+
+/// A stream that ends before it was greeted: nobody there takes it.
+fn failed(error: &io::Error) -> PullFailure {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => PullFailure::NotHere,
+        io::ErrorKind::TimedOut => PullFailure::NoAnswer,
+        _ => PullFailure::Refused(error.to_string()),
+    }
+}

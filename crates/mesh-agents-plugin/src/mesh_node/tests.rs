@@ -1,0 +1,342 @@
+//! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use mesh_agents_a2a::card::{AccessTokens, Place as Served};
+use mesh_agents_a2a::remote::{RemoteRunner, RemoteTimeouts};
+use mesh_agents_a2a::server::A2aServer;
+use mesh_agents_core::agent::testing::definition;
+use mesh_agents_core::agent::{AgentDefinition, Filesystem, RuntimeKind};
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::ids::{ArtifactId, MessageId, QuestionId, RunId};
+use mesh_agents_core::json::JsonText;
+use mesh_agents_core::layout::Layout;
+use mesh_agents_core::policy::Caller;
+use mesh_agents_core::run::{
+    Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+};
+use mesh_agents_core::task::{Message, Role, Task, TaskState};
+use mesh_agents_mesh::MeshPeerId;
+use mesh_agents_tasks::{EngineConfig, Submit};
+use tempfile::TempDir;
+use ulid::Ulid;
+
+use super::*;
+use crate::mesh_link::memory::MemoryMesh;
+
+/// Says `echo: ` and the prompt; `hang` waits to be cancelled.
+#[derive(Debug)]
+struct Echo;
+
+struct Cancel(CancellationToken);
+
+impl RunControl for Cancel {
+    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+impl Runner for Echo {
+    fn start(&self, spec: RunSpec) -> Run {
+        let cancel = CancellationToken::new();
+        let answer = format!("echo: {}", spec.prompt);
+        let said = futures::stream::iter([RunEvent::Text(answer.clone())]);
+        let end = {
+            let cancel = cancel.clone();
+            async move {
+                if spec.prompt.contains("hang") {
+                    cancel.cancelled().await;
+                    return RunEvent::Ended(Outcome::Canceled);
+                }
+                RunEvent::Ended(Outcome::Completed { answer })
+            }
+        };
+        Run {
+            events: said.chain(futures::stream::once(end)).boxed(),
+            control: Arc::new(Cancel(cancel)),
+        }
+    }
+
+    fn alive(&self, _process: &ProcessRef) -> bool {
+        false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
+    }
+
+    fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {
+        None
+    }
+}
+
+/// Agents of this node are echoes, those of others are called.
+#[derive(Debug)]
+struct Both {
+    there: RemoteRunner,
+}
+
+impl Runner for Both {
+    fn start(&self, spec: RunSpec) -> Run {
+        if spec.agent.runtime.kind == RuntimeKind::Remote {
+            self.there.start(spec)
+        } else {
+            Echo.start(spec)
+        }
+    }
+
+    fn alive(&self, _process: &ProcessRef) -> bool {
+        false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        self.there
+            .unavailable(agent)
+            .filter(|_| !agent.id.is_local())
+    }
+}
+
+#[derive(Debug)]
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> UnixMillis {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        UnixMillis(i64::try_from(since.unwrap().as_millis()).unwrap())
+    }
+}
+
+struct Peer {
+    node: MeshNode,
+    engine: TaskEngine,
+    id: MeshPeerId,
+    dir: TempDir,
+}
+
+impl Peer {
+    async fn join(mesh: &MemoryMesh, number: u8, agents: Vec<AgentDefinition>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let id: MeshPeerId = format!("{number:064x}").parse().unwrap();
+        let node = MeshNode::new(MeshNodeConfig {
+            link: Arc::new(mesh.join(&id)),
+            secret: NodeSecret::from_seed(&[number; 32]),
+            name: format!("node {number}"),
+            acl: dir.path().join("acl.toml"),
+            clock: Arc::new(Wall),
+            random: Arc::new(|| {
+                let mut bytes = [0; 32];
+                bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
+                Ok(bytes)
+            }),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+        })
+        .unwrap();
+        let timeouts = RemoteTimeouts {
+            retry_first: Duration::from_millis(20),
+            retry_most: Duration::from_millis(100),
+            ..RemoteTimeouts::default()
+        };
+        let there = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(node.clone())));
+        let ready = agents
+            .into_iter()
+            .map(|one| (one.id.clone(), Arc::new(one)));
+        let agents = Agents {
+            ready: Arc::new(ready.collect()),
+            broken: Arc::default(),
+        };
+        node.set_local(agents.clone());
+        let engine = TaskEngine::open(EngineConfig {
+            layout: Layout::new(dir.path()),
+            clock: Arc::new(Wall),
+            runner: Arc::new(Both { there }),
+            agents,
+            mesh: MeshEndpoints::default(),
+            tools_url: None,
+        });
+        let engine = engine.await.unwrap();
+        let server = A2aServer {
+            engine: engine.clone(),
+            place: Served {
+                base: "http://127.0.0.1:1".to_owned(),
+                tokens: AccessTokens::None,
+            },
+            end: CancellationToken::new(),
+        };
+        node.start(engine.clone(), mesh_agents_a2a::router::router(server));
+        Self {
+            node,
+            engine,
+            id,
+            dir,
+        }
+    }
+
+    /// Lets a key call, and waits until that counts.
+    async fn allow(&self, key: NodeKey, agent: &str) {
+        let list = format!("[peers.\"{key}\"]\nallow = [\"{agent}\"]\n");
+        write_list(self.dir.path(), &list);
+        until(async || self.node.state().acl.acl().peer(&key).is_some()).await;
+    }
+
+    /// Waits until this node knows the agent of that name on `owner`.
+    async fn sees(&self, name: &str, owner: &Self) -> AgentId {
+        let name: AgentId = name.parse().unwrap();
+        let id = AgentId::on_node(&name, &owner.node.key().to_string()).unwrap();
+        until(async || self.engine.agents().contains_key(&id)).await;
+        id
+    }
+
+    async fn send(&self, agent: &AgentId, text: &str) -> Task {
+        let submit = Submit {
+            agent_id: agent.clone(),
+            message: Message::text(MessageId::from_ulid(Ulid::new()), Role::User, text),
+            metadata: None,
+            context_id: None,
+            task_id: None,
+            push: None,
+            minted: None,
+        };
+        self.engine.submit(&Caller::local(), submit).await.unwrap()
+    }
+
+    async fn ended(&self, task: &Task) -> Task {
+        let limit = Duration::from_secs(60);
+        let task = self.engine.wait(&Caller::local(), &task.id, limit).await;
+        task.unwrap()
+    }
+
+    async fn leave(self, mesh: &MemoryMesh) {
+        mesh.leave(&self.id);
+        self.node.0.config.end.cancel();
+        self.engine.shutdown(true).await;
+        self.node.0.config.tasks.close();
+        self.node.0.config.tasks.wait().await;
+    }
+}
+
+fn write_list(dir: &Path, text: &str) {
+    let new = dir.join("acl.new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, dir.join("acl.toml")).unwrap();
+}
+
+fn offered(id: &str) -> AgentDefinition {
+    let mut agent = definition(id);
+    agent.policy.advertise_on_mesh = true;
+    agent.policy.filesystem = Filesystem::Workspace;
+    agent.card.json = JsonText::parse(
+        r#"{"name":"Echo","description":"Says it again","version":"1.0.0","capabilities":{"streaming":true},
+            "supportedInterfaces":[],"defaultInputModes":["text/plain"],"defaultOutputModes":["text/plain"],
+            "skills":[{"id":"echo","name":"Echo","description":"Says it again","tags":["echo"]}]}"#,
+    )
+    .unwrap();
+    agent
+}
+
+async fn until(condition: impl AsyncFn() -> bool) {
+    let met = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), met)
+        .await
+        .expect("what was waited for did not happen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_another_node_does_what_it_is_sent_once_its_owner_lets_us() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo"), definition("private")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    let echo = b.sees("echo", &a).await;
+    assert_eq!(
+        b.engine.agents().len(),
+        1,
+        "what is not advertised is not known"
+    );
+
+    let refused = b.ended(&b.send(&echo, "hello").await).await;
+    assert_eq!(refused.state, TaskState::Failed);
+    let why = refused.failure.unwrap().message;
+    assert!(why.contains(&b.node.key().to_string()), "{why}");
+
+    a.allow(b.node.key(), "echo").await;
+    let done = b.ended(&b.send(&echo, "hello").await).await;
+    assert_eq!(done.state, TaskState::Completed, "{:?}", done.failure);
+    let response = ArtifactId::response();
+    let content = b
+        .engine
+        .artifact(&Caller::local(), &done.id, &response)
+        .await;
+    assert_eq!(content.unwrap().1, b"echo: hello");
+    // At its owner it is a task of the caller's key, and nobody else's.
+    let all = mesh_agents_tasks::ListTasks {
+        limit: 10,
+        ..Default::default()
+    };
+    let tasks = a.engine.list(&Caller::local(), all).await.unwrap().tasks;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(
+        tasks[0].0.principal.to_string(),
+        format!("key:{}", b.node.key())
+    );
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_reaches_the_owner() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "*").await;
+    let echo = b.sees("echo", &a).await;
+    let task = b.send(&echo, "hang").await;
+    let all = mesh_agents_tasks::ListTasks {
+        limit: 10,
+        ..Default::default()
+    };
+    let at_owner = async || {
+        let page = a.engine.list(&Caller::local(), all.clone()).await.unwrap();
+        page.tasks.first().map(|(task, _)| task.state)
+    };
+    until(async || at_owner().await == Some(TaskState::Working)).await;
+    let canceled = b.engine.cancel(&Caller::local(), &task.id).await.unwrap();
+    assert_eq!(canceled.state, TaskState::Canceled);
+    until(async || at_owner().await == Some(TaskState::Canceled)).await;
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_goes_takes_its_agents_out_of_reach_and_its_change_is_seen() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    let echo = b.sees("echo", &a).await;
+    let ready = [offered("echo"), offered("second")].map(|one| (one.id.clone(), Arc::new(one)));
+    a.node.set_local(Agents {
+        ready: Arc::new(ready.into()),
+        broken: Arc::default(),
+    });
+    b.sees("second", &a).await;
+    a.leave(&mesh).await;
+    let agents = b.engine.agents();
+    let echo = agents.get(&echo).unwrap();
+    until(async || {
+        b.engine
+            .unavailable(echo)
+            .is_some_and(|why| why.contains("is away"))
+    })
+    .await;
+    b.leave(&mesh).await;
+}
