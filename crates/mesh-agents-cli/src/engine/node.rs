@@ -182,7 +182,7 @@ impl Node {
         });
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
         let app = servers::http_app(&config, &base_url, place, &control, &tools, &end)?;
-        servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
+        servers.spawn(servers::serve(listener, app, end.clone()));
         let behind = Engine {
             tools,
             tasks: engine.clone(),
