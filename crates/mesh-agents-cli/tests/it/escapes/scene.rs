@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -77,14 +77,7 @@ impl Scene {
             ))
             .write()
             .unwrap();
-        let victim = Command::new("/usr/bin/python3")
-            .args([
-                "-c",
-                "secret = 'canary-' + 'sings-91b7'; import time; time.sleep(3600)",
-            ])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (victim, secret) = victim();
         let other = other_task(&world);
         let engine = world.engine();
         let base = engine["base_url"].as_str().unwrap().to_owned();
@@ -109,6 +102,7 @@ impl Scene {
             ("guard", guard.to_string()),
             ("harness", harness.to_string()),
             ("victim", victim.id().to_string()),
+            ("secret", secret),
             ("node", base.rsplit(':').next().unwrap().to_owned()),
             ("canary", CANARY.to_owned()),
             ("open", OPEN.to_owned()),
@@ -215,6 +209,23 @@ impl Drop for Scene {
         let _gone = victim.kill();
         let _reaped = victim.wait();
     }
+}
+
+/// A process of the owner's with the canary in its memory, and where.
+fn victim() -> (Child, String) {
+    let program = "import ctypes, time; room = ctypes.create_string_buffer(64); \
+                   room.value = b'canary-' + b'sings-91b7'; \
+                   print(ctypes.addressof(room), flush=True); time.sleep(3600)";
+    let mut victim = Command::new("/usr/bin/python3")
+        .args(["-c", program])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut place = String::new();
+    let mut says = BufReader::new(victim.stdout.take().unwrap());
+    says.read_line(&mut place).unwrap();
+    (victim, place.trim().to_owned())
 }
 
 /// A task of another agent that has written its secrets and works on.

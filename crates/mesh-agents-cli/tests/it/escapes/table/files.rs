@@ -45,12 +45,6 @@ pub(super) const SECRETS: &[Probe] = &[
         OPEN,
         Always,
     ),
-    py(
-        "keys of the session",
-        "opened(libc.syscall(250, 10, -3, 0, 0, 0))",
-        OPEN,
-        Perhaps,
-    ),
 ];
 
 pub(super) const ENGINE: &[Probe] = &[

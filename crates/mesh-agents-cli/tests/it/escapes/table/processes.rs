@@ -48,6 +48,12 @@ pub(super) const OTHERS: &[Probe] = &[
         Always,
     ),
     py(
+        "another's memory by /proc",
+        "memory = open('/proc/@victim@/mem', 'rb', 0)\nmemory.seek(@secret@)\nprint(memory.read(64).decode())",
+        CANARY,
+        Root,
+    ),
+    py(
         "another's memory, to write",
         "open('/proc/@victim@/mem', 'r+b', 0)\nprint('@open@')",
         OPEN,
@@ -55,8 +61,8 @@ pub(super) const OTHERS: &[Probe] = &[
     ),
     py(
         "another's memory by process_vm_readv",
-        "start, length = mapping(@victim@)\nroom = ctypes.create_string_buffer(length)\nlocal = struct.pack('NN', ctypes.addressof(room), length)\nremote = struct.pack('NN', start, length)\nopened(libc.process_vm_readv(@victim@, local, 1, remote, 1, 0))",
-        OPEN,
+        "room = ctypes.create_string_buffer(64)\nlocal = struct.pack('NN', ctypes.addressof(room), 64)\nremote = struct.pack('NN', @secret@, 64)\nopened(libc.process_vm_readv(@victim@, local, 1, remote, 1, 0))\nprint(room.value.decode())",
+        CANARY,
         Root,
     ),
     py(
@@ -132,6 +138,13 @@ pub(super) const POWERS: &[Probe] = &[
 ];
 
 pub(super) const NETWORK: &[Probe] = &[
+    // Not of the network, but held by the same filter.
+    net(
+        "keys of the session",
+        "opened(libc.syscall(250, 0, -3, 0, 0, 0))",
+        OPEN,
+        Perhaps,
+    ),
     Probe {
         needs: Needs::Files,
         ..net(
