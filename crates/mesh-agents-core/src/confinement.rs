@@ -110,6 +110,16 @@ pub fn advertisable(agent: &AgentDefinition, machine: &PlatformConfinement) -> R
     }
 }
 
+/// What the owner of an advertised agent should know about it: a sentence for `agents list`, the
+/// doctor or a log. It stands in no advert's way, since it is what the owner wrote or left as it is.
+#[must_use]
+pub fn caution(agent: &AgentDefinition) -> Option<&'static str> {
+    let here = agent.runtime.kind != RuntimeKind::Remote;
+    (here && agent.policy.network == Network::Allow).then_some(
+        "policy.network is \"allow\": on behalf of other nodes its runs reach whatever this machine does, and this node over loopback as you; write network = \"loopback\" under [policy] unless that is meant",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn an_open_network_is_pointed_out() {
+        for network in NETWORKS {
+            let open = network == Network::Allow;
+            let said = caution(&agent(Filesystem::Workspace, true, network));
+            assert_eq!(said.is_some(), open, "{network:?}");
+        }
+    }
+
+    #[test]
     fn a_remote_agent_has_nothing_to_confine_here() {
         let machine = PlatformConfinement {
             filesystem: Some("no Landlock".into()),
@@ -190,5 +209,6 @@ mod tests {
         let mut remote = agent(Filesystem::ReadAll, false, Network::Allow);
         remote.runtime.kind = RuntimeKind::Remote;
         assert_eq!(advertisable(&remote, &machine), Ok(()));
+        assert_eq!(caution(&remote), None);
     }
 }
