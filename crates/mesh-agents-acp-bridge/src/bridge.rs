@@ -1,9 +1,10 @@
 //! The Runner: starts jobs, and owns the tasks that do them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::{AgentDefinition, Network, RuntimeKind};
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::BridgeConfig;
+use crate::confinement::{self, platform_confinement};
 use crate::job::Job;
 use crate::session::Questions;
 use crate::{platform, preset};
@@ -24,6 +26,7 @@ const EVENTS: usize = 256;
 pub struct AcpBridge {
     config: Arc<BridgeConfig>,
     tracker: TaskTracker,
+    machine: Arc<OnceLock<PlatformConfinement>>,
 }
 
 impl fmt::Debug for AcpBridge {
@@ -41,7 +44,26 @@ impl AcpBridge {
         Self {
             config: Arc::new(config),
             tracker: TaskTracker::new(),
+            machine: Arc::default(),
         }
+    }
+
+    /// What this machine can keep a run from, for adverts and `agents doctor`. The first call tries
+    /// it, which takes some milliseconds and blocks; later ones know.
+    pub fn confinement(&self) -> &PlatformConfinement {
+        let try_it = || platform_confinement(&self.config.agents_exe);
+        self.machine.get_or_init(try_it)
+    }
+
+    /// Why a run of this agent would be refused for its network. What its files need is asked only
+    /// when a run starts, since a default that cannot be kept is skipped.
+    fn cannot_confine(&self, agent: &AgentDefinition) -> Option<String> {
+        let network = agent.policy.network;
+        if agent.runtime.kind == RuntimeKind::Remote || network == Network::Allow {
+            return None;
+        }
+        let why = self.confinement().lacks(network)?;
+        Some(confinement::network_unavailable(network, why).message)
     }
 
     /// Waits until every run has ended and every task of this bridge is over. Runs are not
@@ -87,7 +109,8 @@ impl Runner for AcpBridge {
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
-        preset::unavailable(agent, &self.config.environment)
+        let program = preset::unavailable(agent, &self.config.environment);
+        program.or_else(|| self.cannot_confine(agent))
     }
 }
 

@@ -2,13 +2,19 @@
 //! from values, enforced by [`crate::platform`].
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use mesh_agents_core::agent::{AgentPolicy, Filesystem};
+use mesh_agents_core::agent::{AgentPolicy, Filesystem, Network};
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::task::Failure;
 use serde::{Deserialize, Serialize};
 
+use crate::network::Reach;
 use crate::plan::LaunchPlan;
+use crate::platform;
 
 /// Whether this machine can confine a harness.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +28,49 @@ pub enum ConfinementSupport {
 /// Whether this machine can confine a harness, for `agents doctor` and `get_agent`.
 #[must_use]
 pub fn confinement_support() -> ConfinementSupport {
-    crate::platform::confinement_support()
+    platform::confinement_support()
+}
+
+/// What this machine can keep a run from. Tries it, in processes of `agents_exe`, the binary
+/// `agents`, so it takes some milliseconds and blocks.
+#[must_use]
+pub fn platform_confinement(agents_exe: &Path) -> PlatformConfinement {
+    let filesystem = match confinement_support() {
+        ConfinementSupport::Landlock => None,
+        ConfinementSupport::Missing(why) => Some(why),
+    };
+    // A run's network is held only by a run that cannot have other programs of the owner's act for
+    // it, and some of those it reaches through files.
+    let deny = filesystem.clone().or_else(platform::filter_missing);
+    let loopback = deny.clone().or_else(|| no_own_network(agents_exe));
+    PlatformConfinement {
+        filesystem,
+        loopback,
+        deny,
+    }
+}
+
+/// Why a process cannot have a network of its own here. This one cannot try: it has threads.
+fn no_own_network(agents_exe: &Path) -> Option<String> {
+    let tried = Command::new(agents_exe)
+        .args(["harness", "probe"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output();
+    match tried {
+        Ok(tried) if tried.status.success() => None,
+        Ok(tried) => {
+            let why = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
+            Some(match why.is_empty() {
+                true => format!("the try of a network namespace ended with {}", tried.status),
+                false => why,
+            })
+        }
+        Err(error) => Some(format!(
+            "{} could not be started to try it: {error}",
+            agents_exe.display()
+        )),
+    }
 }
 
 /// What a harness can reach. Everything else is refused by the kernel, to its children too.
@@ -32,6 +80,8 @@ pub(crate) struct Grants {
     pub(crate) read: Reading,
     /// What it can write, besides reading it.
     pub(crate) write: Vec<PathBuf>,
+    /// What it can reach of the network.
+    pub(crate) network: Reach,
 }
 
 /// What a harness can read and execute.
@@ -44,9 +94,23 @@ pub(crate) enum Reading {
     Only(Vec<PathBuf>),
 }
 
-/// System directories every program needs to read.
-const SYSTEM: [&str; 9] = [
-    "/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc", "/proc", "/sys",
+/// System directories every program needs to read, besides [`ETC`].
+const SYSTEM: [&str; 8] = [
+    "/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/proc", "/sys",
+];
+/// System configuration: read too, but to the superuser only what everybody may read of it.
+const ETC: &str = "/etc";
+/// Devices every program may use. Not the rest of `/dev`: to the superuser the disk is there, and
+/// to everybody the terminals of the owner are, where what is typed can be read.
+const DEVICES: [&str; 8] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/shm",
 ];
 
 /// What belongs to one run, and so is granted to it and to nobody else.
@@ -62,7 +126,8 @@ pub(crate) struct Own<'a> {
     pub(crate) workspace: &'a Path,
 }
 
-/// The grants of a run under this policy; `None` when it is not to be confined.
+/// The grants of a run under this policy, with this reach of the network; `None` when it is not to
+/// be confined.
 ///
 /// # Errors
 /// A grant that would reach the engine's own files below `a2a_root`.
@@ -71,6 +136,7 @@ pub(crate) fn grants(
     own: &Own<'_>,
     plan: &LaunchPlan,
     a2a_root: &Path,
+    network: Reach,
 ) -> Result<Option<Grants>, Failure> {
     if policy.filesystem == Filesystem::Unconfined {
         return Ok(None);
@@ -81,7 +147,7 @@ pub(crate) fn grants(
     }
     foreign.refuse(own.workspace, "runtime.workspace")?;
     let mut write: BTreeSet<PathBuf> = own.write.iter().cloned().collect();
-    write.insert(PathBuf::from("/dev"));
+    write.extend(DEVICES.map(PathBuf::from));
     write.insert(own.workspace.to_path_buf());
     write.extend(policy.write.iter().chain(&plan.write).cloned());
     let read = match policy.filesystem {
@@ -91,6 +157,7 @@ pub(crate) fn grants(
                 foreign.refuse(path, "policy.read")?;
             }
             let mut read: BTreeSet<PathBuf> = SYSTEM.map(PathBuf::from).into();
+            read.extend(configuration(Path::new(ETC), platform::is_superuser()));
             read.insert(own.run.to_path_buf());
             read.insert(own.agent.to_path_buf());
             read.insert(plan.program.clone());
@@ -107,7 +174,48 @@ pub(crate) fn grants(
     Ok(Some(Grants {
         read,
         write: write.into_iter().collect(),
+        network,
     }))
+}
+
+/// What is granted of `dir`: all of it, where the permissions of files hold the owner; else what
+/// they leave to everybody.
+fn configuration(dir: &Path, superuser: bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if superuser {
+        everybodys(dir, &mut found);
+    } else {
+        found.push(dir.to_owned());
+    }
+    found
+}
+
+/// Adds what everybody may read of `path`, in as few paths as say it. Whether that is all of it.
+fn everybodys(path: &Path, found: &mut Vec<PathBuf>) -> bool {
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return true;
+    };
+    // What a link leads to is granted where it lies, or not.
+    if meta.is_symlink() {
+        return true;
+    }
+    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+    if meta.mode() & needed != needed {
+        return false;
+    }
+    let mut below = Vec::new();
+    let mut whole = true;
+    if meta.is_dir() {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            whole &= everybodys(&entry.path(), &mut below);
+        }
+    }
+    if whole {
+        found.push(path.to_owned());
+    } else {
+        found.append(&mut below);
+    }
+    whole
 }
 
 /// Tells which paths would reach the engine's files.
@@ -140,6 +248,17 @@ impl Foreign<'_> {
     }
 }
 
+/// The failure of a run that asked for `network` on a machine that cannot keep it.
+pub(crate) fn network_unavailable(network: Network, why: &str) -> Failure {
+    Failure::new(
+        "confinement_unavailable",
+        format!(
+            "policy.network = \"{}\" cannot be enforced: {why}; run the agent where it can, or write network = \"allow\" to run it without",
+            network.as_str()
+        ),
+    )
+}
+
 /// A hint for a failure that looks as if the confinement refused a path: names the path and the key.
 pub(crate) fn hint(filesystem: Filesystem, stderr: &str) -> Option<String> {
     let refused = stderr.lines().rev().find(|line| {
@@ -156,4 +275,42 @@ pub(crate) fn hint(filesystem: Filesystem, stderr: &str) -> Option<String> {
         "the run is confined (policy.filesystem = \"{}\") and was refused {path}; if it needs it, add it to policy.read or policy.write",
         filesystem.as_str()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_superuser_is_granted_of_the_configuration_what_everybody_may_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("ssl/private")).unwrap();
+        fs::create_dir_all(at("fonts/conf.d")).unwrap();
+        let files = [
+            ("passwd", 0o644),
+            ("shadow", 0o640),
+            ("ssl/cert.pem", 0o644),
+            ("ssl/private/key.pem", 0o644),
+            ("fonts/conf.d/one", 0o644),
+            ("fonts/two", 0o444),
+        ];
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, bits) in files {
+            fs::write(at(name), "x").unwrap();
+            mode(&at(name), bits);
+        }
+        for (name, bits) in [("", 0o755), ("ssl", 0o755), ("ssl/private", 0o710)] {
+            mode(&at(name), bits);
+        }
+        std::os::unix::fs::symlink(at("shadow"), at("link")).unwrap();
+        let mut granted = configuration(dir.path(), true);
+        granted.sort();
+        let expected = ["fonts", "passwd", "ssl/cert.pem"].map(at);
+        assert_eq!(granted, expected);
+        assert_eq!(configuration(dir.path(), false), [dir.path()]);
+    }
 }

@@ -98,7 +98,7 @@ impl Job {
             return if launched.guard.was_killed() {
                 SessionEnd::GuardLost
             } else {
-                SessionEnd::Failed(launched.not_spawned(&error))
+                SessionEnd::Failed(launched.not_spawned(&error, self.spec.agent.policy.network))
             };
         }
         let Some((stdin, incoming)) = launched.line.take() else {

@@ -1,7 +1,7 @@
 //! A Runner that drives one ACP harness process under a guard (DESIGN §5).
 //!
 //! A run from top to bottom is [`job`]: its directories ([`workspace`]), what to start ([`preset`]
-//! plans, [`plan`] is the plan), what it may reach ([`confinement`]) and see ([`environment`]), the
+//! plans, [`plan`] is the plan), what it may reach ([`confinement`], [`network`]) and see ([`environment`]), the
 //! processes ([`guard`]), the conversation ([`session`]), the results ([`artifacts`]) and what they
 //! count as ([`verdict`]). [`command_harness`] is the one harness of our own. The operating system is
 //! asked in [`platform`] only.
@@ -18,6 +18,7 @@ mod guard;
 mod job;
 mod logs;
 mod model;
+mod network;
 mod plan;
 mod platform;
 mod preset;
@@ -29,6 +30,6 @@ mod workspace;
 pub use bridge::AcpBridge;
 pub use command_harness::command_main;
 pub use config::{BridgeConfig, Timeouts};
-pub use confinement::{ConfinementSupport, confinement_support};
-pub use guard::{guard_main, stage_main};
+pub use confinement::{ConfinementSupport, confinement_support, platform_confinement};
+pub use guard::{guard_main, probe_main, stage_main};
 pub use platform::may_be_in_a_run;

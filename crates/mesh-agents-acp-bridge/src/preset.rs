@@ -150,6 +150,12 @@ pub(crate) fn needs_model(agent: &AgentDefinition) -> bool {
         || values::texts(agent).any(|text| values::mentions(text, "mesh.model"))
 }
 
+/// Whether a run of this agent speaks to `mesh.openai_url`: as its preset is configured, or because
+/// one of its texts names it.
+pub(crate) fn speaks_to_models(agent: &AgentDefinition) -> bool {
+    needs_model(agent) || values::texts(agent).any(|text| values::mentions(text, "mesh.openai_url"))
+}
+
 /// The directory named by `runtime.workspace.path`.
 ///
 /// # Errors

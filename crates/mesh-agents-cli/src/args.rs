@@ -236,6 +236,8 @@ pub(crate) enum Harness {
     Guard,
     /// Confines itself, then becomes the harness
     Exec,
+    /// Tries whether a run can have a network of its own here
+    Probe,
     /// Runs a fixed command as an ACP agent
     Command {
         /// The command and its arguments

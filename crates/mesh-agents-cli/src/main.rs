@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         return match part {
             Harness::Guard => mesh_agents_acp_bridge::guard_main(),
             Harness::Exec => mesh_agents_acp_bridge::stage_main(),
+            Harness::Probe => mesh_agents_acp_bridge::probe_main(),
             Harness::Command { command } => mesh_agents_acp_bridge::command_main(command),
         };
     }

@@ -282,10 +282,14 @@ pub struct AgentPolicy {
     pub filesystem: Filesystem,
     /// Whether the owner wrote `filesystem`: then a run that cannot be confined so is refused, else it says so.
     pub filesystem_explicit: bool,
+    /// Whether the owner wrote `network`.
+    pub network_explicit: bool,
     /// `read`: more absolute paths the run may read.
     pub read: Vec<PathBuf>,
     /// `write`: more absolute paths the run may write.
     pub write: Vec<PathBuf>,
+    /// `network`. Anything but [`Network::Allow`] was written by the owner: it is enforced, or the run is refused.
+    pub network: Network,
     /// `max_task_seconds`: the longest a run may take, questions included.
     pub max_task_seconds: u64,
     /// `idle_seconds`: the longest a run may be silent.
@@ -326,6 +330,30 @@ impl Filesystem {
             Self::Workspace => "workspace",
             Self::ReadAll => "read_all",
             Self::Unconfined => "unconfined",
+        }
+    }
+}
+
+/// What a run's processes can reach of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// Whatever the machine can.
+    #[default]
+    Allow,
+    /// The addresses on this machine's loopback that the run needs; a loopback of its own.
+    Loopback,
+    /// Nothing.
+    Deny,
+}
+
+impl Network {
+    /// The value of `policy.network`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Loopback => "loopback",
+            Self::Deny => "deny",
         }
     }
 }
@@ -396,6 +424,8 @@ pub mod testing {
                 filesystem_explicit: false,
                 read: Vec::new(),
                 write: Vec::new(),
+                network: Network::Allow,
+                network_explicit: false,
                 max_task_seconds: 3600,
                 idle_seconds: 600,
                 ask_seconds: 900,

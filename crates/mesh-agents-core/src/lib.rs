@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod confinement;
 pub mod endpoint;
 pub mod event;
 pub mod ids;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::text::{NAME_CHARS, clean_text};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,8 @@ pub struct Standing {
     pub name: String,
     /// What kind of mesh it is.
     pub mesh: MeshVisibility,
+    /// What the machine can keep a run from.
+    pub machine: PlatformConfinement,
 }
 
 /// What a publication came to.
@@ -118,7 +121,7 @@ impl Bulletin {
         let mut told: Vec<AdvertisedAgent> = Vec::new();
         let mut room = ADVERT_BYTES - FRAME_BYTES;
         for agent in agents {
-            match tell(agent, standing.mesh, secret, told.len(), &mut room) {
+            match tell(agent, standing, secret, told.len(), &mut room) {
                 Ok((line, card)) => {
                     cards.insert(card.digest(), card);
                     told.push(line);
@@ -203,12 +206,12 @@ impl Bulletin {
 /// How an agent is told of, with its card, when it may be and there is room.
 fn tell(
     agent: &AgentDefinition,
-    mesh: MeshVisibility,
+    standing: &Standing,
     secret: &NodeSecret,
     told: usize,
     room: &mut usize,
 ) -> Result<(AdvertisedAgent, MeshCard), Withheld> {
-    may_leave(agent, mesh)?;
+    may_leave(agent, standing.mesh, &standing.machine)?;
     let card = MeshCard::sign(agent, secret)?;
     let line = AdvertisedAgent::of(agent, card.digest());
     let bytes = serde_json::to_vec(&line).map_or(usize::MAX, |bytes| bytes.len() + 1);

@@ -1,17 +1,19 @@
 //! Who may talk to our HTTP listener at all: no page of a foreign site, no stranger without a token.
 //!
 //! A browser on this machine can reach every loopback port, so a request must name us in `Host`
-//! (or a page rebound a name to our address) and may not come from a foreign `Origin`.
+//! (or a page rebound a name to our address) and may not come from a foreign `Origin`. A run whose
+//! network is confined comes from an address of its own, and needs its token.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use mesh_agents_core::confinement::RUN_ADDRESS;
 use mesh_agents_core::policy::Caller;
 
 /// Finds the caller a bearer token stands for.
@@ -84,9 +86,10 @@ impl Guard {
         (!own).then_some("the Origin header names a foreign site")
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, &'static str> {
+    fn caller(&self, headers: &HeaderMap, from_a_run: bool) -> Result<Caller, &'static str> {
         match headers.get(header::AUTHORIZATION) {
             None if self.token_required => Err("this listener needs a bearer token"),
+            None if from_a_run => Err("a run is nobody here without the token it was given"),
             None => Ok(Caller::local()),
             Some(value) => bearer(value)
                 .and_then(|token| (self.resolve)(token))
@@ -111,7 +114,9 @@ async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
-    match guard.caller(headers) {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let from_a_run = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical() == RUN_ADDRESS);
+    match guard.caller(headers, from_a_run) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -143,6 +148,15 @@ mod tests {
     }
 
     async fn ask(guard: Guard, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        ask_from("127.0.0.1", guard, path, headers).await
+    }
+
+    async fn ask_from(
+        peer: &str,
+        guard: Guard,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, String) {
         let app =
             Router::new()
                 .route(
@@ -156,11 +170,27 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let peer = SocketAddr::new(peer.parse().unwrap(), 4711);
+        let request = request.extension(ConnectInfo(peer));
         let request = request.body(Body::empty()).unwrap();
         let response = guard.protect(app).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_led_here_is_nobody_without_its_token() {
+        let host = ("host", "127.0.0.1:3131");
+        for peer in [&*RUN_ADDRESS.to_string(), "::ffff:127.90.0.1"] {
+            let (status, why) = ask_from(peer, guard(false), "/who", &[host]).await;
+            assert_eq!(status, 401, "{peer}: {why}");
+            let right = [host, ("authorization", "Bearer right")];
+            let (status, who) = ask_from(peer, guard(false), "/who", &right).await;
+            assert_eq!((status, &*who), (200, "token:ci"), "{peer}");
+        }
+        let (status, who) = ask_from("127.0.0.2", guard(false), "/who", &[host]).await;
+        assert_eq!((status, &*who), (200, "local"));
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ use axum::Router;
 use mesh_agents_a2a::remote::{Dial, MeshStream as BoxedStream};
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_mesh::acl::{Knocks, LastGood};
@@ -58,6 +59,8 @@ pub struct MeshNodeConfig {
     pub name: String,
     /// The list of who may call: `<data-dir>/a2a/acl.toml`.
     pub acl: PathBuf,
+    /// What this machine can keep a run from.
+    pub machine: PlatformConfinement,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// For nonces and for spreading work over time.

@@ -9,8 +9,8 @@ mod words;
 use std::ops::RangeInclusive;
 
 use mesh_agents_core::agent::{
-    Approval, ConfigSource, Delivery, Filesystem, Keep, OnInterrupt, QueueMode, RuntimeKind,
-    SessionScope, Visibility,
+    Approval, ConfigSource, Delivery, Filesystem, Keep, Network, OnInterrupt, QueueMode,
+    RuntimeKind, SessionScope, Visibility,
 };
 use toml::de::DeTable;
 
@@ -81,6 +81,7 @@ pub(crate) struct PolicyTable<'d> {
     pub(crate) filesystem: Option<Filesystem>,
     pub(crate) read: Vec<At<String>>,
     pub(crate) write: Vec<At<String>>,
+    pub(crate) network: Option<Network>,
     pub(crate) max_task_seconds: Option<u32>,
     pub(crate) idle_seconds: Option<u32>,
     pub(crate) ask_seconds: Option<u32>,
@@ -165,7 +166,6 @@ fn workspace_table<'d>(workspace: Section<'d>, report: &mut Report<'_>) -> Works
 }
 
 fn policy_table<'d>(policy: Section<'d>, report: &mut Report<'_>) -> PolicyTable<'d> {
-    policy.choice("network", words::NETWORK, report);
     PolicyTable {
         advertise_on_mesh: policy.boolean("advertise_on_mesh", report),
         public_mesh: policy.boolean("public_mesh", report),
@@ -173,6 +173,7 @@ fn policy_table<'d>(policy: Section<'d>, report: &mut Report<'_>) -> PolicyTable
         filesystem: policy.choice("filesystem", words::FILESYSTEM, report),
         read: policy.strings("read", report).unwrap_or_default(),
         write: policy.strings("write", report).unwrap_or_default(),
+        network: policy.choice("network", words::NETWORK, report),
         max_task_seconds: policy.number("max_task_seconds", SECONDS, report),
         idle_seconds: policy.number("idle_seconds", SECONDS, report),
         ask_seconds: policy.number("ask_seconds", SECONDS, report),

@@ -8,8 +8,8 @@ mod templates;
 use std::num::NonZeroU32;
 
 use mesh_agents_core::agent::{
-    AgentPolicy, Approval, ConfigSource, Delivery, Filesystem, Keep, OnInterrupt, QueueMode,
-    RuntimeConfig, RuntimeKind, SessionScope, Visibility, WorkspaceConfig,
+    AgentPolicy, Approval, ConfigSource, Delivery, Filesystem, Keep, Network, OnInterrupt,
+    QueueMode, RuntimeConfig, RuntimeKind, SessionScope, Visibility, WorkspaceConfig,
 };
 use mesh_agents_core::ids::ArtifactId;
 
@@ -49,6 +49,7 @@ pub(crate) fn settings(
 ) -> Option<Settings> {
     check_kind(&file.runtime, report);
     check_approval(&file, report);
+    check_network(&file, report);
     templates::check(&file.runtime, around, report);
     names::check_env(&file, report);
     without_effect(&file, report);
@@ -119,6 +120,8 @@ fn policy(
         filesystem_explicit: table.filesystem.is_some(),
         read: names::paths("read", &table.read, environment, report),
         write: names::paths("write", &table.write, environment, report),
+        network: table.network.unwrap_or(Network::Allow),
+        network_explicit: table.network.is_some(),
         max_task_seconds: table.max_task_seconds.unwrap_or(3600).into(),
         idle_seconds: table.idle_seconds.unwrap_or(600).into(),
         ask_seconds: table.ask_seconds.unwrap_or(900).into(),
@@ -179,6 +182,34 @@ fn check_approval(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
         "policy.approval",
         format!("cannot be kept: {cause}"),
         "write \"deny\" or \"auto\"; what it reaches is bounded by filesystem, read and write under [policy]",
+    );
+}
+
+/// `policy.network`: what could not work, or would hold nothing.
+fn check_network(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
+    let policy = &file.policy;
+    let confined = policy.network.filter(|network| *network != Network::Allow);
+    let (Some(kind), Some(network)) = (file.runtime.kind, confined) else {
+        return;
+    };
+    let (cause, fix) = if policy.filesystem == Some(Filesystem::Unconfined) {
+        (
+            "cannot be kept while filesystem is \"unconfined\": a run that writes anywhere has other programs of yours connect for it".to_owned(),
+            "write filesystem = \"workspace\" or \"read_all\", or network = \"allow\"",
+        )
+    } else if network == Network::Deny && kind.is_preset() {
+        (
+            format!("leaves {:?} without its model", kind.as_str()),
+            "write \"loopback\", which lets it reach the mesh's models on this machine, or \"allow\"",
+        )
+    } else {
+        return;
+    };
+    report.error(
+        policy.section.place("network"),
+        "policy.network",
+        cause,
+        fix,
     );
 }
 

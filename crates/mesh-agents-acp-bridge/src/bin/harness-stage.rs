@@ -1,4 +1,4 @@
-//! Stands in for `agents harness guard`, `exec` and `command` in this crate's own tests, which cannot
+//! Stands in for `agents harness guard`, `exec`, `probe` and `command` in this crate's own tests, which cannot
 //! start the binary `agents`: it is built from this crate. Nothing ships it.
 
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     match (word().as_deref(), word().as_deref()) {
         (Some("harness"), Some("guard")) => mesh_agents_acp_bridge::guard_main(),
         (Some("harness"), Some("exec")) => mesh_agents_acp_bridge::stage_main(),
+        (Some("harness"), Some("probe")) => mesh_agents_acp_bridge::probe_main(),
         (Some("harness"), Some("command")) => mesh_agents_acp_bridge::command_main(args),
         _ => ExitCode::from(2),
     }

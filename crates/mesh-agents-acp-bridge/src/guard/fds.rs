@@ -11,14 +11,16 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Most descriptors that travel at once: a harness's stdin, stdout and stderr.
-const MOST: usize = 3;
+/// Most descriptors that travel at once: the sockets of a network of its own. A harness's stdin,
+/// stdout and stderr are fewer.
+const MOST: usize = crate::network::MOST;
 
 /// Sends these descriptors with one byte; never blocks on a fresh socket.
 pub(super) fn send(socket: impl AsFd, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if fds.len() > MOST || !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+    if fds.len() > MOST || !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds))
+    {
         return Err(io::Error::other("too many file descriptors at once"));
     }
     sendmsg(
@@ -32,6 +34,14 @@ pub(super) fn send(socket: impl AsFd, fds: &[BorrowedFd<'_>]) -> io::Result<()> 
 
 /// Receives exactly `N` descriptors; none of them passes on to a child.
 pub(super) fn receive<const N: usize>(socket: &UnixStream) -> io::Result<[OwnedFd; N]> {
+    let found = receive_all(socket)?;
+    let count = found.len();
+    <[OwnedFd; N]>::try_from(found)
+        .map_err(|_| io::Error::other(format!("expected {N} file descriptors, got {count}")))
+}
+
+/// Receives the descriptors of one message, none at the end of the stream; none passes on to a child.
+pub(super) fn receive_all(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0_u8; 1];
@@ -50,7 +60,5 @@ pub(super) fn receive<const N: usize>(socket: &UnixStream) -> io::Result<[OwnedF
     for fd in &found {
         fcntl_setfd(fd, FdFlags::CLOEXEC)?;
     }
-    let count = found.len();
-    <[OwnedFd; N]>::try_from(found)
-        .map_err(|_| io::Error::other(format!("expected {N} file descriptors, got {count}")))
+    Ok(found)
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{self, Pid, Signal, WaitOptions, WaitStatus};
 
-use super::fds;
 use super::wire::{self, Exit, Harness, Inbox, Launch, Order, Report, StageError, Step};
+use super::{fds, forward};
 use crate::platform;
 
 /// Guards one harness, as told over the socket that is its stdin, until nothing of it is left.
@@ -86,7 +86,10 @@ fn spawn(harness: &Harness, stdio: [OwnedFd; 3]) -> io::Result<Result<Pid, Stage
     // From here on only the harness holds its stdin, stdout and stderr, so their ends are seen.
     drop(stdin);
     let pid = Pid::from_child(&child);
-    let told = ours.write_all(&wire::line(&(harness, std::process::id()))?);
+    let mut told = ours.write_all(&wire::line(&(harness, std::process::id()))?);
+    if told.is_ok() && harness.own_network().is_some() {
+        told = fds::receive_all(&ours).and_then(forward::start);
+    }
     match told.and_then(|()| Inbox::default().next::<StageError>(&mut ours)) {
         Ok(Some(error)) => Ok(Err(error)),
         Ok(None) => Ok(Ok(pid)),

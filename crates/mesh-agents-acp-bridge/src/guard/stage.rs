@@ -1,6 +1,7 @@
 //! The stage: the process that becomes the harness. `agents harness exec`.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddrV4;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -29,7 +30,7 @@ pub fn stage_main() -> ExitCode {
 
 fn become_harness(socket: &mut UnixStream) -> StageError {
     match prepare(socket) {
-        Ok((harness, guard)) => enter(&harness, guard),
+        Ok((harness, guard)) => enter(&harness, guard, socket),
         Err(error) => failed(Step::Start, &error),
     }
 }
@@ -45,7 +46,13 @@ fn prepare(socket: &mut UnixStream) -> io::Result<(Harness, u32)> {
     Ok((harness, guard))
 }
 
-fn enter(harness: &Harness, guard: u32) -> StageError {
+fn enter(harness: &Harness, guard: u32, socket: &UnixStream) -> StageError {
+    // Before the life is tied to the guard's: new credentials may untie it.
+    if let Some(addresses) = harness.own_network()
+        && let Err(error) = separate(addresses, socket)
+    {
+        return error;
+    }
     if let Err(error) = platform::die_with_parent(guard) {
         return failed(Step::Start, &error);
     }
@@ -67,9 +74,38 @@ fn enter(harness: &Harness, guard: u32) -> StageError {
     failed(Step::Exec, &error)
 }
 
+/// Leaves the machine's network for one of its own, and hands the guard the sockets that are
+/// listened on in it.
+fn separate(addresses: &[SocketAddrV4], socket: &UnixStream) -> Result<(), StageError> {
+    let made = platform::own_network(addresses);
+    let listening = made.as_deref().unwrap_or_default().iter();
+    let listening: Vec<_> = listening.map(|fd| fd.as_fd()).collect();
+    // Whatever came of it: the guard waits for them.
+    let handed = fds::send(socket, &listening);
+    handed.map_err(|error| failed(Step::Network, &error))?;
+    made.map(drop).map_err(|cause| StageError {
+        step: Step::Network,
+        cause,
+    })
+}
+
 fn failed(step: Step, error: &io::Error) -> StageError {
     StageError {
         step,
         cause: error.to_string(),
+    }
+}
+
+/// Tries what `policy.network = "loopback"` needs, in a process of its own: `agents harness probe`.
+/// Says on standard error why it cannot be.
+#[must_use]
+pub fn probe_main() -> ExitCode {
+    match platform::own_network(&[]) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(cause) => {
+            // Without a reader the exit code says enough.
+            let _ = writeln!(io::stderr(), "{cause}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! What engine, guard and stage say to each other: one JSON value per line.
 
 use std::io::{self, Read};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::confinement::Grants;
+use crate::network::Reach;
 use crate::platform::Swept;
 
 /// Longest line anybody sends here: a launch with a large environment. `execve` takes less.
@@ -36,6 +38,16 @@ pub(crate) struct Harness {
     pub(crate) cwd: PathBuf,
     /// What it can reach; `None` for no confinement.
     pub(crate) grants: Option<Grants>,
+}
+
+impl Harness {
+    /// The addresses outside that its own network leads to; `None` when it gets no network of its own.
+    pub(super) fn own_network(&self) -> Option<&[SocketAddrV4]> {
+        match &self.grants.as_ref()?.network {
+            Reach::Only(addresses) => Some(addresses),
+            Reach::All | Reach::Nothing => None,
+        }
+    }
 }
 
 /// How long each step of an end may take, in milliseconds (DESIGN §5, "End").
@@ -104,6 +116,8 @@ pub(crate) struct StageError {
 pub(crate) enum Step {
     /// Starting the processes themselves.
     Start,
+    /// Giving it a network of its own.
+    Network,
     /// Confining it.
     Confine,
     /// Executing its program.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_agents_core::agent::Filesystem;
+use mesh_agents_core::agent::{Filesystem, Network};
 use mesh_agents_core::task::Failure;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ use crate::logs::{Stderr, WireLog};
 use crate::plan::{HomeKind, LaunchPlan, PlanContext};
 use crate::session::{Feed, Incoming, read_lines};
 use crate::workspace::{Places, make_plan_dirs, write_plan_files};
-use crate::{environment, model, platform, preset};
+use crate::{environment, model, network, platform, preset};
 
 /// A harness under its guard, and what is read from it.
 pub(super) struct Launched {
@@ -110,7 +110,14 @@ impl Job {
             write,
             workspace: &places.workspace,
         };
-        let grants = confinement::grants(policy, &own, plan, &self.config.a2a_root)?;
+        let granted =
+            network::granted(&self.spec, plan, preset::speaks_to_models(&self.spec.agent))?;
+        if !granted.withheld.is_empty() {
+            let text = format!("not granted: {}", granted.withheld.join("; "));
+            self.note("network_withheld", text).await;
+        }
+        let root = &self.config.a2a_root;
+        let grants = confinement::grants(policy, &own, plan, root, granted.reach)?;
         let (Some(grants), ConfinementSupport::Missing(why)) =
             (&grants, platform::confinement_support())
         else {
@@ -118,6 +125,9 @@ impl Job {
         };
         if policy.filesystem_explicit {
             return Err(unavailable(policy.filesystem, &why));
+        }
+        if policy.network != Network::Allow {
+            return Err(confinement::network_unavailable(policy.network, &why));
         }
         debug_assert!(!grants.write.is_empty());
         self.note(
@@ -153,9 +163,10 @@ impl Job {
 
 impl Launched {
     /// Why the program never ran.
-    pub(super) fn not_spawned(&self, error: &StageError) -> Failure {
+    pub(super) fn not_spawned(&self, error: &StageError, network: Network) -> Failure {
         let program = self.plan.program.display();
         match error.step {
+            Step::Network => confinement::network_unavailable(network, &error.cause),
             Step::Confine => Failure::new(
                 "confinement_unavailable",
                 format!(

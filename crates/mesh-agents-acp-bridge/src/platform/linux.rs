@@ -1,6 +1,8 @@
-//! Linux: child subreaper, parent-death signal, pidfds, `/proc`, Landlock.
+//! Linux: child subreaper, parent-death signal, pidfds, `/proc`, Landlock, namespaces, seccomp.
 
 mod confine;
+mod filter;
+mod network;
 mod proc;
 mod sweep;
 
@@ -12,6 +14,8 @@ use std::time::Duration;
 use rustix::process::{self, Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 pub(crate) use confine::{confine, confinement_support};
+pub(crate) use filter::missing as filter_missing;
+pub(crate) use network::own_network;
 pub(crate) use sweep::{kill_one, sweep};
 
 /// How often a guard looks for orphans to reap while nothing else happens. The exit of the harness
@@ -73,6 +77,11 @@ pub(crate) fn birth(pid: u32) -> Option<u64> {
 /// Becomes readable when the child `pid` has exited.
 pub(crate) fn exit_watch(pid: Pid) -> io::Result<Option<OwnedFd>> {
     Ok(Some(process::pidfd_open(pid, PidfdFlags::empty())?))
+}
+
+/// Whether the owner is the superuser, whom the permissions of files do not hold.
+pub(crate) fn is_superuser() -> bool {
+    process::geteuid().is_root()
 }
 
 /// This very program, even when its file was replaced meanwhile.

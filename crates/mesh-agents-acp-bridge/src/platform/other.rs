@@ -2,6 +2,7 @@
 //! not confined there, and a child that left its group outlives it; the bridge says so.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,6 +66,21 @@ pub(crate) fn sweep(_root: Option<u32>, _run_id: &str, _budget: Duration) -> Swe
 /// There is no confinement here.
 pub(crate) fn confinement_support() -> ConfinementSupport {
     ConfinementSupport::Missing("confinement needs Linux with Landlock".to_owned())
+}
+
+/// There is no confinement here.
+pub(crate) fn filter_missing() -> Option<String> {
+    Some("it needs Linux with seccomp".to_owned())
+}
+
+/// There is no confinement here.
+pub(crate) fn own_network(_addresses: &[SocketAddrV4]) -> Result<Vec<OwnedFd>, String> {
+    Err("it needs Linux with user namespaces".to_owned())
+}
+
+/// Nobody is confined here, so it does not matter.
+pub(crate) fn is_superuser() -> bool {
+    false
 }
 
 /// There is no confinement here.

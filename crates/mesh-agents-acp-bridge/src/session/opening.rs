@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agent_client_protocol::Agent;
 use agent_client_protocol::v1::ConnectionTo;
+use mesh_agents_core::agent::Network;
 use mesh_agents_core::run::{Resume, ResumeReason, RunEvent};
 use mesh_agents_core::task::Failure;
 use serde_json::{Value, json};
@@ -154,9 +155,16 @@ impl Session<'_> {
         };
         let offered =
             agent.pointer("/agentCapabilities/mcpCapabilities/http") == Some(&Value::Bool(true));
-        if self.plan.mcp == McpSupport::None || !offered {
-            let text = "this harness takes no MCP server over HTTP, so it works without the mesh tools (tools.mesh)";
-            self.feed.note("tools_unavailable", text.to_owned()).await;
+        let without = if self.spec.agent.policy.network == Network::Deny {
+            Some("the run has no network (policy.network = \"deny\")")
+        } else if self.plan.mcp == McpSupport::None || !offered {
+            Some("this harness takes no MCP server over HTTP")
+        } else {
+            None
+        };
+        if let Some(why) = without {
+            let text = format!("{why}, so it works without the mesh tools (tools.mesh)");
+            self.feed.note("tools_unavailable", text).await;
             return json!([]);
         }
         json!([{

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use mesh_agents_core::agent::{AgentDefinition, Filesystem, RuntimeKind};
+use mesh_agents_core::agent::{AgentDefinition, Filesystem, Network, RuntimeKind};
 use mesh_agents_core::run::{ArtifactSource, RunEvent};
 
 use super::support::{Events, World};
@@ -82,5 +82,18 @@ async fn a_command_confined_to_its_workspace_still_delivers() {
             events.text()
         );
         assert_eq!(fs::read_to_string(&canary).unwrap(), "secret of the owner");
+    }
+}
+
+#[tokio::test]
+async fn a_command_without_the_network_still_delivers() {
+    let world = World::new();
+    for network in [Network::Deny, Network::Loopback] {
+        let mut agent = shell(&world, "echo 'src/a.c:3: error: no'; exit 1");
+        agent.policy.network = network;
+        let events = world.run_agent(agent, "go").await;
+        assert!(events.answer().contains("src/a.c:3"), "{network:?}");
+        let artifacts = [("findings.json", true), ("summary.md", true)];
+        assert_eq!(events.artifacts(), artifacts, "{network:?}");
     }
 }

@@ -12,6 +12,7 @@ mod command;
 mod confined;
 mod ends;
 mod happy;
+mod network;
 mod places;
 mod questions;
 mod resume;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig, ConfinementSupport, confinement_support};
-use mesh_agents_core::agent::RuntimeKind;
+use mesh_agents_core::agent::{Network, RuntimeKind};
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::run::Runner;
 use mesh_agents_plugin::frontend::Frontend;
 use mesh_agents_registry::load;
@@ -64,16 +65,14 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
             )),
         },
     );
-    let runners = Runners::new(
-        AcpBridge::new(BridgeConfig::new(
-            context.environment.0.clone(),
-            context.program.clone(),
-            context.temp.clone(),
-            context.settings.layout.root().to_owned(),
-        )),
-        Arc::clone(&context.environment),
-        None,
-    );
+    let bridge = AcpBridge::new(BridgeConfig::new(
+        context.environment.0.clone(),
+        context.program.clone(),
+        context.temp.clone(),
+        context.settings.layout.root().to_owned(),
+    ));
+    check("policy.network", Ok(networks(bridge.confinement())));
+    let runners = Runners::new(bridge, Arc::clone(&context.environment), None);
     let snapshot = load(
         &context.settings.agents_dir,
         &context.registry_environment(),
@@ -108,6 +107,19 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         Ok(())
     })?;
     Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Which values of `policy.network` can be kept. What cannot is no fault of the machine: an agent
+/// that asks for it has a check of its own.
+fn networks(machine: &PlatformConfinement) -> String {
+    let said = [Network::Loopback, Network::Deny].map(|network| {
+        let value = network.as_str();
+        match machine.lacks(network) {
+            None => format!("{value} can be kept"),
+            Some(why) => format!("{value} cannot be kept: {why}"),
+        }
+    });
+    said.join("; ")
 }
 
 /// Whether everything that is stored is there and whole; the engine looks where one runs.

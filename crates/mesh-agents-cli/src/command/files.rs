@@ -257,6 +257,7 @@ pub(crate) fn show(context: &Context, output: &mut Output, agent: &str) -> Resul
         agent: AgentLine<'a>,
         max_concurrent_tasks: u32,
         filesystem: &'static str,
+        network: &'static str,
         agent_card: &'a mesh_agents_core::json::JsonText,
         problems: Vec<ProblemLine<'a>>,
     }
@@ -274,6 +275,7 @@ pub(crate) fn show(context: &Context, output: &mut Output, agent: &str) -> Resul
         agent: AgentLine::from(&**definition),
         max_concurrent_tasks: definition.runtime.max_concurrent_tasks.get(),
         filesystem: definition.policy.filesystem.as_str(),
+        network: definition.policy.network.as_str(),
         agent_card: &definition.card.json,
         problems: snapshot.problems_of(agent).map(ProblemLine::from).collect(),
     };
@@ -299,6 +301,7 @@ fn show_text(out: &mut dyn Write, agent: &AgentDefinition) -> std::io::Result<()
     writeln!(out, "runtime     {}", agent.runtime.kind)?;
     writeln!(out, "at once     {}", agent.runtime.max_concurrent_tasks)?;
     writeln!(out, "files       {}", agent.policy.filesystem.as_str())?;
+    writeln!(out, "network     {}", agent.policy.network.as_str())?;
     for skill in &card.skills {
         writeln!(out, "skill       {}: {}", skill.name, skill.description)?;
     }

@@ -19,6 +19,7 @@ use mesh_agents_a2a::card::{AccessTokens, Place};
 use mesh_agents_a2a::push::PushWorker;
 use mesh_agents_acp_bridge::{AcpBridge, BridgeConfig};
 use mesh_agents_core::clock::Clock;
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::run::Runner;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::engine_tools::EngineTools;
@@ -155,7 +156,8 @@ impl Node {
         let (servers, end) = (TaskTracker::new(), CancellationToken::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let hub = servers::mesh_hub(&socket, &servers, &end)?;
-        let peers = mesh_node(context, &hub, &clock, &servers, &end)?;
+        let machine = bridge.confinement().clone();
+        let peers = mesh_node(context, machine, &hub, &clock, &servers, &end)?;
         let runners = Arc::new(Runners::new(
             bridge,
             Arc::clone(&context.environment),
@@ -193,7 +195,7 @@ impl Node {
             mesh: Some(peers.clone()),
         });
         let app = servers::http_app(&config, &base_url, place.clone(), &control, &tools, &end)?;
-        servers.spawn(servers::serve(servers::at_once(listener), app, end.clone()));
+        servers.spawn(servers::serve(listener, app, end.clone()));
         let behind = Engine {
             mesh: hub,
             tools,
@@ -291,6 +293,7 @@ impl Node {
 /// This node among others; it does nothing yet.
 fn mesh_node(
     context: &Context,
+    machine: PlatformConfinement,
     hub: &MeshHub,
     clock: &Arc<dyn Clock>,
     tasks: &TaskTracker,
@@ -302,6 +305,7 @@ fn mesh_node(
         secret: identity::of(layout)?,
         name: context.host_name(),
         acl: layout.acl(),
+        machine,
         clock: Arc::clone(clock),
         random: Arc::new(identity::random),
         tasks: tasks.clone(),

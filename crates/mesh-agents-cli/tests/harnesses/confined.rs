@@ -1,5 +1,6 @@
 //! What a harness's shell can reach under `filesystem = "workspace"`.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,6 +9,16 @@ use crate::machine::{Harness, Machine, model, tool_results};
 
 /// Its shell reaches nothing that was not granted, and what it leaves arrives.
 pub(crate) async fn holds(harness: &Harness) {
+    probed(harness, "", "is reached").await;
+}
+
+/// The same on a loopback of its own, where it has its model and no port of the owner's.
+pub(crate) async fn holds_on_its_own_loopback(harness: &Harness) {
+    probed(harness, "network = \"loopback\"", "is out of reach").await;
+}
+
+/// Probes a run under `policy`, in which a port of the owner's on loopback is as told.
+async fn probed(harness: &Harness, policy: &str, port: &str) {
     // The paths are known only once the machine is there, so the message carries the script's command.
     let steps = json!([
         { "tools": [{ "names": ["bash", "*shell"], "arguments": {
@@ -18,7 +29,10 @@ pub(crate) async fn holds(harness: &Harness) {
         { "text": "Probed." },
     ]);
     let model = model(steps).await;
-    let machine = Machine::start(harness, &model.openai_url(), "").await;
+    let machine = Machine::start(harness, &model.openai_url(), policy).await;
+    let owners = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = owners.local_addr().unwrap();
+    let address = format!("127.0.0.1/{}", address.port());
     let canary = machine.path("home/canary.txt");
     std::fs::write(&canary, "canary").unwrap();
     let planted = machine.path("home/planted.txt");
@@ -32,6 +46,7 @@ pub(crate) async fn holds(harness: &Harness) {
         probe("neighbour", &neighbour, READ),
         probe("database", &database, READ),
         probe("outside", &planted, WRITE),
+        probe("owner's port", Path::new(&address), CONNECT),
     ];
     let task = machine
         .complete("pr-review", &format!("Probe: {}", probes.join("; ")))
@@ -48,6 +63,7 @@ pub(crate) async fn holds(harness: &Harness) {
         "neighbour is out of reach",
         "database is out of reach",
         "outside is out of reach",
+        &format!("owner's port {port}"),
     ];
     assert_eq!(lines, expected, "{results:#?}");
     assert!(!planted.exists());
@@ -61,6 +77,7 @@ pub(crate) async fn holds(harness: &Harness) {
 
 const READ: &str = "head -c 1 \"$p\" >/dev/null";
 const WRITE: &str = "echo x >>\"$p\"";
+const CONNECT: &str = "bash -c \"exec 3<>/dev/tcp/$p\"";
 
 /// A command that tries `act` on `path` and says how it went. OpenCode has checks of its own for paths it sees in a
 /// command; in a variable it does not see one, as a script that was downloaded would not show it either.

@@ -6,6 +6,15 @@ use crate::machine::{Harness, Machine, model, tool_results};
 
 /// An agent finds another one, gives it work, and sees only that.
 pub(crate) async fn delegate(harness: &Harness) {
+    delegated(harness, "").await;
+}
+
+/// The same on a loopback of its own, out of which its model and our tools are led.
+pub(crate) async fn delegate_on_its_own_loopback(harness: &Harness) {
+    delegated(harness, "network = \"loopback\"").await;
+}
+
+async fn delegated(harness: &Harness, policy: &str) {
     let steps = json!([
         { "tools": [{ "names": ["*_get_agents"] }] },
         { "tools": [{ "names": ["*_send_message"], "arguments": {
@@ -22,7 +31,7 @@ pub(crate) async fn delegate(harness: &Harness) {
         { "text": "Delegated." },
     ]);
     let model = model(steps).await;
-    let machine = Machine::start(harness, &model.openai_url(), "").await;
+    let machine = Machine::start(harness, &model.openai_url(), policy).await;
     let project = machine.path("project");
     std::fs::create_dir(&project).unwrap();
     std::fs::write(

@@ -104,8 +104,8 @@ fn what_is_wrong_in_runtime_toml_is_named_by_key() {
             tester().tables("[policy]\nadvertise_on_mesh = true"),
         ),
         (
-            "value not built yet",
-            tester().tables("[policy]\nnetwork = \"deny\""),
+            "a network confined by nothing",
+            tester().tables("[policy]\nnetwork = \"deny\"\nfilesystem = \"unconfined\""),
         ),
         (
             "unknown template variable",

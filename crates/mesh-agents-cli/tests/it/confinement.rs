@@ -186,3 +186,37 @@ fn a_harness_is_nobody_at_the_engines_own_socket() {
     assert_eq!(world.engine_pid(), pid);
     assert_eq!(world.run(&["tasks"]).code, 0);
 }
+
+#[test]
+fn a_run_with_a_network_of_its_own_has_its_tools_and_is_nobody_without_its_token() {
+    let world = World::with_tester();
+    world
+        .agent("kept")
+        .tables("[policy]\nfilesystem = \"workspace\"\nnetwork = \"loopback\"")
+        .write()
+        .unwrap();
+    world.run(&["tasks"]);
+    let engine = world.engine();
+    let node = engine["base_url"].as_str().unwrap();
+    let ask = |path: &str| {
+        format!(
+            "script: sh python3 -c \"import urllib.request; print(urllib.request.urlopen(\\\"{node}{path}\\\").read().decode())\" 2>&1\n"
+        )
+    };
+    let script = format!(
+        "script: mcp_tools\n{}{}",
+        ask("/metrics"),
+        ask("/a2a/agents/tester/tasks")
+    );
+    let text = answer(&world, "kept", &script);
+    assert!(
+        text.contains("get_agents"),
+        "its tools are not there: {text}"
+    );
+    assert_eq!(text.matches("401").count(), 2, "{text}");
+    assert!(!text.contains("mesh_agents_tasks_running"), "{text}");
+    // The same from outside is the owner.
+    let outside = world.run(&["tasks", "--json"]);
+    assert_eq!(outside.code, 0, "{outside}");
+    assert_eq!(world.json(&["show", "kept"])["network"], "loopback");
+}

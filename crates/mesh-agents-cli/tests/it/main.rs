@@ -11,6 +11,7 @@ mod bad_input;
 mod cancel;
 mod confinement;
 mod engine_life;
+mod escapes;
 mod flow;
 mod hot_reload;
 mod isolation;

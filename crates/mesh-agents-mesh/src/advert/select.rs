@@ -1,6 +1,7 @@
 //! Which agents leave the node: decided from the definition and the kind of mesh alone.
 
-use mesh_agents_core::agent::{AgentDefinition, Filesystem, Visibility};
+use mesh_agents_core::agent::{AgentDefinition, Visibility};
+use mesh_agents_core::confinement::{PlatformConfinement, WhyNot, advertisable};
 
 use super::{ADVERT_AGENTS, ADVERT_BYTES};
 use crate::card::CardError;
@@ -30,13 +31,9 @@ pub enum Withheld {
     /// On a public mesh, `visibility = "private"`.
     #[error("this is a public mesh and visibility is not \"public\"")]
     NotPublic,
-    /// Other nodes' tasks would read the owner's files, and the owner has not said so.
-    #[error(
-        "its runs can read the owner's files (policy.filesystem is {} by default here); write \
-         policy.filesystem = \"workspace\", or this value, to advertise it",
-        .0.as_str()
-    )]
-    Unconfined(Filesystem),
+    /// What other nodes send would not be confined, and the owner has not said so, or cannot be here.
+    #[error(transparent)]
+    Confinement(#[from] WhyNot),
     /// Its card cannot travel.
     #[error(transparent)]
     Card(#[from] CardError),
@@ -45,11 +42,15 @@ pub enum Withheld {
     NoRoom,
 }
 
-/// Whether `agent` may be told of on a mesh of this kind.
+/// Whether `agent` may be told of on a mesh of this kind by a node on this machine.
 ///
 /// # Errors
 /// The first rule that keeps it here, to be shown to its owner.
-pub fn may_leave(agent: &AgentDefinition, mesh: MeshVisibility) -> Result<(), Withheld> {
+pub fn may_leave(
+    agent: &AgentDefinition,
+    mesh: MeshVisibility,
+    machine: &PlatformConfinement,
+) -> Result<(), Withheld> {
     let policy = &agent.policy;
     if !agent.enabled {
         return Err(Withheld::Disabled);
@@ -65,16 +66,14 @@ pub fn may_leave(agent: &AgentDefinition, mesh: MeshVisibility) -> Result<(), Wi
             return Err(Withheld::NotPublic);
         }
     }
-    if policy.filesystem != Filesystem::Workspace && !policy.filesystem_explicit {
-        return Err(Withheld::Unconfined(policy.filesystem));
-    }
-    Ok(())
+    Ok(advertisable(agent, machine)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use mesh_agents_core::agent::testing::definition;
+    use mesh_agents_core::agent::{Filesystem, Network};
 
     #[test]
     fn an_agent_leaves_only_when_every_switch_says_so() {
@@ -91,6 +90,7 @@ mod tests {
                 Visibility::Private
             };
             agent.policy.filesystem_explicit = on(4);
+            agent.policy.network_explicit = true;
             let public = on(5);
             let mesh = if public {
                 MeshVisibility::Public
@@ -98,7 +98,11 @@ mod tests {
                 MeshVisibility::Private
             };
             let leaves = on(0) && on(1) && on(4) && (!public || (on(2) && on(3)));
-            assert_eq!(may_leave(&agent, mesh).is_ok(), leaves, "{bits:06b}");
+            assert_eq!(
+                may_leave(&agent, mesh, &PlatformConfinement::default()).is_ok(),
+                leaves,
+                "{bits:06b}"
+            );
         }
     }
 
@@ -106,9 +110,11 @@ mod tests {
     fn a_confined_agent_needs_no_word_about_it_and_an_unconfined_one_says_which() {
         let mut agent = definition("a");
         agent.policy.advertise_on_mesh = true;
-        let error = may_leave(&agent, MeshVisibility::Private).unwrap_err();
-        assert!(error.to_string().contains("read_all by default"), "{error}");
+        agent.policy.network = Network::Loopback;
+        let machine = PlatformConfinement::default();
+        let error = may_leave(&agent, MeshVisibility::Private, &machine).unwrap_err();
+        assert!(error.to_string().contains("\"read_all\""), "{error}");
         agent.policy.filesystem = Filesystem::Workspace;
-        assert!(may_leave(&agent, MeshVisibility::Private).is_ok());
+        assert!(may_leave(&agent, MeshVisibility::Private, &machine).is_ok());
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_mesh::{
     Bulletin, Directory, Expect, Happening, Known, MeshPeerId, MeshVisibility, Moment, NodeKey,
     Presence, Pull, PullFailure, Pulled, Remembered, Standing, Ticket, read_hint, write_hint,
@@ -115,6 +116,7 @@ impl Node {
             mesh_peer_id: self.peer.clone(),
             name: format!("node {}", self.n),
             mesh: MeshVisibility::Private,
+            machine: PlatformConfinement::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::agent::{AgentDefinition, Skill};
 use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_mesh::{
     Advert, Bulletin, Change, Directory, Expect, Happening, Known, MeshPeerId, MeshVisibility,
@@ -32,6 +33,7 @@ pub(crate) fn advertised(id: &str) -> AgentDefinition {
     let mut agent = definition(id);
     agent.policy.advertise_on_mesh = true;
     agent.policy.filesystem_explicit = true;
+    agent.policy.network_explicit = true;
     agent.card.json = JsonText::parse(
         r#"{
           "name": "PR Review", "description": "Reviews a pull request.", "version": "0.1.0",
@@ -95,6 +97,7 @@ impl Other {
             mesh_peer_id: self.peer.clone(),
             name: self.name.clone(),
             mesh: MeshVisibility::Private,
+            machine: PlatformConfinement::default(),
         }
     }
 

@@ -120,6 +120,7 @@ impl MeshNode {
             } else {
                 MeshVisibility::Private
             },
+            machine: self.0.config.machine.clone(),
         };
         let now = self.now().wall;
         let published = {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use mesh_agents_core::agent::{
     AgentCard, AgentDefinition, AgentPolicy, Approval, ConfigSource, Delivery, Filesystem,
-    Instructions, Keep, OnInterrupt, QueueMode, RuntimeConfig, RuntimeKind, SessionScope, Skill,
-    Visibility, WorkspaceConfig, WorkspaceMode,
+    Instructions, Keep, Network, OnInterrupt, QueueMode, RuntimeConfig, RuntimeKind, SessionScope,
+    Skill, Visibility, WorkspaceConfig, WorkspaceMode,
 };
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::MeshCard;
@@ -104,6 +104,8 @@ pub(super) fn definition(id: AgentId, card: &MeshCard) -> Result<AgentDefinition
             approval: Approval::Deny,
             filesystem: Filesystem::Workspace,
             filesystem_explicit: false,
+            network: Network::Allow,
+            network_explicit: false,
             read: Vec::new(),
             write: Vec::new(),
             max_task_seconds: LONGEST_SECONDS,

@@ -8,7 +8,7 @@ use mesh_agents_a2a::card::{AccessTokens, Place as Served};
 use mesh_agents_a2a::remote::{RemoteRunner, RemoteTimeouts};
 use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_core::agent::testing::definition;
-use mesh_agents_core::agent::{AgentDefinition, Filesystem, RuntimeKind};
+use mesh_agents_core::agent::{AgentDefinition, Filesystem, Network, RuntimeKind};
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{ArtifactId, MessageId, QuestionId, RunId};
 use mesh_agents_core::json::JsonText;
@@ -108,8 +108,8 @@ struct Wall;
 
 impl Clock for Wall {
     fn now(&self) -> UnixMillis {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        UnixMillis(i64::try_from(since.unwrap().as_millis()).unwrap())
+        // It stands still: what waits here waits by the steady clock.
+        UnixMillis(1_790_000_000_000)
     }
 }
 
@@ -129,6 +129,7 @@ impl Peer {
             secret: NodeSecret::from_seed(&[number; 32]),
             name: format!("node {number}"),
             acl: dir.path().join("acl.toml"),
+            machine: PlatformConfinement::default(),
             clock: Arc::new(Wall),
             random: Arc::new(|| {
                 let mut bytes = [0; 32];
@@ -232,6 +233,7 @@ fn offered(id: &str) -> AgentDefinition {
     let mut agent = definition(id);
     agent.policy.advertise_on_mesh = true;
     agent.policy.filesystem = Filesystem::Workspace;
+    agent.policy.network = Network::Loopback;
     agent.card.json = JsonText::parse(
         r#"{"name":"Echo","description":"Says it again","version":"1.0.0","capabilities":{"streaming":true},
             "supportedInterfaces":[],"defaultInputModes":["text/plain"],"defaultOutputModes":["text/plain"],

@@ -1,8 +1,8 @@
 //! The words `runtime.toml` may hold: its tables with their keys, and the values keys choose from.
 
 use mesh_agents_core::agent::{
-    Approval, ConfigSource, Delivery, Filesystem, Keep, OnInterrupt, QueueMode, RuntimeKind,
-    SessionScope, Visibility,
+    Approval, ConfigSource, Delivery, Filesystem, Keep, Network, OnInterrupt, QueueMode,
+    RuntimeKind, SessionScope, Visibility,
 };
 
 use crate::toml_reader::Choice::{self, Built, NotYet};
@@ -157,8 +157,8 @@ pub(super) const FILESYSTEM: Choices<Filesystem> = &[
     ("read_all", Built(Filesystem::ReadAll)),
     ("unconfined", Built(Filesystem::Unconfined)),
 ];
-pub(super) const NETWORK: Choices<()> = &[
-    ("allow", Built(())),
-    ("loopback", NotYet(())),
-    ("deny", NotYet(())),
+pub(super) const NETWORK: Choices<Network> = &[
+    ("allow", Built(Network::Allow)),
+    ("loopback", Built(Network::Loopback)),
+    ("deny", Built(Network::Deny)),
 ];

@@ -219,7 +219,7 @@ advertise_on_mesh = false
 public_mesh = false
 {approval}: the answer when it asks for more than it was granted
 {filesystem}; when written, a task is refused where it cannot be enforced
-network = "allow"
+# network = "loopback"                # allow (default) | loopback | deny; for other nodes write one
 max_task_seconds = 3600
 idle_seconds = 600
 ask_seconds = 900

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use mesh_agents_core::agent::{
-    Approval, ConfigSource, Delivery, Filesystem, Keep, OnInterrupt, QueueMode, RuntimeKind,
-    SessionScope, Visibility, WorkspaceMode,
+    Approval, ConfigSource, Delivery, Filesystem, Keep, Network, OnInterrupt, QueueMode,
+    RuntimeKind, SessionScope, Visibility, WorkspaceMode,
 };
 use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_registry::Environment;
@@ -275,4 +275,22 @@ fn five_thousand_agents_load() {
     let snapshot = agents.load();
     assert_eq!(snapshot.agents.len(), 4999);
     assert_eq!(snapshot.problems.len(), 1);
+}
+
+#[test]
+fn each_value_of_network_is_what_it_says() {
+    let of = |kind: &str, policy: &str| {
+        let agents = Agents::new();
+        let runtime =
+            format!("[runtime]\ntype = \"{kind}\"\ncommand = \"x\"\n[policy]\n{policy}\n");
+        agents.with_runtime("a", &runtime);
+        agents.definition("a").policy.network
+    };
+    assert_eq!(of("command", ""), Network::Allow);
+    assert_eq!(of("command", "network = \"deny\""), Network::Deny);
+    assert_eq!(of("acp", "network = \"deny\""), Network::Deny);
+    for kind in ["opencode", "acp", "command"] {
+        assert_eq!(of(kind, "network = \"allow\""), Network::Allow);
+        assert_eq!(of(kind, "network = \"loopback\""), Network::Loopback);
+    }
 }

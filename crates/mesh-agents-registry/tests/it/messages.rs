@@ -136,8 +136,9 @@ fn values_there_are_not_and_values_not_built_yet() {
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"git_worktree\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nadvertise_on_mesh = true\npublic_mesh = true\n",
             "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"sometimes\"\n",
-            "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"loopback\"\n",
+            "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"lo\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"deny\"\n",
+            "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"loopback\"\nfilesystem = \"unconfined\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nfilesystem = \"none\"\n",
         ]
     ));
@@ -227,7 +228,7 @@ fn all_mistakes_of_a_directory_are_told_at_once() {
         .good("right")
         .with_runtime(
             "wrong",
-            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\nnetwork = \"deny\"\n",
+            "enabld = true\n[runtime]\ntype = \"acp\"\nargs = [\"{{ nope }}\"]\nmax_attempts = 0\n[policy]\nnetwork = \"maybe\"\n",
         )
         .write("wrong", "agent-card.json", CARD.replace("\"version\"", "\"Version\""))
         .write("wrong", "instructions.md", "");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
+use axum::serve::{ListenerExt as _, TapIo};
 use mesh_agents_a2a::card::{AccessTokens, Place};
 use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_plugin::backend::ToolBackend;
@@ -140,9 +140,9 @@ pub(super) fn mesh_hub(
 
 /// A listener whose answers leave at once. An event stream is written in pieces, and without this the
 /// second waits for the client to acknowledge the first: 40 ms on every MCP call.
-pub(super) fn at_once(
+fn at_once(
     listener: TcpListener,
-) -> impl axum::serve::Listener<Io = TcpStream, Addr = SocketAddr> {
+) -> TapIo<TcpListener, impl FnMut(&mut TcpStream) + Send + 'static> {
     listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "answers on a connection may be late");
@@ -150,13 +150,11 @@ pub(super) fn at_once(
     })
 }
 
-/// Serves until `end`; then finishes what is being answered.
-pub(super) async fn serve<L>(listener: L, app: Router, end: CancellationToken)
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let served = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
+/// Serves until `end`; then finishes what is being answered. Every request says from which address
+/// it comes, since some of those are nobody's ([`Guard`]).
+pub(super) async fn serve(listener: TcpListener, app: Router, end: CancellationToken) {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(at_once(listener), app).with_graceful_shutdown(end.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "a listener ended");
     }
