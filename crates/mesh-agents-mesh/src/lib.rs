@@ -6,5 +6,4 @@ pub mod handshake;
 mod identity;
 pub mod rate;
 
-pub use handshake::MeshPeerId;
 pub use identity::{IdentityError, NodeKey, NodeSecret, SignatureError};
