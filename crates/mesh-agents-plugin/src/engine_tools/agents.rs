@@ -5,10 +5,11 @@ use mesh_agents_core::agent::{AgentDefinition, Keep, QueueMode, Skill, Workspace
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::RESULT_BYTES;
+use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_tasks::Load;
 
-use super::{EngineTools, encode, internal};
+use super::{EngineTools, encode, for_peer, internal, shown};
 use crate::tool::args::{self, Location, parse};
 use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
@@ -28,10 +29,10 @@ const PROBLEMS_BYTES: usize = 8 * 1024;
 const FRAME_BYTES: usize = 256;
 
 impl EngineTools {
-    pub(super) fn get_agents(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+    pub(super) fn get_agents(&self, caller: &Caller, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgents = parse(args)?;
         let after = args.cursor.as_deref().map(cursor).transpose()?;
-        let problems = if after.is_none() {
+        let problems = if after.is_none() && !for_peer(caller) {
             self.some_problems()?
         } else {
             Vec::new()
@@ -56,7 +57,7 @@ impl EngineTools {
             .iter()
             .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
             .map(|(_, agent)| agent.as_ref())
-            .filter(|agent| agent.enabled && words.find(agent));
+            .filter(|agent| shown(caller, agent) && words.find(agent));
         for agent in found {
             let line = self.line(agent)?;
             let cost = encode(&line)?.as_str().len() + 1;
@@ -71,13 +72,13 @@ impl EngineTools {
         encode(&page)
     }
 
-    pub(super) fn get_agent(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+    pub(super) fn get_agent(&self, caller: &Caller, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgent = parse(args)?;
         let agents = self.engine.agents();
         let agent = agents
             .get(&args.agent_id)
-            .filter(|agent| agent.enabled)
-            .ok_or_else(|| self.no_agent(&args.agent_id))?;
+            .filter(|agent| shown(caller, agent))
+            .ok_or_else(|| self.no_agent(caller, &args.agent_id))?;
         let result = Agent {
             agent_id: agent.id.clone(),
             location: Location::Local,
