@@ -228,7 +228,7 @@ pub fn ping(nonce: &Nonce) -> Vec<u8> {
 /// # Errors
 /// Another nonce counts as [`HandshakeError::Malformed`]; else as [`Opening::read`].
 pub fn read_pong(line: &[u8], nonce: &Nonce) -> Result<(), HandshakeError> {
-    if wire::read_pong(line)? == *nonce {
+    if wire::is_pong_to(line, nonce)? {
         Ok(())
     } else {
         Err(HandshakeError::Malformed(

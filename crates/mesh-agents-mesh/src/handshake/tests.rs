@@ -278,6 +278,13 @@ fn a_ping_is_answered_without_a_name() {
     assert!(read_pong(&pong, &[8; 32]).is_err());
     let text = String::from_utf8(pong.clone()).unwrap();
     assert!(!text.contains("did:key") && !text.contains(b.here.peer_id.as_str()));
+    // Any short nonce is sent back, and no long or odd one.
+    let asked = |nonce: &str| Opening::read(&with(&ping(&[7; 32]), "nonce", nonce));
+    assert!(matches!(
+        asked("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        Ok(Opening::Ping(_))
+    ));
+    assert!(asked(&"x".repeat(65)).is_err() && asked("a b").is_err());
     // And it is no line of a handshake.
     let a = node(1);
     let (opener, _) = a.opens_to(&b, 11);
