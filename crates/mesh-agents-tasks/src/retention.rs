@@ -18,9 +18,9 @@ use crate::engine::{Inner, TaskEngine, storage};
 use crate::store::{self, Content, Leaving, StoreError};
 
 /// Tasks taken out in one write: few enough that a submit behind it hardly waits.
-const BATCH: u64 = 32;
-/// Rows removed in one write. Most are small; 250 of the largest pieces of text are 1 MiB.
-const ROWS: usize = 250;
+const BATCH: u64 = 16;
+/// Rows removed in one write. Most are small; 125 of the largest pieces of text are half a MiB.
+const ROWS: usize = 125;
 /// Keys forgotten in one write.
 const KEYS: u32 = 250;
 /// Files of the blobs' directory looked at while one reading connection is held.
