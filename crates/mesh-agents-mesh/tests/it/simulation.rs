@@ -1,5 +1,7 @@
 //! Nodes of a mesh in one thread: everybody publishes, hints, pulls; messages are lost, doubled, late and
-//! out of order; the net falls apart, nodes start again under new peer ids, clocks jump.
+//! out of order; the net falls apart, nodes start again under new peer ids, clocks jump. The last node
+//! is a liar while the storm lasts: it hints in everybody's name and answers with what it recorded of others,
+//! with what it said long ago, and with bytes that were changed.
 //!
 //! All of it follows from a seed. A failure prints the seed; `SEEDS` narrowed to it plays it again.
 
@@ -94,6 +96,8 @@ struct World {
     published: BTreeMap<NodeKey, BTreeSet<String>>,
     next_peer: u32,
     stormy: bool,
+    /// Answers that were on the wire, for the liar to send again.
+    recorded: Vec<Vec<u8>>,
 }
 
 fn agent_id(n: u8) -> String {
@@ -159,6 +163,7 @@ impl World {
             published: BTreeMap::new(),
             next_peer: 1,
             stormy: true,
+            recorded: Vec::new(),
         };
         let count = 2 + world.random.below(6);
         for n in 0..u8::try_from(count).unwrap() {
@@ -298,7 +303,8 @@ impl World {
                     {
                         let now = node.now(self.mono).wall;
                         let bytes = node.bulletin.answer(known, &secret(node.n), now);
-                        let bytes = bytes.unwrap().unwrap();
+                        let bytes = self.bent(to, bytes.unwrap().unwrap());
+                        let node = &self.nodes[to];
                         let answer = Answer {
                             ticket,
                             asker: sender,
@@ -311,6 +317,43 @@ impl World {
                 }
                 Message::Answer(answer) => self.hear(to, &answer),
             }
+        }
+    }
+
+    /// What `at` sends in place of the truth, when it lies.
+    fn bent(&mut self, at: usize, mut truth: Vec<u8>) -> Vec<u8> {
+        if self.recorded.len() < 1_000 {
+            self.recorded.push(truth.clone());
+        }
+        if !self.stormy || at + 1 < self.nodes.len() {
+            return truth;
+        }
+        let pick = |random: &mut Random, count: usize| {
+            usize::try_from(random.below(u64::try_from(count).unwrap())).unwrap()
+        };
+        match self.random.below(3) {
+            0 => {
+                let old = pick(&mut self.random, self.recorded.len());
+                self.recorded[old].clone()
+            }
+            1 => {
+                let byte = pick(&mut self.random, truth.len());
+                truth[byte] ^= 1 << self.random.below(8);
+                truth
+            }
+            _ => truth,
+        }
+    }
+
+    /// The liar hints in somebody's name.
+    fn mislead(&mut self) {
+        let count = u64::try_from(self.nodes.len()).unwrap();
+        let to = usize::try_from(self.random.below(count)).unwrap();
+        let named = usize::try_from(self.random.below(count)).unwrap();
+        if to != named {
+            let sequence = 1_790_000_000_000 + self.random.below(1 << 40);
+            let named = self.nodes[named].peer.clone();
+            self.apply(to, Happening::Hint(named, sequence));
         }
     }
 
@@ -492,6 +535,9 @@ fn run(seed: u64) {
         world.step();
         if world.random.one_in(60) {
             world.stir();
+        }
+        if world.random.one_in(40) {
+            world.mislead();
         }
     }
     world.calm();
