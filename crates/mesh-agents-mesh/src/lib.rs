@@ -24,7 +24,7 @@ pub use advert::{
     MeshVisibility, SKEW_MILLIS, VerifiedAdvert, Withheld, may_leave,
 };
 pub use bulletin::{Bulletin, Known, Published, Pulled, Standing};
-pub use card::{CardError, CardRefused, ExpectCard, MeshCard, mesh_url};
+pub use card::{CardError, CardRefused, ExpectCard, MeshCard, mesh_url, read_mesh_url};
 pub use digest::{Digest, DigestError};
 pub use directory::{
     AgentView, Change, DIRECTORY_AGENTS, DIRECTORY_PEERS, Directory, Happening, NoRoute, NodeView,

@@ -3,7 +3,7 @@
 //! is a liar while the storm lasts: it hints in everybody's name and answers with what it recorded of others,
 //! with what it said long ago, and with bytes that were changed.
 //!
-//! All of it follows from a seed. A failure prints the seed; `SEEDS` narrowed to it plays it again.
+//! All of it follows from a seed. A failure prints the seed, and how to play it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,8 +16,10 @@ use mesh_agents_mesh::{
 
 use super::support::*;
 
-/// Seeds of one run of the tests; more are the nightly script's.
+/// Seeds of one run of the tests. `scripts/simulate-mesh.sh` plays others, named by [`SEEDS_VARIABLE`].
 const SEEDS: Range<u64> = 0..60;
+/// Names other seeds: `FROM..TO`, without `TO` itself.
+const SEEDS_VARIABLE: &str = "MESH_SIMULATION_SEEDS";
 /// How long things go wrong.
 const STORM: u64 = 600_000;
 /// How long after that everybody must know everything: the longest wait after failures.
@@ -557,14 +559,27 @@ impl Drop for Seed {
     )]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("seed {} failed: narrow SEEDS to it", self.0);
+            let (seed, next) = (self.0, self.0 + 1);
+            eprintln!("seed {seed} failed; again: scripts/simulate-mesh.sh {seed}..{next}");
         }
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the script hands the seeds to a test, which has no arguments"
+)]
+fn seeds() -> Range<u64> {
+    let Ok(named) = std::env::var(SEEDS_VARIABLE) else {
+        return SEEDS;
+    };
+    let (from, to) = named.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
 #[test]
 fn whatever_happens_everybody_knows_the_truth_in_the_end_and_never_anything_else() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let _named = Seed(seed);
         run(seed);
     }
