@@ -2,7 +2,8 @@
 # Plays the deterministic simulation of a mesh (crates/mesh-agents-mesh/tests/it/simulation.rs): nodes that
 # publish, hint and pull, over a net that loses, doubles, delays and reorders, with partitions, restarts,
 # jumping clocks and a liar. `simulate-mesh.sh [FROM..TO]` plays these seeds (default 0..100000), spread over
-# the processors; a failing seed is printed with the command that plays it again.
+# the processors; a failing seed is printed with the command that plays it again. Optimised, unless
+# MESH_SIMULATION_PROFILE=dev takes the build of scripts/test.sh, which is slower.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,8 +15,13 @@ case "$seeds" in
 esac
 from=${seeds%%..*} to=${seeds##*..}
 
-# --workspace only chooses the same features of dependencies as scripts/test.sh, so nothing is built twice.
-binary=$(${CARGO:-cargo} test --locked --workspace --test it --no-run --message-format=json 2>/dev/null |
+case "${MESH_SIMULATION_PROFILE:-release}" in
+  release) build=(--release --package mesh-agents-mesh) ;;
+  # --workspace only chooses the same features of dependencies as scripts/test.sh, so nothing is built twice.
+  dev) build=(--workspace) ;;
+  *) echo "$0: MESH_SIMULATION_PROFILE is release or dev" >&2; exit 2 ;;
+esac
+binary=$(${CARGO:-cargo} test --locked "${build[@]}" --test it --no-run --message-format=json 2>/dev/null |
   python3 -c '
 import json, sys
 for line in sys.stdin:

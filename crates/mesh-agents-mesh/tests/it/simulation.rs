@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_mesh::{
     Bulletin, Directory, Expect, Happening, Known, MeshPeerId, MeshVisibility, Moment, NodeKey,
@@ -26,8 +28,10 @@ const STORM: u64 = 600_000;
 const CALM: u64 = 400_000;
 /// A pull that got no answer is over after this time.
 const TIMEOUT: u64 = 5_000;
-/// One step of time.
-const STEP: u64 = 100;
+/// Shortest step of time.
+const STEP: u64 = 20;
+/// Longest step of time, when nothing is on the wire and nobody is to be asked.
+const LONGEST_STEP: u64 = 10_000;
 
 struct Random(u64);
 
@@ -102,6 +106,14 @@ struct World {
     recorded: Vec<Vec<u8>>,
 }
 
+/// An agent with a small card: cards are most of what a run costs.
+fn small(id: &str) -> AgentDefinition {
+    let mut agent = definition(id);
+    agent.policy.advertise_on_mesh = true;
+    agent.policy.filesystem_explicit = true;
+    agent
+}
+
 fn agent_id(n: u8) -> String {
     format!("agent-{n}")
 }
@@ -136,12 +148,12 @@ impl Node {
             .agents
             .iter()
             .map(|(id, version)| {
-                let mut agent = advertised(&agent_id(*id));
+                let mut agent = small(&agent_id(*id));
                 agent.card.version = version.to_string();
                 agent
             })
             .collect();
-        let mut private = advertised(&format!("private-{}", self.private));
+        let mut private = small(&format!("private-{}", self.private));
         private.policy.advertise_on_mesh = false;
         agents.push(private);
         let now = self.now(mono).wall;
@@ -385,8 +397,16 @@ impl World {
         self.apply(at, happening);
     }
 
-    fn step(&mut self) {
-        self.mono += STEP;
+    /// Goes on to when the next thing happens, and lets it.
+    fn step(&mut self, no_later_than: u64) {
+        let wakes = self.nodes.iter().filter_map(|node| {
+            let pulls = node.pulls.iter().map(|(_, since)| since + TIMEOUT);
+            pulls.chain(node.directory.next_wake()).min()
+        });
+        let arrivals = self.wire.iter().map(|(at, ..)| *at);
+        let next = wakes.chain(arrivals).min().unwrap_or(u64::MAX);
+        let most = no_later_than.min(self.mono + LONGEST_STEP);
+        self.mono = next.min(most).max(self.mono + STEP);
         self.deliver();
         for at in 0..self.nodes.len() {
             let over = |(_, since): &(Pull, u64)| since + TIMEOUT <= self.mono;
@@ -416,6 +436,19 @@ impl World {
                     self.send(at, to, &request);
                 }
             }
+        }
+    }
+
+    /// A while passes, then something goes wrong.
+    fn weather(&mut self) {
+        let until = self.mono + self.random.below(6_000);
+        while self.mono < until {
+            self.step(until);
+        }
+        if self.random.one_in(3) {
+            self.mislead();
+        } else {
+            self.stir();
         }
     }
 
@@ -534,17 +567,11 @@ impl World {
 fn run(seed: u64) {
     let mut world = World::new(seed);
     while world.mono < STORM {
-        world.step();
-        if world.random.one_in(60) {
-            world.stir();
-        }
-        if world.random.one_in(40) {
-            world.mislead();
-        }
+        world.weather();
     }
     world.calm();
     while world.mono < STORM + CALM {
-        world.step();
+        world.step(u64::MAX);
     }
     world.check();
 }
@@ -590,11 +617,8 @@ fn one_seed_is_one_story() {
     let story = |seed| {
         let mut world = World::new(seed);
         let mut story = Vec::new();
-        for _ in 0..2_000 {
-            world.step();
-            if world.random.one_in(60) {
-                world.stir();
-            }
+        for _ in 0..100 {
+            world.weather();
             let known: Vec<_> = world.nodes.iter().map(|node| node.seen.clone()).collect();
             story.push((world.wire.len(), known));
         }
