@@ -272,6 +272,10 @@ pub enum Visibility {
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentPolicy {
+    /// `advertise_on_mesh`: whether other nodes of a mesh learn of it.
+    pub advertise_on_mesh: bool,
+    /// `public_mesh`: whether they do on a public mesh too.
+    pub public_mesh: bool,
     /// `approval`: the answer to what a harness asks beyond its grant.
     pub approval: Approval,
     /// `filesystem`.
@@ -385,6 +389,8 @@ pub mod testing {
             require: Vec::new(),
             bearer_env: None,
             policy: AgentPolicy {
+                advertise_on_mesh: false,
+                public_mesh: false,
                 approval: Approval::Deny,
                 filesystem: Filesystem::ReadAll,
                 filesystem_explicit: false,

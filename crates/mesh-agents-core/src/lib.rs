@@ -24,5 +24,6 @@ pub mod refusal;
 pub mod run;
 pub mod task;
 pub mod template;
+pub mod text;
 pub mod toml_reader;
 pub mod transition;

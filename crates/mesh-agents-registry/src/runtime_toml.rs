@@ -73,8 +73,10 @@ pub(crate) struct WorkspaceTable<'d> {
     pub(crate) section: Section<'d>,
 }
 
-/// `[policy]`, without the switches that cannot be on yet.
+/// `[policy]`.
 pub(crate) struct PolicyTable<'d> {
+    pub(crate) advertise_on_mesh: Option<bool>,
+    pub(crate) public_mesh: Option<bool>,
     pub(crate) approval: Option<Approval>,
     pub(crate) filesystem: Option<Filesystem>,
     pub(crate) read: Vec<At<String>>,
@@ -163,10 +165,10 @@ fn workspace_table<'d>(workspace: Section<'d>, report: &mut Report<'_>) -> Works
 }
 
 fn policy_table<'d>(policy: Section<'d>, report: &mut Report<'_>) -> PolicyTable<'d> {
-    not_yet_true(policy, "advertise_on_mesh", report);
-    not_yet_true(policy, "public_mesh", report);
     policy.choice("network", words::NETWORK, report);
     PolicyTable {
+        advertise_on_mesh: not_yet_true(policy, "advertise_on_mesh", report),
+        public_mesh: not_yet_true(policy, "public_mesh", report),
         approval: policy.choice("approval", words::APPROVAL, report),
         filesystem: policy.choice("filesystem", words::FILESYSTEM, report),
         read: policy.strings("read", report).unwrap_or_default(),
@@ -200,8 +202,9 @@ fn known_keys(section: Section<'_>, report: &mut Report<'_>) {
 }
 
 /// A switch that may be written, but not yet be switched on.
-fn not_yet_true(section: Section<'_>, key: &str, report: &mut Report<'_>) {
-    if section.boolean(key, report) == Some(true) {
+fn not_yet_true(section: Section<'_>, key: &str, report: &mut Report<'_>) -> Option<bool> {
+    let written = section.boolean(key, report);
+    if written == Some(true) {
         report.error(
             section.place(key),
             &section.key(key),
@@ -209,6 +212,7 @@ fn not_yet_true(section: Section<'_>, key: &str, report: &mut Report<'_>) {
             "what works now: false",
         );
     }
+    written
 }
 
 fn env_values(runtime: Section<'_>, report: &mut Report<'_>) -> Vec<(At<String>, At<String>)> {

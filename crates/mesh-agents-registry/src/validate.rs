@@ -112,6 +112,8 @@ fn policy(
         Filesystem::ReadAll
     };
     AgentPolicy {
+        advertise_on_mesh: table.advertise_on_mesh.unwrap_or(false),
+        public_mesh: table.public_mesh.unwrap_or(false),
         approval: table.approval.unwrap_or(Approval::Deny),
         filesystem: table.filesystem.unwrap_or(default_filesystem),
         filesystem_explicit: table.filesystem.is_some(),

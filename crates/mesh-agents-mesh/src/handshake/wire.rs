@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::json;
 
-use super::{HandshakeError, Hello, LINE_BYTES, MeshPeerId, Nonce, Opening, VERSION, digest};
+use super::{HandshakeError, Hello, LINE_BYTES, Nonce, Opening, VERSION, digest};
 use crate::identity::NodeKey;
+use crate::peer::MeshPeerId;
 
 /// How much of a parser's complaint is kept: it may quote the other side.
 const REASON_CHARS: usize = 160;

@@ -7,6 +7,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::RESULT_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::text::{DESCRIPTION_CHARS, NAME_CHARS, clean_text};
 use mesh_agents_tasks::Load;
 
 use super::{EngineTools, encode, for_peer, internal, shown};
@@ -15,10 +16,6 @@ use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
 };
 
-/// Characters of a name in a list.
-const NAME_CHARS: usize = 80;
-/// Characters of a description, and of a problem's words, in a list.
-const DESCRIPTION_CHARS: usize = 500;
 /// Skills of one agent in a list, and tags of one skill; the card has them all.
 const SKILLS: usize = 12;
 /// Bytes of one agent in a list; one with more shows no skills, so that any agent fits a page.
@@ -98,15 +95,15 @@ impl EngineTools {
         let reason = self.engine.unavailable(agent);
         let line = AgentLine {
             agent_id: agent.id.clone(),
-            name: clean(&agent.card.name, NAME_CHARS),
-            description: clean(&agent.card.description, DESCRIPTION_CHARS),
-            version: clean(&agent.card.version, NAME_CHARS),
+            name: clean_text(&agent.card.name, NAME_CHARS),
+            description: clean_text(&agent.card.description, DESCRIPTION_CHARS),
+            version: clean_text(&agent.card.version, NAME_CHARS),
             location: Location::Local,
             peer_id: None,
             skills: agent.card.skills.iter().take(SKILLS).map(skill).collect(),
             runtime: Some(agent.runtime.kind.to_string()),
             state: state(agent, load, reason.is_some()),
-            reason: reason.map(|reason| clean(&reason, DESCRIPTION_CHARS)),
+            reason: reason.map(|reason| clean_text(&reason, DESCRIPTION_CHARS)),
             running: load.running,
             queued: load.queued,
             max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
@@ -126,9 +123,9 @@ impl EngineTools {
         let mut some = Vec::new();
         for problem in (self.problems)() {
             let problem = ProblemLine {
-                reason: clean(&problem.reason, DESCRIPTION_CHARS),
-                fix: problem.fix.map(|fix| clean(&fix, DESCRIPTION_CHARS)),
-                key: problem.key.map(|key| clean(&key, NAME_CHARS)),
+                reason: clean_text(&problem.reason, DESCRIPTION_CHARS),
+                fix: problem.fix.map(|fix| clean_text(&fix, DESCRIPTION_CHARS)),
+                key: problem.key.map(|key| clean_text(&key, NAME_CHARS)),
                 ..problem
             };
             let cost = encode(&problem)?.as_str().len() + 1;
@@ -254,28 +251,10 @@ fn workspace(agent: &AgentDefinition) -> Workspace {
 fn skill(skill: &Skill) -> SkillLine {
     let tags = skill.tags.iter().take(SKILLS);
     SkillLine {
-        id: clean(&skill.id, NAME_CHARS),
-        name: clean(&skill.name, NAME_CHARS),
-        tags: tags.map(|tag| clean(tag, NAME_CHARS)).collect(),
+        id: clean_text(&skill.id, NAME_CHARS),
+        name: clean_text(&skill.name, NAME_CHARS),
+        tags: tags.map(|tag| clean_text(tag, NAME_CHARS)).collect(),
     }
-}
-
-/// At most `most` characters, none of which moves the cursor or turns the direction of the line.
-fn clean(text: &str, most: usize) -> String {
-    let harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let spaced = text
-        .chars()
-        .map(|c| if c == '\n' || c == '\t' { ' ' } else { c });
-    let mut clean: String = spaced.filter(|c| harmless(*c)).take(most + 1).collect();
-    if let Some((end, _)) = clean.char_indices().nth(most) {
-        clean.truncate(end);
-        clean.pop();
-        clean.push('…');
-    }
-    clean
 }
 
 #[cfg(test)]
@@ -324,8 +303,8 @@ mod tests {
 
     #[test]
     fn words_of_others_are_cut_and_cannot_play_tricks() {
-        assert_eq!(clean("a\u{202e}b\x1b[31mc\nd", 80), "ab[31mc d");
-        assert_eq!(clean("äöüß", 4), "äöüß");
-        assert_eq!(clean("äöüßx", 4), "äöü…");
+        assert_eq!(clean_text("a\u{202e}b\x1b[31mc\nd", 80), "ab[31mc d");
+        assert_eq!(clean_text("äöüß", 4), "äöüß");
+        assert_eq!(clean_text("äöüßx", 4), "äöü…");
     }
 }

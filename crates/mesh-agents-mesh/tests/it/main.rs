@@ -1,0 +1,12 @@
+//! Adverts, cards, the directory and routing through the crate's public interface.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene fails")]
+
+mod adverts;
+mod canary;
+mod cards;
+mod directory;
+mod floods;
+mod routes;
+mod simulation;
+mod support;
