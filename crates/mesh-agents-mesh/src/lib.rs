@@ -5,6 +5,9 @@
 //! [`Bulletin`] makes and a puller's [`Advert::open`] checks; each agent in it has a [`MeshCard`], fetched
 //! by its [`Digest`]. The [`Directory`] holds what the others told and says whom to ask when; [`resolve`]
 //! decides which node an agent id means.
+//!
+//! Two nodes prove their keys to each other by a [`handshake`]; what a caller then may is the owner's list's
+//! word ([`acl`]) and the policy's decision, as often as its [`rate`] allows.
 
 pub mod acl;
 mod advert;
