@@ -30,6 +30,7 @@ use bytes::Bytes;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::Caller;
+use mesh_agents_core::refusal::Refusal;
 use mesh_agents_tasks::TaskEngine;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +103,11 @@ pub(crate) fn no_agent(id: &str) -> Response {
         ),
         None,
     )
+}
+
+/// The answer to a caller that is turned away before its call is read.
+pub(crate) fn refused(refusal: &Refusal) -> Response {
+    rest::fault(Fault::refused(refusal), None)
 }
 
 impl Incoming {

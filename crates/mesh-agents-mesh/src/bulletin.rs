@@ -33,7 +33,8 @@ pub struct Known {
 /// The answer to a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The sequence the puller named is still the one.
+    /// The sequence the puller named is still the one. Not signed: it is worth what the handshake of the
+    /// stream it came on is worth, and shows nothing but that the node is there and says so.
     NotModified(u64),
     /// The advert.
     Advert(VerifiedAdvert),

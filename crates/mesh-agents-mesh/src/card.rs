@@ -28,6 +28,13 @@ pub fn mesh_url(node: &NodeKey, agent: &AgentId) -> String {
     format!("mesh://{node}/a2a/agents/{agent}")
 }
 
+/// The node and the agent behind such an address; `None` for whatever [`mesh_url`] does not write.
+#[must_use]
+pub fn read_mesh_url(url: &str) -> Option<(NodeKey, AgentId)> {
+    let (node, agent) = url.strip_prefix("mesh://")?.split_once("/a2a/agents/")?;
+    Some((node.parse().ok()?, agent.parse().ok()?))
+}
+
 /// Why an agent has no mesh card.
 #[derive(Debug, thiserror::Error)]
 pub enum CardError {

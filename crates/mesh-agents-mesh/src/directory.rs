@@ -97,10 +97,10 @@ impl Directory {
             last_ticket: 0,
             chance: Chance::new(seed),
         };
+        let mut remembered: Vec<_> = remembered.into_iter().collect();
+        remembered.retain(|node| node.key != own);
+        remembered.sort_by_key(|node| std::cmp::Reverse(node.heard_at));
         for remembered in remembered.into_iter().take(DIRECTORY_PEERS) {
-            if remembered.key == own {
-                continue;
-            }
             let route = remembered.mesh_peer_id.clone();
             directory
                 .nodes
@@ -153,7 +153,7 @@ impl Directory {
 
     /// The peers to ask now, at the most `room` of them. Each must be answered by
     /// [`Happening::Answered`] or [`Happening::Failed`] with its ticket; one that never is counts as
-    /// failed after a minute, and what comes later is not heard.
+    /// failed after a minute, and what comes later is not heard. What finds no room stays due.
     pub fn due(&mut self, room: usize, now: Moment) -> Vec<Pull> {
         if !self.linked {
             return Vec::new();

@@ -151,16 +151,16 @@ pub enum HandshakeError {
     #[error(
         "the other side uses this node's own key {0}: identity.key was copied to a second node, or this is an attack; give the copy a key of its own with `agents identity rotate`"
     )]
-    OwnKey(Box<NodeKey>),
+    OwnKey(NodeKey),
     /// Somebody else answers where a known key was expected; its own signature is right.
     #[error(
         "expected {expected} at that peer and found {found}: the node has a new key, or another node is in its place. If its owner confirms the new key, run `agents peers forget {expected}`"
     )]
     WrongKey {
         /// The key that was expected.
-        expected: Box<NodeKey>,
+        expected: NodeKey,
         /// The key that answered.
-        found: Box<NodeKey>,
+        found: NodeKey,
     },
     /// The signature was not made by this key over what both sides should have seen.
     #[error(
@@ -227,7 +227,7 @@ pub fn ping(nonce: &Nonce) -> Vec<u8> {
 /// # Errors
 /// Another nonce counts as [`HandshakeError::Malformed`]; else as [`Opening::read`].
 pub fn read_pong(line: &[u8], nonce: &Nonce) -> Result<(), HandshakeError> {
-    if wire::read_pong(line)? == *nonce {
+    if wire::is_pong_to(line, nonce)? {
         Ok(())
     } else {
         Err(HandshakeError::Malformed(
@@ -303,7 +303,7 @@ impl<'s> Initiator<'s> {
         let hello = &self.hello;
         let welcome = WelcomeLine::read(line)?;
         if welcome.key == hello.said.key {
-            return Err(HandshakeError::OwnKey(Box::new(welcome.key)));
+            return Err(HandshakeError::OwnKey(welcome.key));
         }
         same_mesh(hello.said.mesh, welcome.mesh)?;
         let theirs = signed(Role::Receiver, &hello.said, &welcome, &hello.digest);
@@ -312,8 +312,8 @@ impl<'s> Initiator<'s> {
         // Only now: a key nobody proved is not worth a warning about a changed one.
         if let Some(expected) = self.expected.filter(|expected| *expected != welcome.key) {
             return Err(HandshakeError::WrongKey {
-                expected: Box::new(expected),
-                found: Box::new(welcome.key),
+                expected,
+                found: welcome.key,
             });
         }
         let both = digest(&[&hello.digest.0, line]);
@@ -350,7 +350,7 @@ impl Responder {
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let key = secret.key();
         if hello.said.key == key {
-            return Err(HandshakeError::OwnKey(Box::new(key)));
+            return Err(HandshakeError::OwnKey(key));
         }
         if hello.said.to != here.peer_id || hello.said.from == here.peer_id {
             return Err(HandshakeError::WrongPeer);

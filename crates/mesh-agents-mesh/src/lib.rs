@@ -5,6 +5,9 @@
 //! [`Bulletin`] makes and a puller's [`Advert::open`] checks; each agent in it has a [`MeshCard`], fetched
 //! by its [`Digest`]. The [`Directory`] holds what the others told and says whom to ask when; [`resolve`]
 //! decides which node an agent id means.
+//!
+//! Two nodes prove their keys to each other by a [`handshake`]; what a caller then may is the owner's list's
+//! word ([`acl`]) and the policy's decision, as often as its [`rate`] allows.
 
 pub mod acl;
 mod advert;
@@ -27,7 +30,7 @@ pub use advert::{
     MeshVisibility, SKEW_MILLIS, VerifiedAdvert, Withheld, may_leave,
 };
 pub use bulletin::{Bulletin, Known, Published, Pulled, Standing};
-pub use card::{CardError, CardRefused, ExpectCard, MeshCard, mesh_url};
+pub use card::{CardError, CardRefused, ExpectCard, MeshCard, mesh_url, read_mesh_url};
 pub use digest::{Digest, DigestError};
 pub use directory::{
     AgentView, Change, DIRECTORY_AGENTS, DIRECTORY_PEERS, Directory, Happening, NoRoute, NodeView,

@@ -16,10 +16,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mesh_agents_a2a::card::Place;
+use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::ids::{AgentId, TaskId};
 use mesh_agents_core::json::JsonText;
-use mesh_agents_core::policy::Caller;
+use mesh_agents_core::policy::{self, AgentState, Caller, Operation};
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::Task;
 use mesh_agents_tasks::TaskEngine;
@@ -70,8 +72,8 @@ impl ToolBackend for EngineTools {
                 Refusal::new(Code::InvalidArgument, error.to_string())
             })?;
             let answer = match tool {
-                ToolName::GetAgents => self.get_agents(&args),
-                ToolName::GetAgent => self.get_agent(&args),
+                ToolName::GetAgents => self.get_agents(&meta.caller, &args),
+                ToolName::GetAgent => self.get_agent(&meta.caller, &args),
                 ToolName::SendMessage => self.send_message(&meta, &args).await,
                 ToolName::GetTask => self.get_task(&meta, &args).await,
                 ToolName::ListTasks => self.list_tasks(&meta, &args).await,
@@ -134,28 +136,38 @@ impl EngineTools {
         }
     }
 
-    fn no_agent(&self, id: &AgentId) -> Refusal {
+    fn no_agent(&self, caller: &Caller, id: &AgentId) -> Refusal {
         let refusal = Refusal::new(
             Code::AgentNotFound,
             format!("no agent {:?} on this node", id.as_str()),
         );
-        self.offer_near(refusal, id)
+        self.offer_near(caller, refusal, id)
     }
 
     /// Adds the nearest id there is to the refusal of an unknown one.
-    fn offer_near(&self, refusal: Refusal, id: &AgentId) -> Refusal {
+    fn offer_near(&self, caller: &Caller, refusal: Refusal, id: &AgentId) -> Refusal {
         let agents = self.engine.agents();
-        let enabled = agents.values().filter(|agent| agent.enabled);
+        let enabled = agents.values().filter(|agent| shown(caller, agent));
         match nearest(id.as_str(), enabled.map(|agent| agent.id.as_str())) {
             Some(near) => {
                 refusal.hint(format!("Did you mean {near:?}? get_agents lists them all."))
             }
-            None if agents.is_empty() => refusal.hint(format!(
+            None if agents.is_empty() && !for_peer(caller) => refusal.hint(format!(
                 "This node has no agent that works: `mesh-llm agents init {id}` makes one, and get_agents tells the problems of those there are."
             )),
             None => refusal.hint("get_agents lists the agents there are."),
         }
     }
+}
+
+/// Whether the caller may know of the agent. A harness that works for a mesh peer sees what the peer may.
+fn shown(caller: &Caller, agent: &AgentDefinition) -> bool {
+    agent.enabled && policy::may(caller, &agent.id, AgentState::Ready, Operation::Discover).is_ok()
+}
+
+/// Whether somebody on another node began this, who is not to see what the owner of this one sees.
+fn for_peer(caller: &Caller) -> bool {
+    matches!(caller.root, Principal::Key(_))
 }
 
 fn encode<T: Serialize>(result: &T) -> Result<JsonText, Refusal> {

@@ -10,5 +10,6 @@ mod errors;
 mod fake;
 mod lists;
 mod oracle;
+mod peers;
 mod push;
 mod streams;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
+use mesh_agents_core::text::{NAME_CHARS, is_harmless};
 use mesh_agents_core::toml_reader::{Mistakes as _, Section};
 use toml::de::DeTable;
 
@@ -29,8 +30,6 @@ const PEER: &[&str] = &[
 const PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
 /// As many at once as a minute may bring at the most.
 const BURST: RangeInclusive<u32> = 1..=1_000_000;
-/// Characters of a label, as of every name that lists show.
-const LABEL_CHARS: usize = 80;
 
 pub(super) fn acl(text: &str, path: &Path) -> Result<Acl, AclError> {
     let mut report = Report::new(text);
@@ -127,16 +126,11 @@ fn label(
 
 /// Whether a text can be a label, and why not.
 pub(super) fn check_label(label: &str) -> Result<(), &'static str> {
-    // Directional marks could make one name look like another.
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if label.trim().is_empty() {
         Err("a label cannot be empty")
-    } else if label.chars().count() > LABEL_CHARS {
+    } else if label.chars().count() > NAME_CHARS {
         Err("a label has 80 characters at the most")
-    } else if label.chars().any(odd) {
+    } else if !label.chars().all(is_harmless) {
         Err("a label has no control or invisible characters")
     } else if label.starts_with("did:") {
         Err("a label cannot look like a key")

@@ -172,7 +172,7 @@ fn a_node_is_not_fooled_by_its_own_lines() {
     let (b, m) = (node(2), node(3));
     // B opened to M, which sends B's hello back on a stream of its own.
     let (opener, hello) = b.opens_to(&m, 11);
-    let own = HandshakeError::OwnKey(Box::new(b.secret.key()));
+    let own = HandshakeError::OwnKey(b.secret.key());
     assert_eq!(b.receives(&hello, 22).unwrap_err(), own);
     assert_eq!(
         b.receives(&with(&hello, "key", &m.secret.key().to_string()), 22)
@@ -230,8 +230,8 @@ fn a_swapped_key_is_told_from_a_forged_one() {
     assert_eq!(
         error,
         HandshakeError::WrongKey {
-            expected: Box::new(b.secret.key()),
-            found: Box::new(m.secret.key())
+            expected: b.secret.key(),
+            found: m.secret.key()
         }
     );
     assert!(error.to_string().contains("agents peers forget"));
@@ -278,6 +278,13 @@ fn a_ping_is_answered_without_a_name() {
     assert!(read_pong(&pong, &[8; 32]).is_err());
     let text = String::from_utf8(pong.clone()).unwrap();
     assert!(!text.contains("did:key") && !text.contains(b.here.peer_id.as_str()));
+    // Any short nonce is sent back, and no long or odd one.
+    let asked = |nonce: &str| Opening::read(&with(&ping(&[7; 32]), "nonce", nonce));
+    assert!(matches!(
+        asked("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        Ok(Opening::Ping(_))
+    ));
+    assert!(asked(&"x".repeat(65)).is_err() && asked("a b").is_err());
     // And it is no line of a handshake.
     let a = node(1);
     let (opener, _) = a.opens_to(&b, 11);
@@ -335,10 +342,10 @@ fn a_refusal_says_its_code_and_nothing_of_the_node() {
         HandshakeError::UnexpectedKind { wanted: "hello" },
         HandshakeError::WrongPeer,
         HandshakeError::WrongMesh,
-        HandshakeError::OwnKey(Box::new(b.secret.key())),
+        HandshakeError::OwnKey(b.secret.key()),
         HandshakeError::WrongKey {
-            expected: Box::new(b.secret.key()),
-            found: Box::new(a.secret.key()),
+            expected: b.secret.key(),
+            found: a.secret.key(),
         },
         HandshakeError::BadSignature,
         HandshakeError::NotReady,

@@ -7,11 +7,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::json;
 
-use super::{HandshakeError, Hello, LINE_BYTES, MeshPeerId, Nonce, Opening, VERSION, digest};
+use super::{HandshakeError, Hello, LINE_BYTES, Nonce, Opening, VERSION, digest};
 use crate::identity::NodeKey;
+use crate::peer::MeshPeerId;
 
 /// How much of a parser's complaint is kept: it may quote the other side.
 const REASON_CHARS: usize = 160;
+/// Longest nonce of a ping that is sent back, in bytes: any short text will do, it proves nothing.
+const PING_BYTES: usize = 64;
 
 /// 32 bytes, written as base64url without padding, which has one spelling for each value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,24 +116,38 @@ impl ProofLine {
 /// `ping` and `pong`.
 #[derive(Debug, Deserialize)]
 struct NonceLine {
-    nonce: Bytes32,
+    nonce: String,
+}
+
+impl NonceLine {
+    fn checked(self) -> Result<String, HandshakeError> {
+        let plain = |byte: u8| byte.is_ascii_graphic();
+        if self.nonce.len() <= PING_BYTES && self.nonce.bytes().all(plain) {
+            Ok(self.nonce)
+        } else {
+            Err(HandshakeError::Malformed(format!(
+                "the nonce of a ping has at most {PING_BYTES} visible ASCII characters"
+            )))
+        }
+    }
 }
 
 pub(super) fn ping(nonce: &Nonce) -> Vec<u8> {
     line(&json!({"mesh_agents": VERSION, "kind": "ping", "nonce": base64(nonce)}))
 }
 
-pub(super) fn read_pong(line: &[u8]) -> Result<Nonce, HandshakeError> {
-    of_kind::<NonceLine>(line, "pong").map(|pong| pong.nonce.0)
+pub(super) fn is_pong_to(line: &[u8], nonce: &Nonce) -> Result<bool, HandshakeError> {
+    let back = of_kind::<NonceLine>(line, "pong")?.checked()?;
+    Ok(back == base64(nonce))
 }
 
 pub(super) fn read_opening(bytes: &[u8]) -> Result<Opening, HandshakeError> {
     let json = json_of(bytes)?;
     match kind_of(json)?.as_str() {
         "ping" => {
-            let NonceLine { nonce } = parse(json)?;
+            let nonce = parse::<NonceLine>(json)?.checked()?;
             Ok(Opening::Ping(line(
-                &json!({"mesh_agents": VERSION, "kind": "pong", "nonce": base64(&nonce.0)}),
+                &json!({"mesh_agents": VERSION, "kind": "pong", "nonce": nonce}),
             )))
         }
         "hello" => Ok(Opening::Hello(Box::new(Hello {

@@ -2,7 +2,9 @@
 
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::CARD_BYTES;
-use mesh_agents_mesh::{CardError, CardRefused, Digest, ExpectCard, MeshCard};
+use mesh_agents_mesh::{
+    CardError, CardRefused, Digest, ExpectCard, MeshCard, mesh_url, read_mesh_url,
+};
 use proptest::prelude::*;
 
 use super::support::*;
@@ -34,6 +36,22 @@ fn a_card_is_the_same_bytes_however_often_it_is_made_and_wherever_it_is_read() {
     let made = card("a", 1);
     assert_eq!(made, card("a", 1));
     assert_eq!(open(made.json().as_str().as_bytes()).unwrap(), made);
+}
+
+#[test]
+fn an_address_reads_back_and_nothing_else_is_one() {
+    let agent = "pr-review".parse().unwrap();
+    let url = mesh_url(&key(1), &agent);
+    assert_eq!(read_mesh_url(&url), Some((key(1), agent)));
+    for wrong in [
+        url.replace("mesh:", "http:"),
+        url.replace("/a2a/", "/"),
+        format!("{url}/x"),
+        format!("{url}?x"),
+        format!("x{url}"),
+    ] {
+        assert_eq!(read_mesh_url(&wrong), None, "{wrong}");
+    }
 }
 
 #[test]

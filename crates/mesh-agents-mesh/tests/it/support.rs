@@ -41,7 +41,7 @@ pub(crate) fn advertised(id: &str) -> AgentDefinition {
           "provider": {"url": "https://example.invalid", "organization": "Mesh"},
           "documentationUrl": "",
           "capabilities": {"streaming": false, "pushNotifications": true, "extensions": [
-            {"uri": "urn:example:x", "required": false, "params": {"note": "", "deep": {"empty": []}, "limit": 42, "ratio": 1.50}}
+            {"uri": "urn:example:x", "required": false, "params": {"note": "", "deep": {"empty": [null]}, "gone": null, "limit": 42, "ratio": 1.50}}
           ]},
           "securitySchemes": {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
           "securityRequirements": [{"schemes": {"bearer": {}}}],

@@ -5,11 +5,12 @@ use mesh_agents_core::agent::{AgentDefinition, Keep, QueueMode, Skill, Workspace
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::RESULT_BYTES;
+use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::text::{DESCRIPTION_CHARS, NAME_CHARS, clean_text};
 use mesh_agents_tasks::Load;
 
-use super::{EngineTools, encode, internal, location};
+use super::{EngineTools, encode, for_peer, internal, location, shown};
 use crate::tool::args::{self, parse};
 use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
@@ -25,10 +26,10 @@ const PROBLEMS_BYTES: usize = 8 * 1024;
 const FRAME_BYTES: usize = 256;
 
 impl EngineTools {
-    pub(super) fn get_agents(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+    pub(super) fn get_agents(&self, caller: &Caller, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgents = parse(args)?;
         let after = args.cursor.as_deref().map(cursor).transpose()?;
-        let problems = if after.is_none() {
+        let problems = if after.is_none() && !for_peer(caller) {
             self.some_problems()?
         } else {
             Vec::new()
@@ -54,7 +55,7 @@ impl EngineTools {
                 let there = args
                     .location
                     .is_none_or(|there| there == location(&agent.id));
-                there && agent.enabled && words.find(agent)
+                there && shown(caller, agent) && words.find(agent)
             });
         let mut last = None;
         for agent in found {
@@ -71,14 +72,14 @@ impl EngineTools {
         encode(&page)
     }
 
-    pub(super) fn get_agent(&self, args: &JsonText) -> Result<JsonText, Refusal> {
+    pub(super) fn get_agent(&self, caller: &Caller, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgent = parse(args)?;
         let agents = self.engine.agents();
         let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
         let agent = agents
             .get(&meant.id)
-            .filter(|agent| agent.enabled)
-            .ok_or_else(|| self.no_agent(&args.agent_id))?;
+            .filter(|agent| shown(caller, agent))
+            .ok_or_else(|| self.no_agent(caller, &args.agent_id))?;
         let local = agent.id.is_local();
         let agent_card = match local {
             true => card::served(agent, &self.place).map_err(|error| internal(&error))?,

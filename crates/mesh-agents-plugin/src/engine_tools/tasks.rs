@@ -61,7 +61,7 @@ impl EngineTools {
             .engine
             .submit(&meta.caller, submit)
             .await
-            .map_err(|refusal| self.name_near(refusal, &agent))?;
+            .map_err(|refusal| self.name_near(&meta.caller, refusal, &agent))?;
         let (task, fitted) = if wait.is_zero() {
             // Nothing has happened yet that the caller did not say himself.
             let room = RESULT_BYTES - FRAME_BYTES;
@@ -227,9 +227,9 @@ impl EngineTools {
         Ok((task, fitted))
     }
 
-    fn name_near(&self, refusal: Refusal, agent: &AgentId) -> Refusal {
+    fn name_near(&self, caller: &Caller, refusal: Refusal, agent: &AgentId) -> Refusal {
         match refusal.code {
-            Code::AgentNotFound => self.offer_near(refusal, agent),
+            Code::AgentNotFound => self.offer_near(caller, refusal, agent),
             _ => refusal,
         }
     }

@@ -5,6 +5,7 @@ mod bench;
 use std::collections::BTreeSet;
 
 use mesh_agents_core::agent::testing::definition;
+use mesh_agents_core::policy::{Grant, Standing};
 use serde_json::{Value, json};
 
 use super::*;
@@ -307,6 +308,51 @@ async fn another_principal_sees_only_its_own() {
     }
     let listed = bench.ask(stranger, "list_tasks", json!({})).await.unwrap();
     assert_eq!(listed["tasks"], json!([]));
+}
+
+#[tokio::test]
+async fn a_harness_that_works_for_a_peer_sees_no_agent_its_peer_may_not() {
+    let bench = Bench::open([definition("a"), definition("private")]).await;
+    let root = "key:did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+    let run = "task-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+    let harness = Caller::task(run, Some(0), root.parse().unwrap());
+    let of_peer = |caller: &Caller| CallMeta {
+        caller: caller.clone(),
+        ..CallMeta::local(Surface::Http)
+    };
+    let nobody = of_peer(&harness);
+    let listed = bench.ask(nobody.clone(), "get_agents", json!({})).await;
+    assert_eq!(listed.unwrap(), json!({"agents": []}));
+    for (tool, args) in [
+        ("get_agent", json!({"agent_id": "private"})),
+        ("get_agent", json!({"agent_id": "privat"})),
+        (
+            "send_message",
+            json!({"agent_id": "privat", "message": "m"}),
+        ),
+        (
+            "send_message",
+            json!({"agent_id": "private", "message": "m"}),
+        ),
+    ] {
+        let refusal = bench.ask(nobody.clone(), tool, args).await.unwrap_err();
+        assert_eq!(refusal.code, Code::AgentNotFound, "{tool}");
+        let said = refusal.to_string().replace("\"private\"", "\"privat\"");
+        assert!(!said.contains("private"), "{said}");
+    }
+    let grant = Grant {
+        agent: "a".parse().unwrap(),
+        skill: None,
+        advertised: true,
+        standing: Standing::Allowed,
+        approve: false,
+    };
+    let allowed = of_peer(&harness.with_grant(grant));
+    let listed = bench.ask(allowed, "get_agents", json!({})).await.unwrap();
+    let ids: Vec<_> = listed["agents"].as_array().unwrap().iter().collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(ids[0]["agent_id"], "a");
+    assert_eq!(listed.get("problems"), None);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! From a message to its end: what a run does to its task.
 
+use mesh_agents_core::policy::{Grant, Standing};
+
 use super::prelude::*;
 
 #[tokio::test]
@@ -155,6 +157,52 @@ async fn a_runner_that_vanishes_is_a_failure() {
     run.events.close_channel();
     let failed = bench.until(&task.id, TaskState::Failed).await;
     assert_eq!(failed.failure.unwrap().code, "runner_lost");
+}
+
+#[tokio::test]
+async fn a_harness_that_works_for_a_peer_calls_only_what_the_peer_may() {
+    const ADA: &str = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+    let grant = |agent: &str, standing| Grant {
+        agent: agent.parse().unwrap(),
+        skill: None,
+        advertised: true,
+        standing,
+        approve: false,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a"), definition("b")])).await;
+    let ada = Caller::key(ADA, grant("a", Standing::Allowed));
+    let sent = bench.engine.submit(&ada, submit("a", "x", &unique()));
+    let task = sent.await.unwrap();
+    let run = bench.next_run().await;
+    let token = run.spec.tools.clone().unwrap().token;
+    let harness = bench.engine.caller_of_token(&token).unwrap();
+    let root = Principal::Key(ADA.to_owned());
+    assert_eq!(
+        harness,
+        Caller::task(task.id.clone(), Some(0), root.clone())
+    );
+    // Nobody looked up what its peer may, or it may not: neither opens the agent beside it.
+    let denied = harness.clone().with_grant(grant("b", Standing::Unlisted));
+    for (caller, code) in [(&harness, Code::AgentNotFound), (&denied, Code::NotAllowed)] {
+        let refused = bench.engine.submit(caller, submit("b", "help", &unique()));
+        assert_eq!(refused.await.unwrap_err().code, code);
+    }
+    let allowed = harness.with_grant(grant("b", Standing::Allowed));
+    let child = bench
+        .engine
+        .submit(&allowed, submit("b", "help", &unique()));
+    let child = child.await.unwrap();
+    let below = bench.next_run().await;
+    let token = below.spec.tools.clone().unwrap().token;
+    // However deep, it is the peer at the root that counts.
+    assert_eq!(
+        bench.engine.caller_of_token(&token).unwrap(),
+        Caller::task(child.id.clone(), Some(1), root)
+    );
+    below.complete("ok");
+    run.complete("ok");
+    bench.until(&task.id, TaskState::Completed).await;
 }
 
 #[tokio::test]
