@@ -256,11 +256,13 @@ impl Directory {
         };
         peer.heard = now.mono;
         if key == self.own {
-            peer.schedule
-                .failed(&PullFailure::NotHere, now.mono, &mut self.chance);
-            if !std::mem::replace(&mut peer.is_us, true) {
-                changes.push(Change::OwnKey(id.clone()));
-            }
+            self.met_ourselves(id, now, changes);
+            return;
+        }
+        if let Pulled::Advert(advert) = &answer
+            && (advert.advert().key != key || advert.advert().mesh_peer_id != *id)
+        {
+            self.refuse(id, Refused::Elsewhere, now, changes);
             return;
         }
         if !self.nodes.contains_key(&key) && !self.make_room_for_node(changes) {
@@ -279,23 +281,48 @@ impl Directory {
             node.told.replaced = Some(old);
         }
         match taken {
-            Ok(taken) => {
-                let news = matches!(taken, Taken::First | Taken::Changed);
-                changes.extend(match taken {
-                    Taken::First => Some(Change::Found(key)),
-                    Taken::Changed => Some(Change::Updated(key)),
-                    Taken::Back => Some(Change::Back(key)),
-                    Taken::Same => None,
-                });
-                let sequence = self.nodes.get(&key).map_or(0, Node::sequence);
-                if let Some(peer) = self.peers.get_mut(id) {
-                    peer.schedule
-                        .succeeded(sequence, news, now.mono, &mut self.chance);
-                }
-            }
+            Ok(taken) => self.took(id, key, &taken, now, changes),
             Err(reason) => self.refuse(id, reason, now, changes),
         }
         self.hurry_conflict(key, CONFLICT, now);
+    }
+
+    fn took(
+        &mut self,
+        id: &MeshPeerId,
+        key: NodeKey,
+        taken: &Taken,
+        now: Moment,
+        changes: &mut Vec<Change>,
+    ) {
+        changes.extend(match taken {
+            Taken::First => Some(Change::Found(key)),
+            Taken::Changed => Some(Change::Updated(key)),
+            Taken::Back => Some(Change::Back(key)),
+            Taken::Same => None,
+        });
+        let news = matches!(taken, Taken::First | Taken::Changed);
+        let sequence = self.nodes.get(&key).map_or(0, Node::sequence);
+        if let Some(peer) = self.peers.get_mut(id) {
+            let schedule = &mut peer.schedule;
+            schedule.succeeded(sequence, news, now.mono, &mut self.chance);
+        }
+    }
+
+    /// This node's own key answers at a peer: no other node is there.
+    fn met_ourselves(&mut self, id: &MeshPeerId, now: Moment, changes: &mut Vec<Change>) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let schedule = &mut peer.schedule;
+        schedule.failed(&PullFailure::NotHere, now.mono, &mut self.chance);
+        let was_us = std::mem::replace(&mut peer.is_us, true);
+        if let Some(other) = peer.key.take() {
+            self.route_lost(other, now, changes);
+        }
+        if !was_us {
+            changes.push(Change::OwnKey(id.clone()));
+        }
     }
 
     /// Takes over an advert: the sequence rule, then the room there is.

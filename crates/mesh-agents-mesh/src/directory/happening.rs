@@ -103,6 +103,9 @@ pub enum Refused {
     /// Not modified since a sequence that is not the known one.
     #[error("it says that nothing changed since sequence {0}, which is not what it was asked")]
     NotAsked(u64),
+    /// The advert was checked for another stream than this one: a fault of ours.
+    #[error("its advert is of another node or another stream")]
+    Elsewhere,
     /// There is no room for its agents, or for another node.
     #[error("the directory is full")]
     NoRoom,

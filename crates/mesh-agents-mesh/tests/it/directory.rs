@@ -281,6 +281,46 @@ fn our_own_key_elsewhere_is_no_node_of_ours_and_said() {
     assert_eq!(here.directory.own_key_elsewhere().count(), 1);
     here.down(&copy);
     assert_eq!(here.directory.own_key_elsewhere().count(), 0);
+
+    // Where another node was, it is not any more.
+    let mut before = Other::new(1, &["a"]);
+    before.peer = copy.peer.clone();
+    before.publish(here.now);
+    here.meet(&before);
+    here.wait(70_000);
+    assert_eq!(
+        here.hear(&copy),
+        [
+            Change::Away(before.key()),
+            Change::OwnKey(copy.peer.clone())
+        ]
+    );
+}
+
+#[test]
+fn an_advert_of_another_stream_ties_no_key_to_this_one() {
+    let (mut here, one, two) = (Here::new(), Other::new(1, &["a"]), Other::new(2, &["a"]));
+    here.up(&one);
+    here.wait(500);
+    for (key, answer) in [
+        (one.key(), two.advert(START)),
+        (two.key(), one.advert(START)),
+        (two.key(), two.advert(START)),
+    ] {
+        let pull = here.take(&one.peer).unwrap();
+        let changes = here.apply(Happening::Answered {
+            ticket: pull.ticket,
+            key,
+            answer,
+        });
+        let refused = Change::Refused {
+            peer: one.peer.clone(),
+            reason: Refused::Elsewhere,
+        };
+        assert_eq!(changes, [refused]);
+        assert_eq!(here.directory.proved_at(&one.peer), None);
+        here.wait(20_000);
+    }
 }
 
 #[test]
