@@ -60,7 +60,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// Keeps the engine running while the host does, and tells it where the host is.
 async fn keep_engine(frontend: &Frontend, mesh: &HostMesh) {
-    tokio::time::sleep(SETTLED).await;
+    tokio::select! {
+        () = tokio::time::sleep(SETTLED) => {}
+        // It is none of those copies, so an engine is wanted now: a peer may be waiting for it.
+        () = mesh.of_a_node() => {}
+    }
     let report = tokio::sync::Notify::new();
     let stay = frontend.stay_attached(|| report.notify_one());
     let tell = async {

@@ -121,13 +121,18 @@ impl HostMesh {
         self.shared.of_a_node.send_replace(true);
     }
 
+    /// Waits until it is sure that this is the plugin of a node, and not a copy for one command.
+    pub async fn of_a_node(&self) {
+        let mut of_a_node = self.shared.of_a_node.subscribe();
+        // The sender lives as long as `self`.
+        let _known = of_a_node.wait_for(|known| *known).await;
+    }
+
     /// Keeps this process linked to whatever engine runs, for as long as it is polled. Starts none:
     /// whoever keeps an engine running for this plugin does that.
     pub async fn stay_linked(&self, frontend: &Frontend) {
-        let mut of_a_node = self.shared.of_a_node.subscribe();
-        if of_a_node.wait_for(|known| *known).await.is_ok() {
-            link::stay(&self.shared, frontend).await;
-        }
+        self.of_a_node().await;
+        link::stay(&self.shared, frontend).await;
     }
 
     /// The connection to the host is up.

@@ -1,10 +1,14 @@
 //! Two isolated nodes on loopback: each sees the other, and what is killed on the way comes back.
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 use mesh_host_drive::{Home, Host, HostSpec, Process, eventually, run};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 /// Limit for a peer to be listed and to answer. A plugin that was killed is told of its peers by the
 /// next event, which comes within a quarter of a minute; the machine may be busy.
@@ -12,6 +16,12 @@ const SEEN_LIMIT: Duration = Duration::from_secs(90);
 
 /// Fresh streams measured.
 const PINGS: usize = 200;
+
+/// MCP clients at each host.
+const CLIENTS: usize = 4;
+
+/// Tool calls of each.
+const CALLS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_see_each_other_through_kills_of_plugin_and_engine() {
@@ -39,6 +49,7 @@ async fn run_beside(a: &Home) {
             "A knows itself: {seen_by_a}"
         );
         measure(b, &id_a)?;
+        crowd(&[&host_a, &host_b], b, &id_a).await?;
 
         let plugin = host_a.plugin().await?;
         plugin.kill9();
@@ -143,6 +154,56 @@ fn measure(home: &Home, id: &str) -> Result<()> {
         took[PINGS / 2],
         took[PINGS * 99 / 100]
     ));
+    Ok(())
+}
+
+/// Streams are opened while many clients call tools at both ends: what the plugin says of streams
+/// shares its connection with the tools, and the host loses a plugin that says too much at a time.
+async fn crowd(hosts: &[&Host<'_>], home: &Home, id: &str) -> Result<()> {
+    let mut clients = Vec::new();
+    for host in hosts {
+        clients.extend(try_join_all((0..CLIENTS).map(|_| host.mcp())).await?);
+    }
+    let calls = try_join_all(clients.iter().map(async |client| {
+        for _ in 0..CALLS {
+            client.call("get_agents", json!({})).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    }));
+    let done = AtomicBool::new(false);
+    let calling = async {
+        let called = calls.await;
+        done.store(true, Ordering::Relaxed);
+        called
+    };
+    let pinging = || {
+        let mut pings = 0;
+        while !done.load(Ordering::Relaxed) {
+            let peers = peers(home)?;
+            let peer = find(&peers, id).context("the peer is listed")?;
+            ensure!(peer["ping_ms"].is_number(), "{peers}");
+            pings += 1;
+        }
+        Ok::<_, anyhow::Error>(pings)
+    };
+    let pings = std::thread::scope(|scope| {
+        let pinging = scope.spawn(pinging);
+        let called = tokio::task::block_in_place(|| Handle::current().block_on(calling));
+        let pings = pinging.join().unwrap_or_else(|cause| resume_unwind(cause));
+        called?;
+        pings
+    })?;
+    for client in clients {
+        client.close().await?;
+    }
+    for host in hosts {
+        ensure!(host.lost_plugins()? == 0, "a host lost its plugin");
+    }
+    say(&format!(
+        "{pings} pings beside {} tool calls: no plugin lost",
+        CALLS * CLIENTS * hosts.len()
+    ));
+    ensure!(pings > 0, "nothing was pinged meanwhile");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::frontend::{Frontend, FrontendConfig};
 use crate::mesh_link::{
-    CHANNEL, HubConfig, MeshHub, MeshLink as _, MeshPeerId, OpenError, PingError, ping,
+    CHANNEL, HubConfig, LocalNode, MeshHub, MeshLink as _, MeshPeerId, OpenError, PingError, ping,
 };
 use crate::socket::mesh_routes;
 
@@ -98,12 +98,7 @@ impl World {
         let mesh = HostMesh::default();
         let mut host = FakeHost::start_with(Arc::new(FakeBackend::echo()), mesh.clone()).await;
         host.initialize().await;
-        let frontend = Frontend::new(FrontendConfig {
-            socket: dir.path().join("s"),
-            start: Arc::new(|| unreachable!("the link starts no engine")),
-            instance: "01A".into(),
-            version: "0.0.0".into(),
-        });
+        let frontend = frontend(dir.path());
         let mut link = JoinSet::new();
         link.spawn(async move { mesh.stay_linked(&frontend).await });
         Self { host, link, dir }
@@ -127,6 +122,16 @@ impl World {
             detail_json: String::new(),
         };
         self.host.say(Payload::MeshEvent(event)).await;
+    }
+
+    /// A thousand messages of a peer and as many events; the host must be answered meanwhile.
+    async fn flood(&mut self) {
+        for n in 0..1_000 {
+            self.host.say(hint(n, "changed")).await;
+            self.event(Kind::PeerUpdated, Some(&id(1))).await;
+        }
+        let health = self.host.ask(Payload::HealthRequest(HealthRequest {}));
+        assert!(matches!(health.await, Payload::HealthResponse(_)));
     }
 
     /// Asks the plugin to take a stream of a peer.
@@ -190,6 +195,15 @@ impl World {
         self.link.shutdown().await;
         self.host.ended().await.unwrap();
     }
+}
+
+fn frontend(dir: &Path) -> Frontend {
+    Frontend::new(FrontendConfig {
+        socket: dir.join("s"),
+        start: Arc::new(|| unreachable!("the link starts no engine")),
+        instance: "01A".into(),
+        version: "0.0.0".into(),
+    })
 }
 
 fn id(n: u32) -> MeshPeerId {
@@ -270,20 +284,12 @@ async fn what_the_host_says_reaches_the_engine() {
 #[tokio::test]
 async fn a_flood_of_messages_stalls_nothing() {
     let mut world = World::start().await;
+    // First while there is no engine, then while one takes them and nobody reads.
+    world.flood().await;
     let engine = world.engine();
-    // Nobody takes these: the worst case.
     let _hints = engine.hub.hints();
-    world.event(Kind::PeerUp, Some(&id(1))).await;
     engine.sees(&[&id(1)]).await;
-    for n in 0..1_000 {
-        world.host.say(hint(n, "changed")).await;
-        world.event(Kind::PeerUpdated, Some(&id(1))).await;
-    }
-    let health = world
-        .host
-        .ask(Payload::HealthRequest(HealthRequest {}))
-        .await;
-    assert!(matches!(health, Payload::HealthResponse(_)), "{health:?}");
+    world.flood().await;
     world.event(Kind::PeerUp, Some(&id(2))).await;
     engine.sees(&[&id(1), &id(2)]).await;
     let answer = world.host.invoke("get_agents", "{}").await;
@@ -382,12 +388,7 @@ async fn a_plugin_that_dies_and_returns_keeps_who_was_there_until_it_knows_bette
     // The next one is told nothing but its own id, by the host's API (host-contract T7).
     let mesh = HostMesh::default();
     mesh.found_host(Some(id(0).as_str()));
-    let frontend = Frontend::new(FrontendConfig {
-        socket: world.dir.path().join("s"),
-        start: Arc::new(|| unreachable!("the link starts no engine")),
-        instance: "01B".into(),
-        version: "0.0.0".into(),
-    });
+    let frontend = frontend(world.dir.path());
     let again = mesh.clone();
     world
         .link
@@ -396,7 +397,13 @@ async fn a_plugin_that_dies_and_returns_keeps_who_was_there_until_it_knows_bette
     engine.sees(&[&id(1), &id(2)]).await;
     // One under another id is another host: who is there, it says itself.
     mesh.found_host(Some(id(5).as_str()));
-    engine.sees(&[]).await;
+    let is_new = |local: &Option<LocalNode>| {
+        local
+            .as_ref()
+            .is_some_and(|local| local.mesh_peer_id == id(5))
+    };
+    engine.hub.local().wait_for(is_new).await.map(drop).unwrap();
+    assert!(engine.hub.peers().borrow().is_empty());
     world.end().await;
     engine.die().await;
 }
@@ -414,6 +421,9 @@ async fn a_copy_of_the_plugin_for_one_command_never_takes_the_link() {
     world.event(Kind::MeshIdUpdated, None).await;
     engine.linked().await;
     assert!(engine.hub.claim().is_none());
+    // Nor does another host on the same data directory.
+    let refusal = frontend(world.dir.path()).link().await.unwrap_err();
+    assert!(refusal.to_string().contains("--data-dir"), "{refusal}");
     world.end().await;
     engine.die().await;
 }
@@ -451,6 +461,27 @@ async fn a_stream_the_host_cannot_open_says_why() {
     };
     let (closed, ()) = tokio::join!(ping(&engine.hub, &peer, "n"), end_at_once);
     assert!(matches!(closed, Err(PingError::Closed)), "{closed:?}");
+    world.end().await;
+    engine.die().await;
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_an_open_is_not_waited_for_for_ever() {
+    let mut world = World::start().await;
+    let engine = world.engine();
+    world.event(Kind::LocalStandby, None).await;
+    engine.linked().await;
+    let peer = id(1);
+    let ignore = async {
+        world.outbound().await;
+        tokio::time::pause();
+    };
+    let (opened, ()) = tokio::join!(engine.hub.open(&peer), ignore);
+    assert!(
+        matches!(opened, Err(OpenError::TimedOut { .. })),
+        "{opened:?}"
+    );
+    tokio::time::resume();
     world.end().await;
     engine.die().await;
 }
@@ -550,9 +581,8 @@ async fn what_a_stranger_sends_first_is_bounded() {
     let mut incoming = engine.hub.incoming();
     let endpoint = world.inbound().await.endpoint.unwrap();
     let mut endless = UnixStream::connect(endpoint).await.unwrap();
-    let junk = Bytes::from(vec![b'x'; 64 * 1024]);
-    // It is cut off somewhere in between.
-    let _cut = endless.write_all(&junk).await;
+    let junk = Bytes::from(vec![b'x'; 64 * 1024 * 1024]);
+    assert!(endless.write_all(&junk).await.is_err(), "it is cut off");
     let mut rest = Vec::new();
     let _reset = endless.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
@@ -561,7 +591,9 @@ async fn what_a_stranger_sends_first_is_bounded() {
     let mut slow = UnixStream::connect(endpoint).await.unwrap();
     slow.write_all(b"{\"mesh_agents\":1,").await.unwrap();
     tokio::time::pause();
+    let started = tokio::time::Instant::now();
     assert_eq!(slow.read(&mut [0]).await.unwrap(), 0);
+    assert!(started.elapsed() < Duration::from_secs(10));
     tokio::time::resume();
     assert!(incoming.try_recv().is_err());
     assert_eq!(engine.hub.refused_streams(), 2);
