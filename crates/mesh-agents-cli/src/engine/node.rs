@@ -65,6 +65,12 @@ pub(crate) struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Where clients reach a node that listens at `address`.
+    fn base_url(&self, address: std::net::SocketAddr) -> String {
+        let listened = || format!("http://{address}");
+        self.public_url.clone().unwrap_or_else(listened)
+    }
+
     /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
     /// tokens there are.
     fn access_tokens(&self) -> AccessTokens {
@@ -143,10 +149,7 @@ impl Node {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let base_url = config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{address}"));
+        let base_url = config.base_url(address);
         let own_mcp = format!("http://{}/mcp", listen::loopback(address));
         let mesh = mesh::Mesh::new(settings, config.own_mesh.then(|| own_mcp.clone()));
 

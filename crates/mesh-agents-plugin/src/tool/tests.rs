@@ -80,7 +80,6 @@ fn mistakes_in_arguments_are_named() {
         refused::<args::SendMessage>(r#"{"agent_id":"a","message":"m","wait_seconds":"soon"}"#),
         refused::<args::SendMessage>(r#"{"agent_id":"a","message":"m","wait_seconds":-1}"#),
         refused::<args::SendMessage>(r#"{"agent_id":"a","message":"m","metadata":[1]}"#),
-        refused::<args::SendMessage>(r#"{"agent_id":"a","message":"m","peer_id":"did:key:z"}"#),
         refused::<args::SendMessage>(r#"{"agent_id":"a","message":"m","queue_if_offline":true}"#),
         refused::<args::SendMessage>(r#"["a","m"]"#),
         refused::<args::GetAgents>(r#"{"limit":0}"#),

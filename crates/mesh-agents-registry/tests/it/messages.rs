@@ -134,7 +134,6 @@ fn values_there_are_not_and_values_not_built_yet() {
             "[runtime]\ntype = \"codex\"\n",
             "[runtime]\ntype = \"gemini\"\n",
             "[runtime]\ntype = \"pi\"\n[runtime.workspace]\nmode = \"git_worktree\"\n",
-            "[runtime]\ntype = \"pi\"\n[policy]\nadvertise_on_mesh = true\npublic_mesh = true\n",
             "[runtime]\ntype = \"pi\"\n[policy]\napproval = \"sometimes\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"lo\"\n",
             "[runtime]\ntype = \"pi\"\n[policy]\nnetwork = \"deny\"\n",
