@@ -50,6 +50,9 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A caller outside of every run, as who embeds the router without a socket knows it to be.
+    pub const OUTSIDE_OF_RUNS: Self = Self { in_a_run: false };
+
     /// Whether it is part of a run, or may be.
     pub(crate) fn is_in_a_run(self) -> bool {
         self.in_a_run

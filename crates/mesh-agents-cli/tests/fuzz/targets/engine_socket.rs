@@ -6,10 +6,13 @@ use std::sync::{Arc, LazyLock};
 use arbitrary::{Result, Unstructured};
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::connect_info::ConnectInfo;
 use axum::http::Request;
 use mesh_agents_plugin::engine_tools::EngineTools;
 use mesh_agents_plugin::mesh_link::{HubConfig, MeshHub};
-use mesh_agents_plugin::socket::{Engine, EngineControl, MeshReport, PROTOCOL, Status, router};
+use mesh_agents_plugin::socket::{
+    Engine, EngineControl, MeshReport, PROTOCOL, Peer, Status, router,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -125,6 +128,7 @@ pub(crate) fn run(data: &[u8]) {
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         assert!(!status.is_server_error(), "{status} {told}");
+        assert_ne!(status.as_u16(), 403, "{told}");
         if status.as_u16() == 200 {
             let _: serde_json::Value = serde_json::from_slice(&body).expect("an answer is JSON");
         }
@@ -139,7 +143,13 @@ pub(crate) fn run(data: &[u8]) {
 
 fn input(u: &mut Unstructured<'_>) -> Result<Option<Request<Body>>> {
     let tool = u.choose(TOOLS)?;
-    let (method, path, body) = match u.int_in_range(0..=9)? {
+    let (method, path, body) = match u.int_in_range(0..=11)? {
+        10 => ("GET", "/engine/v1/mesh/peers".to_owned(), String::new()),
+        11 => (
+            "POST",
+            "/engine/v1/mesh/link".to_owned(),
+            grammar::text(u, WORDS)?,
+        ),
         0 => (
             "POST",
             "/engine/v1/mesh".to_owned(),
@@ -186,6 +196,8 @@ fn input(u: &mut Unstructured<'_>) -> Result<Option<Request<Body>>> {
         .header("x-agents-surface", surface)
         .header("x-agents-wait-ms", "0")
         .header("content-type", "application/json")
+        // Without it every request is refused as a run's before anything of it is read.
+        .extension(ConnectInfo(Peer::OUTSIDE_OF_RUNS))
         .body(Body::from(body));
     // A path that is no path never gets past an HTTP parser.
     Ok(request.ok())
