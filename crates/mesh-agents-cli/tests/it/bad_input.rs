@@ -101,7 +101,7 @@ fn what_is_wrong_in_runtime_toml_is_named_by_key() {
         ),
         (
             "value not built yet",
-            tester().tables("[policy]\nadvertise_on_mesh = true"),
+            tester().tables("[runtime.workspace]\nmode = \"git_worktree\""),
         ),
         (
             "a network confined by nothing",
