@@ -130,6 +130,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         action: PeersAction,
     },
+    /// This node's key
+    Identity {
+        #[command(subcommand)]
+        action: IdentityAction,
+    },
     /// Say whether an engine runs, and what it does
     Status,
     /// Stop the engine when its running tasks have ended
@@ -183,8 +188,41 @@ pub(crate) enum TasksAction {
 /// `agents peers …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeersAction {
-    /// List the hosts on the mesh, and whether agents answer there
+    /// List the hosts on the mesh, the nodes behind them, and who asked in vain
     List,
+    /// Let a node call agents of this one
+    Allow {
+        /// Its key, as `agents identity show` prints it there, or its label here
+        key: String,
+        /// Agents, "agent/skill", or "*" for all that are advertised
+        #[arg(required = true)]
+        agents: Vec<String>,
+        /// A name for it
+        #[arg(long)]
+        label: Option<String>,
+        /// Whether it may also answer what its tasks ask permission for
+        #[arg(long)]
+        approve: Option<bool>,
+    },
+    /// Keep a node from calling agents of this one; its running streams end
+    Deny {
+        /// Its key or label
+        key: String,
+        /// Agents or "agent/skill"; all when none is named
+        agents: Vec<String>,
+    },
+    /// Remove all that is written of a node
+    Forget {
+        /// Its key or label
+        key: String,
+    },
+}
+
+/// `agents identity …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityAction {
+    /// Print this node's key, by which others let it in
+    Show,
 }
 
 /// `agents send`.

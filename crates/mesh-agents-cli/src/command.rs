@@ -1,6 +1,7 @@
 //! The verbs, one file for each family. A verb gets values and an [`Output`], so that a terminal,
 //! the host's `cli.run` and tests run the same code.
 
+pub(crate) mod access;
 pub(crate) mod care;
 pub(crate) mod demo;
 pub(crate) mod doctor;

@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 
-use crate::args::{Cli, PeersAction, Serve, TasksAction, Verb};
+use crate::args::{Cli, IdentityAction, PeersAction, Serve, TasksAction, Verb};
 use crate::client::Client;
-use crate::command::{care, demo, doctor, engine, files, peers, tasks};
+use crate::command::{access, care, demo, doctor, engine, files, peers, tasks};
 use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
@@ -69,6 +69,27 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
             Node::start(&context, config).await?.run_to_end().await?;
             Ok(Exit::Done)
         }
+        Verb::Peers {
+            action:
+                PeersAction::Allow {
+                    key,
+                    agents,
+                    label,
+                    approve,
+                },
+        } => {
+            let also = access::Also { label, approve };
+            access::allow(&context, output, &key, &agents, &also)
+        }
+        Verb::Peers {
+            action: PeersAction::Deny { key, agents },
+        } => access::deny(&context, output, &key, &agents),
+        Verb::Peers {
+            action: PeersAction::Forget { key },
+        } => access::forget(&context, output, &key),
+        Verb::Identity {
+            action: IdentityAction::Show,
+        } => access::identity(&context, output),
         Verb::Harness { .. } => bail!("parts of a run are started by the engine only"),
         through_engine => with_engine(&context, output, through_engine).await,
     }

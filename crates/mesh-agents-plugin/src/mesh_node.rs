@@ -14,6 +14,7 @@ mod greet;
 mod life;
 mod pull;
 mod remote;
+mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
+pub use report::{KnockLine, MeshReport, NodeLine};
 
 /// Random numbers: 32 bytes that never come twice.
 pub type Random = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;

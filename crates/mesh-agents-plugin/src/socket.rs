@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
 use crate::mesh_link::MeshHub;
+use crate::mesh_node::MeshNode;
 pub use care::{BackupAnswer, BackupRequest, CheckAnswer, PruneAnswer, PruneRequest};
 #[cfg(test)]
 pub(crate) use mesh::routes as mesh_routes;
@@ -142,6 +143,8 @@ pub struct Engine {
     pub control: Arc<dyn EngineControl>,
     /// The mesh, as far as a plugin of a host is linked.
     pub mesh: MeshHub,
+    /// This node among others.
+    pub node: Option<MeshNode>,
     /// Attached front-ends, counted here.
     pub frontends: watch::Sender<usize>,
     /// Cancelled when the engine ends.
@@ -159,7 +162,7 @@ impl std::fmt::Debug for Engine {
 /// The routes of the socket. To be served with [`Peer`] as connect info: without it every call is
 /// refused.
 pub fn router(engine: Engine) -> Router {
-    let peers = mesh::routes(engine.mesh.clone());
+    let peers = mesh::routes(engine.mesh.clone(), engine.node.clone());
     Router::new()
         .route("/engine/v1/status", get(status))
         .route("/engine/v1/attach", get(attach))

@@ -1,4 +1,4 @@
-//! The verbs about other nodes: `peers list`.
+//! The verb that shows other nodes: `peers list`.
 
 use anyhow::Result;
 
@@ -8,7 +8,8 @@ use crate::output::{Exit, Output};
 /// Characters of a host's id that a person needs to tell it; `--json` has all.
 const SHORT: usize = 12;
 
-/// `agents peers list`: the hosts on the mesh, each asked whether our engine is there.
+/// `agents peers list`: the hosts on the mesh, each asked whether our engine is there, the nodes behind
+/// them, and who asked in vain.
 pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
     let answer = client.peers().await?;
     output.answer("peers.list", &answer, |out| {
@@ -19,10 +20,30 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
                 (None, Some(problem)) => problem.clone(),
                 (None, None) => String::new(),
             };
-            writeln!(out, "{id}  since {}  {reached}", peer.since)?;
+            writeln!(out, "host {id}  since {}  {reached}", peer.since)?;
         }
-        Ok(())
+        let Some(mesh) = &answer.mesh else {
+            return Ok(());
+        };
+        for node in &mesh.nodes {
+            let agents = node.agents.join(", ");
+            writeln!(out, "node {}  {}  {}  {agents}", node.peer_id, node.presence, node.name)?;
+            for warning in &node.warnings {
+                writeln!(out, "     careful: {warning}")?;
+            }
+        }
+        for knock in &mesh.knocks {
+            writeln!(
+                out,
+                "asked in vain: {} for {}, {} times, last {}; to let it in: agents peers allow {} {}",
+                knock.peer_id, knock.agent_id, knock.count, knock.last, knock.peer_id, knock.agent_id,
+            )?;
+        }
+        writeln!(out, "this node: {}", mesh.peer_id)
     })?;
+    if let Some(problem) = answer.mesh.as_ref().and_then(|mesh| mesh.problem.as_ref()) {
+        output.say(problem);
+    }
     if !output.is_json() {
         if !answer.linked {
             output

@@ -3,7 +3,7 @@
 //! `agents engine` is a node in the background that leaves when nobody needs it; `agents serve` is
 //! one in the foreground; `agents demo` runs one for half a minute in a temporary directory.
 
-mod identity;
+pub(crate) mod identity;
 mod listen;
 mod mesh;
 pub(crate) mod runners;
@@ -201,6 +201,7 @@ impl Node {
         servers.spawn(servers::serve(listener, app, end.clone()));
         let behind = Engine {
             mesh: hub,
+            node: Some(peers.clone()),
             tools,
             tasks: engine.clone(),
             control: Arc::clone(&control) as Arc<dyn EngineControl>,

@@ -112,6 +112,7 @@ fn small(id: &str) -> AgentDefinition {
     let mut agent = definition(id);
     agent.policy.advertise_on_mesh = true;
     agent.policy.filesystem_explicit = true;
+    agent.policy.network_explicit = true;
     agent
 }
 

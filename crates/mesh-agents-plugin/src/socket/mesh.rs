@@ -16,6 +16,7 @@ use ulid::Ulid;
 
 use super::Refused;
 use crate::mesh_link::{HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, line, ping};
+use crate::mesh_node::{MeshNode, MeshReport};
 
 /// Peers asked at a time.
 const PINGS: usize = 16;
@@ -34,6 +35,9 @@ pub struct PeersAnswer {
     pub peers: Vec<PeerState>,
     /// Streams of peers that were refused since the engine's start.
     pub refused_streams: u64,
+    /// The nodes behind them, as far as they showed who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshReport>,
 }
 
 /// One peer, and whether an engine of ours answers there.
@@ -56,10 +60,13 @@ pub struct PeerState {
 }
 
 /// The routes, for the router of the socket.
-pub(crate) fn routes(hub: MeshHub) -> Router {
+pub(crate) fn routes(hub: MeshHub, node: Option<MeshNode>) -> Router {
     Router::new()
         .route(line::PATH, post(link))
-        .route("/engine/v1/mesh/peers", get(peers))
+        .route(
+            "/engine/v1/mesh/peers",
+            get(async move |hub: State<MeshHub>| peers(hub, node).await),
+        )
         .with_state(hub)
 }
 
@@ -94,7 +101,7 @@ async fn link(State(hub): State<MeshHub>, mut request: Request) -> Response {
         .into_response()
 }
 
-async fn peers(State(hub): State<MeshHub>) -> Json<PeersAnswer> {
+async fn peers(State(hub): State<MeshHub>, node: Option<MeshNode>) -> Json<PeersAnswer> {
     let known = hub.peers().borrow().clone();
     let mut states: Vec<PeerState> = known.values().map(unheard).collect();
     let ids: Vec<MeshPeerId> = known.keys().cloned().collect();
@@ -124,6 +131,7 @@ async fn peers(State(hub): State<MeshHub>) -> Json<PeersAnswer> {
         local: hub.local().borrow().clone(),
         peers: states,
         refused_streams: hub.refused_streams(),
+        mesh: node.map(|node| node.report()),
     })
 }
 

@@ -13,7 +13,7 @@ use mesh_agents_mesh::NodeSecret;
 const SEED_BYTES: usize = 32;
 
 /// The key of this data directory; made when there is none.
-pub(super) fn of(layout: &Layout) -> Result<NodeSecret> {
+pub(crate) fn of(layout: &Layout) -> Result<NodeSecret> {
     let path = layout.identity();
     match fs::read(&path) {
         Ok(bytes) => read(&path, &bytes),
@@ -25,7 +25,7 @@ pub(super) fn of(layout: &Layout) -> Result<NodeSecret> {
 }
 
 /// 32 random bytes of the system.
-pub(super) fn random() -> io::Result<[u8; SEED_BYTES]> {
+pub(crate) fn random() -> io::Result<[u8; SEED_BYTES]> {
     let mut bytes = [0; SEED_BYTES];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)

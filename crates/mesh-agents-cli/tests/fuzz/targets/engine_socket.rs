@@ -98,6 +98,7 @@ static SOCKET: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     };
     let engine = Engine {
         mesh: MeshHub::new(hub).unwrap(),
+        node: None,
         tools: Arc::new(EngineTools {
             engine: node.engine.clone(),
             problems: Arc::new(Vec::new),

@@ -50,7 +50,7 @@ impl Engine {
         .unwrap();
         let socket = dir.join("s");
         let listener = UnixListener::bind(&socket).unwrap();
-        let served = axum::serve(listener, mesh_routes(hub.clone()))
+        let served = axum::serve(listener, mesh_routes(hub.clone(), None))
             .with_graceful_shutdown(end.clone().cancelled_owned());
         tasks.spawn(async move { served.await.unwrap() });
         Self {

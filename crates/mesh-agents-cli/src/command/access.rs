@@ -1,0 +1,159 @@
+//! Who of other nodes may call: `peers allow|deny|forget` edit `acl.toml`, `identity show` prints what a
+//! node asks its friends to allow. No engine is needed; one that runs reads the file within a second.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_mesh::NodeKey;
+use mesh_agents_mesh::acl::edit::{self, EditError, Edited};
+use mesh_agents_mesh::acl::{Acl, Pattern};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::engine::node::identity;
+use crate::output::{Exit, Output};
+
+/// What is to be said of a key besides what it may.
+#[derive(Debug, Default)]
+pub(crate) struct Also {
+    /// A name for it.
+    pub(crate) label: Option<String>,
+    /// Whether it answers for permissions.
+    pub(crate) approve: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    peer_id: NodeKey,
+    file: &'a Path,
+    changed: bool,
+}
+
+#[derive(Serialize)]
+struct Identity {
+    peer_id: NodeKey,
+}
+
+/// `agents identity show`.
+pub(crate) fn identity(context: &Context, output: &mut Output) -> Result<Exit> {
+    let layout = &context.settings.layout;
+    if let Some(dir) = layout.identity().parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    let shown = Identity {
+        peer_id: identity::of(layout)?.key(),
+    };
+    output.answer("identity.show", &shown, |out| {
+        writeln!(out, "{}", shown.peer_id)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// `agents peers allow`.
+pub(crate) fn allow(
+    context: &Context,
+    output: &mut Output,
+    key: &str,
+    agents: &[String],
+    also: &Also,
+) -> Result<Exit> {
+    let patterns = patterns(agents)?;
+    let also = edit::Also {
+        label: also.label.as_deref(),
+        approve: also.approve,
+    };
+    change(context, output, "peers.allow", key, |text, file, key| {
+        edit::allow(text, file, key, &patterns, also)
+    })
+}
+
+/// `agents peers deny`.
+pub(crate) fn deny(
+    context: &Context,
+    output: &mut Output,
+    key: &str,
+    agents: &[String],
+) -> Result<Exit> {
+    let patterns = patterns(agents)?;
+    change(context, output, "peers.deny", key, |text, file, key| {
+        edit::deny(text, file, key, &patterns, edit::Also::default())
+    })
+}
+
+/// `agents peers forget`.
+pub(crate) fn forget(context: &Context, output: &mut Output, key: &str) -> Result<Exit> {
+    change(context, output, "peers.forget", key, edit::forget)
+}
+
+fn patterns(agents: &[String]) -> Result<Vec<Pattern>> {
+    let parsed = agents.iter().map(|text| text.parse());
+    let parsed: Result<Vec<Pattern>, _> = parsed.collect();
+    parsed.map_err(|error: mesh_agents_mesh::acl::PatternError| {
+        Refusal::new(Code::InvalidArgument, error.to_string()).into()
+    })
+}
+
+fn change(
+    context: &Context,
+    output: &mut Output,
+    verb: &str,
+    key: &str,
+    edit: impl FnOnce(&str, &Path, &NodeKey) -> Result<Edited, EditError>,
+) -> Result<Exit> {
+    let file = context.settings.layout.acl();
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("cannot read {}", file.display()))?,
+    };
+    let key = meant(&text, &file, key)?;
+    let edited = edit(&text, &file, &key)
+        .map_err(|error| Refusal::new(Code::InvalidArgument, error.to_string()))?;
+    if let Edited::Changed(new) = &edited {
+        replace(&file, new).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let done = Changed {
+        peer_id: key,
+        file: &file,
+        changed: edited != Edited::Unchanged,
+    };
+    output.answer(verb, &done, |out| {
+        let did = if done.changed {
+            "changed"
+        } else {
+            "says so already"
+        };
+        writeln!(out, "{}: {did}", file.display())
+    })?;
+    Ok(Exit::Done)
+}
+
+/// A key as it is, or the one with that label in the list.
+fn meant(text: &str, file: &Path, key: &str) -> Result<NodeKey> {
+    let unknown = match key.parse() {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    let labelled = Acl::parse(text, file).ok();
+    let labelled = labelled.and_then(|acl| acl.labelled(key).copied());
+    labelled.ok_or_else(|| {
+        Refusal::new(Code::InvalidArgument, unknown.to_string())
+            .hint(format!("Nor is it a label in {}.", file.display()))
+            .into()
+    })
+}
+
+/// Whole or not at all; its owner's alone, since it says who his friends are.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir)?;
+    let mut new = tempfile::Builder::new()
+        .prefix(".acl.toml-")
+        .tempfile_in(dir)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(file)?;
+    Ok(())
+}
