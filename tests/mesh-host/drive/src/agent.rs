@@ -26,6 +26,8 @@ pub struct AgentFiles {
     pub workspace: Option<PathBuf>,
     /// The limits; the defaults of the file format without it.
     pub queue: Option<Queue>,
+    /// Whether other nodes of the mesh may know of it.
+    pub offered: bool,
 }
 
 impl AgentFiles {
@@ -37,6 +39,7 @@ impl AgentFiles {
             script: script.to_owned(),
             workspace: None,
             queue: None,
+            offered: false,
         }
     }
 
@@ -44,6 +47,13 @@ impl AgentFiles {
     #[must_use]
     pub fn in_directory(mut self, path: &Path) -> Self {
         self.workspace = Some(path.to_owned());
+        self
+    }
+
+    /// The same, told of on the mesh, its runs confined as that asks.
+    #[must_use]
+    pub fn offered(mut self) -> Self {
+        self.offered = true;
         self
     }
 
@@ -117,6 +127,9 @@ impl AgentFiles {
                 "\n[runtime.workspace]\nmode = \"path\"\npath = {}\n",
                 json!(path.display().to_string())
             );
+        }
+        if self.offered {
+            text += "\n[policy]\nadvertise_on_mesh = true\nfilesystem = \"workspace\"\nnetwork = \"loopback\"\n";
         }
         text
     }
