@@ -233,6 +233,13 @@ impl Advert {
                 self.sequence
             )));
         }
+        if let Some(agent) = self.agents.iter().find(|agent| !agent.id.is_local()) {
+            // A node speaks of its own agents only.
+            return Err(AdvertError::Form(format!(
+                "agent {} is of another node",
+                agent.id
+            )));
+        }
         if let Some(agent) = self.repeated() {
             return Err(AdvertError::Form(format!("agent {agent} is listed twice")));
         }

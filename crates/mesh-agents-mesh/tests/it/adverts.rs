@@ -1,6 +1,7 @@
 //! What an advert looks like, and what is no advert.
 
 use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{
     ADVERT_AGENTS, ADVERT_BYTES, Advert, AdvertError, Expect, Known, LIFETIME_MILLIS, Moment,
     Pulled, SKEW_MILLIS, Withheld,
@@ -122,6 +123,10 @@ fn each_lie_has_its_own_answer() {
         ..good.clone()
     };
     check(&twice, 1, |e| matches!(e, AdvertError::Form(_)));
+    let mut foreign = good.clone();
+    let name = &foreign.agents[0].id;
+    foreign.agents[0].id = AgentId::on_node(name, &key(2).to_string()).unwrap();
+    check(&foreign, 1, |e| e.to_string().contains("of another node"));
     let endless = Advert {
         sequence: u64::MAX,
         ..good.clone()
