@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
-pub use report::{KnockLine, MeshReport, NodeLine};
+pub use report::{KnockLine, MeshReport, NodeLine, WithheldLine};
 
 /// Random numbers: 32 bytes that never come twice.
 pub type Random = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;
@@ -105,6 +105,8 @@ struct State {
     buckets: Buckets,
     knocks: Knocks,
     local: Agents,
+    /// Agents the owner wants told of and that stay here, with the reason.
+    withheld: Vec<(AgentId, String)>,
     /// The cards of others' agents, verified.
     cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
     /// Which owner a plain id was resolved to.
@@ -148,6 +150,7 @@ impl MeshNode {
             buckets: Buckets::default(),
             knocks: Knocks::default(),
             local: Agents::default(),
+            withheld: Vec::new(),
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
         };

@@ -404,9 +404,10 @@ impl TaskEngine {
 }
 
 impl Agents {
-    /// Whether the agent's directory exists.
+    /// Whether the agent's directory exists, or may: another node's agents are heard of again after a
+    /// start of this one, and what waits for one that is away waits.
     pub(crate) fn knows(&self, agent: &AgentId) -> bool {
-        self.ready.contains_key(agent) || self.broken.contains(agent)
+        !agent.is_local() || self.ready.contains_key(agent) || self.broken.contains(agent)
     }
 }
 

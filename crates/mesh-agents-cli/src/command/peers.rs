@@ -32,6 +32,9 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
                 writeln!(out, "     careful: {warning}")?;
             }
         }
+        for agent in &mesh.withheld {
+            writeln!(out, "not offered: {}: {}", agent.agent_id, agent.reason)?;
+        }
         for knock in &mesh.knocks {
             writeln!(
                 out,

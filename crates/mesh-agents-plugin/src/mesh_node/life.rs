@@ -11,7 +11,7 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
-    Change, Happening, MeshVisibility, NodeKey, Standing, read_hint, write_hint,
+    Change, Happening, MeshVisibility, NodeKey, Standing, Withheld, read_hint, write_hint,
 };
 use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
@@ -106,6 +106,25 @@ impl MeshNode {
         }
     }
 
+    /// Says why an agent stays here that its owner wants told of; once, until it is another reason.
+    fn note_withheld(&self, withheld: &[(AgentId, Withheld)]) {
+        let mut state = self.state();
+        let wanted = |agent: &AgentId| {
+            let agent = state.local.ready.get(agent);
+            agent.is_some_and(|agent| agent.enabled && agent.policy.advertise_on_mesh)
+        };
+        let told: Vec<(AgentId, String)> = withheld
+            .iter()
+            .filter(|(agent, _)| wanted(agent))
+            .map(|(agent, why)| (agent.clone(), why.to_string()))
+            .collect();
+        for line in told.iter().filter(|line| !state.withheld.contains(line)) {
+            let (agent, why) = line;
+            tracing::warn!(%agent, %why, "not told of on the mesh");
+        }
+        state.withheld = told;
+    }
+
     /// Tells the others what there is, if it is not what was told before.
     fn publish(&self) {
         let Some(local) = self.link().local().borrow().clone() else {
@@ -130,9 +149,7 @@ impl MeshNode {
             let secret = &self.0.config.secret;
             state.bulletin.publish(&standing, agents, secret, now)
         };
-        for (agent, why) in &published.withheld {
-            tracing::debug!(%agent, %why, "stays here");
-        }
+        self.note_withheld(&published.withheld);
         if published.changed {
             self.link().hint(&write_hint(published.sequence));
         }

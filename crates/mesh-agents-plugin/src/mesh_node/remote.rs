@@ -15,6 +15,8 @@ use serde::Deserialize;
 /// Tasks with one agent of another node that this one follows at once. How many it works on is its
 /// owner's to say; here each costs a stream.
 const AT_ONCE: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// How often a task is taken up again: engines that die so often have another problem.
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// Tasks that wait for one of those.
 const WAITING: u32 = 1000;
 /// The owner's limits count, which are not known here; these only end what would never end.
@@ -79,9 +81,10 @@ pub(super) fn definition(id: AgentId, card: &MeshCard) -> Result<AgentDefinition
             max_concurrent_tasks: AT_ONCE,
             inherit_env: Vec::new(),
             env: Vec::new(),
-            // The task goes on over there; it is followed again.
-            on_interrupt: OnInterrupt::Fail,
-            max_attempts: NonZeroU32::MIN,
+            // The task goes on over there; it is followed again. One whose id was not heard yet is sent
+            // again under its key, which its owner knows if it had arrived.
+            on_interrupt: OnInterrupt::Retry,
+            max_attempts: ATTEMPTS,
             session: SessionScope::PerContext,
             queue: QueueMode::Queue,
             max_pending_tasks: WAITING,

@@ -1,6 +1,7 @@
 //! What the owner sees of the other nodes: who they are, what they offer, what they may, who asked in vain.
 
 use mesh_agents_a2a::convert::timestamp;
+use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{NodeKey, Presence, Warning};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub struct MeshReport {
     pub nodes: Vec<NodeLine>,
     /// Who asked in vain, the latest first.
     pub knocks: Vec<KnockLine>,
+    /// Agents of this node whose owner wants them told of, and that stay here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<WithheldLine>,
     /// What is wrong with the list of who may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -39,6 +43,15 @@ pub struct NodeLine {
     /// What to know before trusting it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// One agent that stays here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WithheldLine {
+    /// Which.
+    pub agent_id: String,
+    /// Why, and what to change.
+    pub reason: String,
 }
 
 /// One caller that was turned away.
@@ -93,8 +106,16 @@ impl MeshNode {
             peer_id: self.key(),
             nodes: nodes.collect(),
             knocks: knocks.collect(),
+            withheld: state.withheld.iter().map(stays).collect(),
             problem: state.acl.explain(),
         }
+    }
+}
+
+fn stays((agent, reason): &(AgentId, String)) -> WithheldLine {
+    WithheldLine {
+        agent_id: agent.to_string(),
+        reason: reason.clone(),
     }
 }
 

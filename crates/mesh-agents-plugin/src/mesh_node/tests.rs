@@ -342,3 +342,20 @@ async fn a_node_that_goes_takes_its_agents_out_of_reach_and_its_change_is_seen()
     .await;
     b.leave(&mesh).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_would_let_others_act_as_its_owner_stays_and_says_why() {
+    let mesh = MemoryMesh::default();
+    let mut open = offered("open");
+    open.policy.network = Network::Allow;
+    let a = Peer::join(&mesh, 1, vec![open, offered("echo")]).await;
+    until(async || !a.node.report().withheld.is_empty()).await;
+    let withheld = a.node.report().withheld;
+    assert_eq!(withheld.len(), 1);
+    assert_eq!(withheld[0].agent_id, "open");
+    assert!(
+        withheld[0].reason.contains("network = \"loopback\""),
+        "{withheld:?}"
+    );
+    a.leave(&mesh).await;
+}

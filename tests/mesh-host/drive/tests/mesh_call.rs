@@ -1,9 +1,10 @@
 //! Two isolated nodes on loopback: an agent of A does what B's client sends it, once A lets B.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use mesh_host_drive::scripts::TEST_RUN;
+use mesh_host_drive::scripts::{GATED, Gate, TEST_RUN};
 use mesh_host_drive::{AgentFiles, Client, Home, Host, HostSpec, eventually, run};
 use serde_json::{Value, json};
 
@@ -17,14 +18,20 @@ async fn an_agent_of_another_node_is_found_and_called_through_the_host() {
     run(async |a| {
         a.agent(&AgentFiles::new("test-runner", TEST_RUN).offered())?;
         a.agent(&AgentFiles::new("private", TEST_RUN))?;
-        call_from_another(a).await;
+        let shared = a.shared("gated")?;
+        a.agent(
+            &AgentFiles::new("gated", GATED)
+                .in_directory(&shared)
+                .offered(),
+        )?;
+        call_from_another(a, &shared).await;
         Ok(())
     })
     .await;
 }
 
 /// The second node has a home of its own, ended as the first one's is.
-async fn call_from_another(a: &Home) {
+async fn call_from_another(a: &Home, shared: &Path) {
     run(async |b| {
         let host_a = Host::start(a, HostSpec::new("A")).await?;
         let status = host_a.get("/api/status").await?;
@@ -40,7 +47,7 @@ async fn call_from_another(a: &Home) {
                 .call("get_agents", json!({ "location": "remote" }))
                 .await?;
             let agents = listed["agents"].as_array().context("agents")?.clone();
-            Ok((!agents.is_empty()).then_some(agents))
+            Ok((agents.len() > 1).then_some(agents))
         })
         .await?;
         say(&format!(
@@ -48,10 +55,10 @@ async fn call_from_another(a: &Home) {
             started.elapsed().as_secs_f64()
         ));
         ensure!(
-            found.len() == 1,
+            found.len() == 2,
             "only what is advertised is listed: {found:?}"
         );
-        let agent = &found[0];
+        let agent = &found[1];
         let key_a = identity(a)?;
         ensure!(
             agent["agent_id"] == "test-runner" && agent["peer_id"] == key_a.as_str(),
@@ -95,6 +102,9 @@ async fn call_from_another(a: &Home) {
             "private is not there for B"
         );
 
+        agents(a, &["peers", "allow", &key_b, "gated", "--json"])?;
+        outlives_the_callers_engine(b, &mcp, &Gate::new(shared)).await?;
+
         agents(a, &["peers", "deny", &key_b, "--json"])?;
         eventually("A to turn B away again", SEEN_LIMIT, async || {
             let sent = send(&mcp, "Run the tests.").await?;
@@ -110,6 +120,51 @@ async fn call_from_another(a: &Home) {
         host_b.stop().await
     })
     .await;
+}
+
+/// The caller's engine is killed while the owner works: the same task ends, started once.
+async fn outlives_the_callers_engine(b: &Home, mcp: &Client, gate: &Gate) -> Result<()> {
+    let call = json!({ "agent_id": "gated", "message": "Wait for the gate." });
+    let sent = eventually("A to take the task", SEEN_LIMIT, async || {
+        let sent = mcp.call("send_message", call.clone()).await?;
+        let task = sent["task_id"].as_str().context("a task id")?.to_owned();
+        // "working" says that this node's run began; whether A takes it is known by what comes of it.
+        eventually("the run to start or be refused", SEEN_LIMIT, async || {
+            if gate.starts()?.len() == 1 {
+                return Ok(Some(Some(task.clone())));
+            }
+            let shown = mcp.call("get_task", json!({ "task_id": task })).await?;
+            Ok((shown["state"] == "failed").then_some(None))
+        })
+        .await
+    })
+    .await?;
+    let engine = b.engine()?.context("an engine runs")?;
+    engine.kill9();
+    gate.open()?;
+    let killed = Instant::now();
+    let ended = eventually("the task to end at B", SEEN_LIMIT, async || {
+        // The first calls may meet the front-end while it looks for the next engine.
+        let Ok(shown) = mcp.call("get_task", json!({ "task_id": sent })).await else {
+            return Ok(None);
+        };
+        Ok(matches!(
+            shown["state"].as_str(),
+            Some("completed" | "failed" | "canceled")
+        )
+        .then_some(shown))
+    })
+    .await?;
+    say(&format!(
+        "the caller's engine was killed: the task ended there after {:.1} s",
+        killed.elapsed().as_secs_f64()
+    ));
+    ensure!(ended["state"] == "completed", "{ended}");
+    ensure!(gate.starts()?.len() == 1, "it was started once");
+    let artifact = json!({ "task_id": sent, "artifact_id": "response" });
+    let text = mcp.call("view_text_artifact", artifact).await?;
+    ensure!(text.to_string().contains("the gate is open"), "{text}");
+    Ok(())
 }
 
 async fn send(mcp: &Client, message: &str) -> Result<Value> {
