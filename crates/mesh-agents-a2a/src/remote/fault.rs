@@ -120,6 +120,17 @@ impl Fault {
         )
     }
 
+    /// The caller is known, and not let in.
+    pub(crate) fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                status: 401 | 403,
+                ..
+            }
+        )
+    }
+
     /// Nothing was said about the request itself; it may be tried again later.
     pub(crate) fn is_lost_contact(&self) -> bool {
         match self {

@@ -75,6 +75,7 @@ impl Job {
         Talk {
             caller,
             streaming: target.streaming,
+            on_mesh: target.node.is_some(),
             url: target.url,
             bearer_env: target.bearer_env,
             retry: Backoff::new(timeouts.retry_first, timeouts.retry_most),
@@ -104,6 +105,8 @@ struct Talk {
     caller: Caller,
     /// Whether the remote streams, as far as is known.
     streaming: bool,
+    /// Whether it is an agent of another node of the mesh.
+    on_mesh: bool,
     url: String,
     bearer_env: Option<String>,
     timeouts: RemoteTimeouts,

@@ -320,6 +320,28 @@ async fn a_cancel_reaches_the_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_taken_off_the_list_is_cut_off_from_what_it_follows() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "*").await;
+    let echo = b.sees("echo", &a).await;
+    let task = b.send(&echo, "hang").await;
+    let name = async || {
+        let view = b.engine.view(&Caller::local(), &task.id).await.unwrap();
+        view.response.is_some_and(|said| said.contains("hang"))
+    };
+    until(name).await;
+    write_list(a.dir.path(), "");
+    let ended = b.ended(&task).await;
+    assert_eq!(ended.state, TaskState::Failed);
+    let why = ended.failure.unwrap().message;
+    assert!(why.contains(&b.node.key().to_string()), "{why}");
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_goes_takes_its_agents_out_of_reach_and_its_change_is_seen() {
     let mesh = MemoryMesh::default();
     let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;

@@ -133,6 +133,11 @@ impl Talk {
         if matches!(fault, Fault::TooLarge { .. }) {
             return Some(self.give_up(&fault).await);
         }
+        if self.on_mesh && fault.is_denial() {
+            // Its owner has taken this node off its list. A proxy's 403 may pass, an owner's word stands.
+            let failure = fault.failure(&self.url, self.bearer_env.as_deref());
+            return Some(Step::Over(End::Other(Outcome::Failed(failure))));
+        }
         if self.contact.elapsed() >= self.timeouts.contact {
             let limit = self.timeouts.contact.as_secs();
             let message = format!(
@@ -144,11 +149,14 @@ impl Talk {
             return Some(Step::Over(End::Other(Outcome::Failed(failure))));
         }
         if !std::mem::replace(&mut self.lost, true) {
+            let until = match self.on_mesh {
+                true => "its node is there again".to_owned(),
+                false => format!("{} s have passed", self.timeouts.contact.as_secs()),
+            };
             let text = format!(
-                "contact with {} is lost ({}); the task may go on there, and is looked for until {} s have passed",
+                "contact with {} is lost ({}); the task may go on there, and is looked for until {until}",
                 self.url,
                 fault.cause(),
-                self.timeouts.contact.as_secs()
             );
             self.note("remote_unreachable", text).await;
         }
