@@ -12,6 +12,7 @@
 mod gate;
 mod greet;
 mod life;
+mod memory;
 mod pull;
 mod remote;
 mod report;
@@ -39,7 +40,7 @@ use mesh_agents_mesh::rate::Buckets;
 use mesh_agents_mesh::{
     Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Place, Stored, Wanted, Why, resolve,
 };
-use mesh_agents_tasks::{Agents, TaskEngine};
+use mesh_agents_tasks::{Agents, Fact, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +112,8 @@ struct State {
     cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
+    /// What is not on disk yet.
+    unsaved: Vec<Fact>,
 }
 
 impl fmt::Debug for MeshNode {
@@ -119,6 +122,11 @@ impl fmt::Debug for MeshNode {
             .field("key", &self.key())
             .finish_non_exhaustive()
     }
+}
+
+fn seed(config: &MeshNodeConfig) -> io::Result<u64> {
+    let [a, b, c, d, e, f, g, h, ..] = (config.random)()?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Where an agent id leads.
@@ -141,8 +149,7 @@ impl MeshNode {
             wall: config.clock.now(),
             mono: 0,
         };
-        let [a, b, c, d, e, f, g, h, ..] = (config.random)()?;
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let seed = seed(&config)?;
         let state = State {
             directory: Directory::new(config.secret.key(), [], seed, now),
             bulletin: Bulletin::new(0),
@@ -153,6 +160,7 @@ impl MeshNode {
             withheld: Vec::new(),
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
+            unsaved: Vec::new(),
         };
         Ok(Self(Arc::new(Inner {
             config,
@@ -238,7 +246,9 @@ impl MeshNode {
                 node,
                 is_chosen: false,
             };
+            state.unsaved.push(memory::owner(&name, &first));
             state.owners.insert(name, first);
+            self.0.agents.notify_one();
         }
         Ok(Meant {
             id,

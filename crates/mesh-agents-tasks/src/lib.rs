@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
 //! `schedule` (who runs next), `drive` (one run), `follow` (reading along), `recover` (after a kill),
-//! `park` (asking without a run), [`push`] (telling others), `store` (the database).
+//! `park` (asking without a run), [`push`] (telling others), `facts` (of the mesh), `store` (the database).
 
 mod admit;
 mod answer;
@@ -16,6 +16,7 @@ mod backup;
 mod blobs;
 mod drive;
 pub mod engine;
+mod facts;
 mod follow;
 mod mint;
 mod park;
@@ -33,6 +34,7 @@ pub use api::{
 };
 pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
+pub use facts::{Fact, FactKind};
 pub use follow::Follow;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
 pub use retention::{Prune, Pruned, Retention};

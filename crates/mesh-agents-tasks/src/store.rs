@@ -9,6 +9,7 @@ mod attempts;
 mod backup;
 mod count;
 mod error;
+mod facts;
 #[cfg(test)]
 mod model;
 mod open;
@@ -31,6 +32,7 @@ pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened,
 pub(crate) use backup::{Looked, copy, look_at_all};
 pub(crate) use count::total;
 pub use error::{StoreError, Trouble};
+pub(crate) use facts::{facts, keep_fact};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
     artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,

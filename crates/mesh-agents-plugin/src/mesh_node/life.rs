@@ -11,13 +11,13 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
-    Change, Happening, MeshVisibility, NodeKey, Standing, Withheld, read_hint, write_hint,
+    Change, Happening, MeshVisibility, Standing, Withheld, read_hint, write_hint,
 };
 use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{MeshNode, pull, serve};
+use super::{MeshNode, memory, pull, serve};
 use crate::mesh_link::Peers;
 
 /// Pulls at once.
@@ -30,11 +30,18 @@ pub(super) fn begin(node: &MeshNode, app: Router) {
     let tasks = &node.0.config.tasks;
     // Before the first caller.
     node.read_list();
-    tasks.spawn(serve::accept(node.clone(), app));
-    tasks.spawn(listen(node.clone()));
-    tasks.spawn(pulls(node.clone()));
-    tasks.spawn(agents(node.clone()));
-    tasks.spawn(lists(node.clone()));
+    let node = node.clone();
+    tasks.spawn(async move {
+        // What was known before is known before anything is heard.
+        node.restore().await;
+        tokio::join!(
+            serve::accept(node.clone(), app),
+            listen(node.clone()),
+            pulls(node.clone()),
+            agents(node.clone()),
+            lists(node.clone()),
+        );
+    });
 }
 
 impl MeshNode {
@@ -45,9 +52,7 @@ impl MeshNode {
             let mut state = self.state();
             let changes = state.directory.apply(happening, now);
             for change in &changes {
-                if let Change::Gone(key) = change {
-                    state.forget_cards(key);
-                }
+                state.remember(change);
             }
             changes
         };
@@ -126,10 +131,10 @@ impl MeshNode {
     }
 
     /// Tells the others what there is, if it is not what was told before.
-    fn publish(&self) {
-        let Some(local) = self.link().local().borrow().clone() else {
-            return;
-        };
+    ///
+    /// Returns the line to say so with, once it is kept.
+    fn publish(&self) -> Option<String> {
+        let local = self.link().local().borrow().clone()?;
         let standing = Standing {
             mesh_id: local.mesh_id,
             mesh_peer_id: local.mesh_peer_id,
@@ -150,17 +155,11 @@ impl MeshNode {
             state.bulletin.publish(&standing, agents, secret, now)
         };
         self.note_withheld(&published.withheld);
-        if published.changed {
-            self.link().hint(&write_hint(published.sequence));
-        }
-    }
-}
-
-impl super::State {
-    fn forget_cards(&mut self, key: &NodeKey) {
-        let did = key.to_string();
-        self.cards
-            .retain(|id, _| id.node().as_deref() != Some(did.as_str()));
+        published.changed.then(|| {
+            let sequence = memory::sequence(published.sequence);
+            self.state().unsaved.push(sequence);
+            write_hint(published.sequence)
+        })
     }
 }
 
@@ -168,7 +167,7 @@ impl super::State {
 fn matters(change: &Change) -> bool {
     matches!(
         change,
-        Change::Found(_) | Change::Updated(_) | Change::Back(_) | Change::Gone(_)
+        Change::Found(_) | Change::Updated(_) | Change::Back(_) | Change::Away(_) | Change::Gone(_)
     )
 }
 
@@ -278,7 +277,12 @@ async fn pulls(node: MeshNode) {
 impl MeshNode {
     /// Time passes in the directory.
     fn tick(&self, now: mesh_agents_mesh::Moment) {
-        let changes = self.state().directory.apply(Happening::Tick, now);
+        let changes = {
+            let mut state = self.state();
+            let changes = state.directory.apply(Happening::Tick, now);
+            changes.iter().for_each(|change| state.remember(change));
+            changes
+        };
         let mut told = false;
         for change in changes {
             told |= matters(&change);
@@ -297,7 +301,11 @@ async fn agents(node: MeshNode) {
             () = node.0.config.end.cancelled() => return,
             () = node.0.agents.notified() => {}
         }
-        node.publish();
+        let hint = node.publish();
+        node.save().await;
+        if let Some(hint) = hint {
+            node.link().hint(&hint);
+        }
         let agents = node.all_agents();
         if let Some(engine) = node.0.engine.get() {
             engine.set_agents(agents).await;

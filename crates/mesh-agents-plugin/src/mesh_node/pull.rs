@@ -18,7 +18,7 @@ use mesh_agents_mesh::{
 use tokio::time::timeout;
 
 use super::serve::{ADVERT, CARDS};
-use super::{MeshNode, remote};
+use super::{MeshNode, memory, remote};
 
 /// Longest pull, cards included.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -113,10 +113,13 @@ async fn cards(
             digest: told.card_digest,
         };
         let made = MeshCard::open(&bytes, expect).map_err(|error| error.to_string());
-        match made.and_then(|card| remote::definition(id.clone(), &card)) {
-            Ok(definition) => {
+        let made = made.and_then(|card| Ok((remote::definition(id.clone(), &card)?, card)));
+        match made {
+            Ok((definition, card)) => {
                 let entry = (told.card_digest, std::sync::Arc::new(definition));
-                node.state().cards.insert(id, entry);
+                let mut state = node.state();
+                state.unsaved.push(memory::card(&id, &card));
+                state.cards.insert(id, entry);
             }
             Err(error) => tracing::warn!(agent = %id, %error, "a card is not believed"),
         }

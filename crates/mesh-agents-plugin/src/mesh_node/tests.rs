@@ -19,7 +19,7 @@ use mesh_agents_core::run::{
 };
 use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_mesh::MeshPeerId;
-use mesh_agents_tasks::{EngineConfig, Submit};
+use mesh_agents_tasks::{EngineConfig, FactKind, Submit};
 use tempfile::TempDir;
 use ulid::Ulid;
 
@@ -122,8 +122,18 @@ struct Peer {
 
 impl Peer {
     async fn join(mesh: &MemoryMesh, number: u8, agents: Vec<AgentDefinition>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let id: MeshPeerId = format!("{number:064x}").parse().unwrap();
+        let id = format!("{number:064x}").parse().unwrap();
+        Self::join_as(mesh, number, id, agents, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The node `number`, which its host calls `id` and that keeps what it knows in `dir`.
+    async fn join_as(
+        mesh: &MemoryMesh,
+        number: u8,
+        id: MeshPeerId,
+        agents: Vec<AgentDefinition>,
+        dir: TempDir,
+    ) -> Self {
         let node = MeshNode::new(MeshNodeConfig {
             link: Arc::new(mesh.join(&id)),
             secret: NodeSecret::from_seed(&[number; 32]),
@@ -214,12 +224,14 @@ impl Peer {
         task.unwrap()
     }
 
-    async fn leave(self, mesh: &MemoryMesh) {
+    /// Leaves; what it knew stays in its directory.
+    async fn leave(self, mesh: &MemoryMesh) -> TempDir {
         mesh.leave(&self.id);
         self.node.0.config.end.cancel();
         self.engine.shutdown(true).await;
         self.node.0.config.tasks.close();
         self.node.0.config.tasks.wait().await;
+        self.dir
     }
 }
 
@@ -379,5 +391,41 @@ async fn an_agent_that_would_let_others_act_as_its_owner_stays_and_says_why() {
         withheld[0].reason.contains("network = \"loopback\""),
         "{withheld:?}"
     );
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_of_others_outlives_the_engine_and_their_peer_ids() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    let echo = b.sees("echo", &a).await;
+    let meant = b.node.meant(&"echo".parse().unwrap(), None).unwrap();
+    assert_eq!((meant.id, meant.why), (echo.clone(), Some(Why::Only)));
+    until(async || b.engine.facts(FactKind::Owner).await.unwrap().len() == 1).await;
+    let (key, dir_b) = (a.node.key(), b.leave(&mesh).await);
+    let dir_a = a.leave(&mesh).await;
+
+    // The other node is away, and still known by its key.
+    let id = format!("{:064x}", 2).parse().unwrap();
+    let b = Peer::join_as(&mesh, 2, id, vec![], dir_b).await;
+    until(async || b.engine.agents().contains_key(&echo)).await;
+    let agents = b.engine.agents();
+    let agent = agents.get(&echo).unwrap();
+    until(async || {
+        b.engine
+            .unavailable(agent)
+            .is_some_and(|why| why.contains("is away"))
+    })
+    .await;
+    let meant = b.node.meant(&"echo".parse().unwrap(), None).unwrap();
+    assert_eq!((&meant.id, meant.why), (&echo, Some(Why::First)));
+
+    // Its host was restarted and calls it something else.
+    let id = format!("{:064x}", 77).parse().unwrap();
+    let a = Peer::join_as(&mesh, 1, id, vec![offered("echo")], dir_a).await;
+    assert_eq!(a.node.key(), key);
+    until(async || b.engine.unavailable(agent).is_none()).await;
+    b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
