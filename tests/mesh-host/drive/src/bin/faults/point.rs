@@ -321,7 +321,10 @@ async fn strike(world: &World<'_>, victim: Victim, target: &Course) -> Result<Op
         Victim::Plugin => host.plugin_now()?,
         Victim::Engine => world.engine(),
         Victim::Guard => guard(world, target),
-        Victim::Harness => guard(world, target).and_then(|guard| guard.children().pop()),
+        // The oldest: what gets away from a harness becomes a child of the guard too, and is not it.
+        Victim::Harness => {
+            guard(world, target).and_then(|guard| guard.children().into_iter().next())
+        }
     };
     let Some(process) = found else {
         return Ok(None);
