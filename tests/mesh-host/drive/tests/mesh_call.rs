@@ -239,6 +239,7 @@ fn agents(home: &Home, words: &[&str]) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("agents {words:?}: {output:?}"))
 }
 
+#[expect(clippy::print_stderr, reason = "figures, for whoever runs this")]
 fn say(line: &str) {
     eprintln!("mesh_call: {line}");
 }
