@@ -248,6 +248,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// Have it wait, up to 72 hours, when the agent's node is away
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) queue_if_offline: bool,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,
