@@ -13,6 +13,7 @@ mod gate;
 mod greet;
 mod life;
 mod memory;
+mod places;
 mod pull;
 mod remote;
 mod report;
