@@ -16,11 +16,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mesh_agents_a2a::card::Place;
-use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::ids::{AgentId, TaskId};
 use mesh_agents_core::json::JsonText;
-use mesh_agents_core::policy::{self, AgentState, Caller, Operation};
+use mesh_agents_core::policy::Caller;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::Task;
@@ -147,7 +146,9 @@ impl EngineTools {
     /// Adds the nearest id there is to the refusal of an unknown one.
     fn offer_near(&self, caller: &Caller, refusal: Refusal, id: &AgentId) -> Refusal {
         let agents = self.engine.agents();
-        let enabled = agents.values().filter(|agent| shown(caller, agent));
+        let enabled = agents
+            .values()
+            .filter(|agent| self.engine.shows(caller, agent));
         match nearest(id.as_str(), enabled.map(|agent| agent.id.as_str())) {
             Some(near) => {
                 refusal.hint(format!("Did you mean {near:?}? get_agents lists them all."))
@@ -158,11 +159,6 @@ impl EngineTools {
             None => refusal.hint("get_agents lists the agents there are."),
         }
     }
-}
-
-/// Whether the caller may know of the agent. A harness that works for a mesh peer sees what the peer may.
-fn shown(caller: &Caller, agent: &AgentDefinition) -> bool {
-    agent.enabled && policy::may(caller, &agent.id, AgentState::Ready, Operation::Discover).is_ok()
 }
 
 /// Whether somebody on another node began this, who is not to see what the owner of this one sees.

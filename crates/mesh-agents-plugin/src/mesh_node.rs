@@ -179,6 +179,9 @@ impl MeshNode {
         if self.0.engine.set(engine).is_err() {
             return;
         }
+        if let Some(engine) = self.0.engine.get() {
+            engine.set_grants(Arc::new(self.clone()));
+        }
         life::begin(self, serve::app(self, app));
     }
 

@@ -10,7 +10,7 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::text::{DESCRIPTION_CHARS, NAME_CHARS, clean_text};
 use mesh_agents_tasks::Load;
 
-use super::{EngineTools, encode, for_peer, internal, location, shown};
+use super::{EngineTools, encode, for_peer, internal, location};
 use crate::tool::args::{self, parse};
 use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
@@ -55,7 +55,7 @@ impl EngineTools {
                 let there = args
                     .location
                     .is_none_or(|there| there == location(&agent.id));
-                there && shown(caller, agent) && words.find(agent)
+                there && self.engine.shows(caller, agent) && words.find(agent)
             });
         let mut last = None;
         for agent in found {
@@ -78,7 +78,7 @@ impl EngineTools {
         let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
         let agent = agents
             .get(&meant.id)
-            .filter(|agent| shown(caller, agent))
+            .filter(|agent| self.engine.shows(caller, agent))
             .ok_or_else(|| self.no_agent(caller, &args.agent_id))?;
         let local = agent.id.is_local();
         let agent_card = match local {

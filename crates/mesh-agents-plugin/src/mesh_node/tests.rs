@@ -280,8 +280,26 @@ async fn an_agent_of_another_node_does_what_it_is_sent_once_its_owner_lets_us() 
 
     let refused = b.ended(&b.send(&echo, "hello").await).await;
     assert_eq!(refused.state, TaskState::Failed);
+    // In plain words: who said so, which key is ours, what our user can ask for.
     let why = refused.failure.unwrap().message;
-    assert!(why.contains(&b.node.key().to_string()), "{why}");
+    let (ours, theirs) = (b.node.key(), a.node.key());
+    let asks = format!("Ask its owner to run: agents peers allow {ours} echo");
+    assert!(
+        why.starts_with(&format!(
+            "the node {theirs} turned the call away: agent \"echo\""
+        )),
+        "{why}"
+    );
+    assert!(
+        why.contains(&format!("your node's key {ours}")) && why.ends_with(&asks),
+        "{why}"
+    );
+    let knocks = a.node.report().knocks;
+    assert_eq!(knocks.len(), 1);
+    assert_eq!(
+        (knocks[0].peer_id, knocks[0].agent_id.as_str()),
+        (ours, "echo")
+    );
 
     a.allow(b.node.key(), "echo").await;
     let done = b.ended(&b.send(&echo, "hello").await).await;
