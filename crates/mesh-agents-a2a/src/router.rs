@@ -11,6 +11,7 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::{Caller, Operation};
 use mesh_agents_core::refusal::{Code, Refusal};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::card;
@@ -20,7 +21,8 @@ use crate::server::{A2aServer, no_agent, refused, unknown_caller};
 /// here, and a minute of a stale description hurts nobody.
 const CARD_MAX_AGE: &str = "max-age=60";
 
-/// `/a2a/agents/{id}` with all below it, and `/healthz`. Requests must carry their
+/// `/a2a/agents/{id}` with all below it, the agents of other nodes at `/a2a/peers/{did}/agents/{id}`, and
+/// `/healthz`. Requests must carry their
 /// [`Caller`] as an extension: who listens knows who calls. A caller is let in or turned away here, before
 /// any of a body is read.
 pub fn router(server: A2aServer) -> Router {
@@ -32,6 +34,13 @@ pub fn router(server: A2aServer) -> Router {
         .route("/a2a/agents/{id}", post(jsonrpc))
         .route("/a2a/agents/{id}/", post(jsonrpc))
         .route("/a2a/agents/{id}/{*path}", any(rest))
+        .route(
+            "/a2a/peers/{node}/agents/{id}/.well-known/agent-card.json",
+            get(serve_card),
+        )
+        .route("/a2a/peers/{node}/agents/{id}", post(jsonrpc))
+        .route("/a2a/peers/{node}/agents/{id}/", post(jsonrpc))
+        .route("/a2a/peers/{node}/agents/{id}/{*path}", any(rest))
         .with_state(server)
         .route("/healthz", get(|| async { "ok\n" }))
 }
@@ -49,22 +58,39 @@ pub fn turned_away(refusal: Refusal) -> Response {
     response
 }
 
+/// The agent a path names.
+#[derive(Debug, Deserialize)]
+struct Named {
+    /// The key of its node, when that is another.
+    node: Option<String>,
+    id: String,
+    /// What follows the agent's address.
+    #[serde(default)]
+    path: String,
+}
+
+impl Named {
+    fn agent(&self) -> Option<AgentId> {
+        let id: AgentId = self.id.parse().ok().filter(AgentId::is_local)?;
+        match &self.node {
+            None => Some(id),
+            Some(node) => AgentId::on_node(&id, node).ok(),
+        }
+    }
+}
+
 /// The agent, if it is served and the caller may do this with it; else what to answer.
 fn entered(
     server: &A2aServer,
-    id: &str,
+    named: &Named,
     extensions: &Extensions,
     operation: Operation<'_>,
 ) -> Result<Arc<AgentDefinition>, Box<Response>> {
-    let nobody = || Box::new(no_agent(id));
+    let nobody = || Box::new(no_agent(&named.id));
     let caller = extensions
         .get::<Caller>()
         .ok_or_else(|| Box::new(unknown_caller()))?;
-    let agent: AgentId = id
-        .parse()
-        .ok()
-        .filter(AgentId::is_local)
-        .ok_or_else(nobody)?;
+    let agent = named.agent().ok_or_else(nobody)?;
     let entered = server.engine.agent(caller, &agent, operation);
     entered.map_err(|refusal| match refusal.code {
         // Byte for byte what an agent that never was is answered with.
@@ -75,10 +101,10 @@ fn entered(
 
 async fn jsonrpc(
     State(server): State<A2aServer>,
-    Path(id): Path<String>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &id, request.extensions(), Operation::Enter) {
+    match entered(&server, &named, request.extensions(), Operation::Enter) {
         Ok(agent) => server.jsonrpc(agent, request).await,
         Err(answer) => *answer,
     }
@@ -86,22 +112,22 @@ async fn jsonrpc(
 
 async fn rest(
     State(server): State<A2aServer>,
-    Path((id, path)): Path<(String, String)>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &id, request.extensions(), Operation::Enter) {
-        Ok(agent) => server.rest(agent, &path, request).await,
+    match entered(&server, &named, request.extensions(), Operation::Enter) {
+        Ok(agent) => server.rest(agent, &named.path, request).await,
         Err(answer) => *answer,
     }
 }
 
 async fn serve_card(
     State(server): State<A2aServer>,
-    Path(id): Path<String>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
     let (headers, extensions) = (request.headers(), request.extensions());
-    let Ok(agent) = entered(&server, &id, extensions, Operation::Discover) else {
+    let Ok(agent) = entered(&server, &named, extensions, Operation::Discover) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let card = match card::served(&agent, &server.place) {

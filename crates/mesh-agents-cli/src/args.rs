@@ -248,6 +248,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// The node whose agent it is, by key or label, when several have one of that id
+    #[arg(long, value_name = "NODE")]
+    pub(crate) peer: Option<String>,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,

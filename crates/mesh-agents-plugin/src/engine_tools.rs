@@ -120,14 +120,22 @@ impl EngineTools {
     }
 
     /// The id the engine knows the agent by that a caller means, on the node it names or any.
-    fn meant(&self, agent: &AgentId, peer: Option<&str>) -> Result<Meant, Refusal> {
+    fn meant(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        peer: Option<&str>,
+    ) -> Result<Meant, Refusal> {
         match &self.mesh {
-            Some(mesh) => mesh.meant(agent, peer),
-            None if peer.is_none() => Ok(Meant {
+            // What a peer sends work to is here, and what else is on the mesh is not its to know.
+            _ if for_peer(caller) && peer.is_some() => Err(self.no_agent(caller, agent)),
+            Some(mesh) if !for_peer(caller) => mesh.meant(agent, peer),
+            _ if peer.is_none() => Ok(Meant {
                 id: agent.clone(),
                 why: None,
+                route: None,
             }),
-            None => Err(Refusal::new(
+            _ => Err(Refusal::new(
                 Code::AgentNotFound,
                 "argument peer_id: this engine is part of no mesh",
             )
