@@ -23,11 +23,7 @@ use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
-<<<<<<< HEAD
 use mesh_agents_core::task::{Failure, Message, Role, Task, TaskState};
-use mesh_agents_mesh::MeshPeerId;
-=======
-use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_mesh::{MeshPeerId, Why};
 use mesh_agents_tasks::{EngineConfig, FactKind, Submit};
 use serde_json::{Value, json};
