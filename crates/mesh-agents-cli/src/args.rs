@@ -158,6 +158,9 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
+    /// Print the `plugin-manifest.json` of a release archive, for scripts/package.sh
+    #[command(hide = true)]
+    PluginManifest,
     /// Parts of a run, started by the engine
     #[command(hide = true)]
     Harness {
@@ -248,6 +251,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// The node whose agent it is, by key or label, when several have one of that id
+    #[arg(long, value_name = "NODE")]
+    pub(crate) peer: Option<String>,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,
