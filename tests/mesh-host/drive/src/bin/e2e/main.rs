@@ -84,7 +84,7 @@ async fn all(a: &Home, b: &Home, victims: &[Victim]) -> Result<()> {
     ));
     found(&pair).await?;
     steps.done(
-        "B's client finds pr-review by agents.get_agents, on another node, with a card A signed",
+        "B's client finds pr-review by agents.get_agents, on another node, and is shown its card",
     );
 
     refused(&pair).await?;
@@ -143,9 +143,18 @@ async fn found(pair: &Pair<'_>) -> Result<()> {
     );
     let shown = json!({ "agent_id": AGENT });
     let shown = pair.mcp.call("get_agent", shown).await?;
-    let card = shown["agent_card"].to_string();
-    ensure!(card.contains("signatures"), "the card: {shown}");
-    ensure!(!card.contains(".mesh-llm"), "a path of A's: {shown}");
+    let card = &shown["agent_card"];
+    ensure!(card["name"] == "PR Review", "the card: {shown}");
+    // An A2A client of B's calls it at B.
+    let url = card["supportedInterfaces"][0]["url"].as_str();
+    ensure!(
+        url.is_some_and(|url| url.starts_with("http://127.0.0.1:") && url.contains(&key)),
+        "where it is served: {shown}"
+    );
+    ensure!(
+        !shown.to_string().contains(".mesh-llm"),
+        "a path of A's: {shown}"
+    );
     Ok(())
 }
 
