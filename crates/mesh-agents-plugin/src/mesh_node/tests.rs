@@ -1,6 +1,7 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
 mod grants;
+mod peers;
 mod served;
 mod tools;
 
@@ -153,7 +154,8 @@ impl Peer {
         let node = MeshNode::new(MeshNodeConfig {
             link: Arc::new(mesh.join(&id)),
             secret: NodeSecret::from_seed(&[number; 32]),
-            name: format!("node {number}"),
+            // Some have one name: it is no more than a label.
+            name: format!("node {}", number % 10),
             acl: dir.path().join("acl.toml"),
             machine: PlatformConfinement::default(),
             clock: Arc::new(Wall),
