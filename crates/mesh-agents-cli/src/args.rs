@@ -158,6 +158,9 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
+    /// Print the `plugin-manifest.json` of a release archive, for scripts/package.sh
+    #[command(hide = true)]
+    PluginManifest,
     /// Parts of a run, started by the engine
     #[command(hide = true)]
     Harness {

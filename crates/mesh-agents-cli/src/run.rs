@@ -90,6 +90,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Identity {
             action: IdentityAction::Show,
         } => access::identity(&context, output),
+        Verb::PluginManifest => plugin::print_manifest(output),
         Verb::Harness { .. } => bail!("parts of a run are started by the engine only"),
         through_engine => with_engine(&context, output, through_engine).await,
     }

@@ -88,7 +88,7 @@ impl Message {
 /// `agents send`.
 pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Result<Exit> {
     let mut args = Map::new();
-    args.insert("agent_id".into(), send.agent.into());
+    args.insert("agent_id".into(), send.agent.as_str().into());
     // An option says it all; the text beside it is what people read later.
     let text = send.message.or_else(|| send.option.clone());
     args.insert("message".into(), message(text.unwrap_or_default())?.into());
@@ -109,7 +109,7 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
             args.insert(name.into(), value.into());
         }
     }
-    let sent = client.tool("send_message", &Value::Object(args)).await?;
+    let sent = client.send(&send.agent, &Value::Object(args)).await?;
     let shown: Shown = sent
         .read()
         .context("the engine's answer has another shape")?;

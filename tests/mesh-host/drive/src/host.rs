@@ -39,6 +39,9 @@ pub struct HostSpec {
     pub name: String,
     /// Invite tokens of the mesh to join.
     pub join: Vec<String>,
+    /// Whether the host is given a configuration that names the plugin. Without one it has none at all, and
+    /// starts what is installed.
+    pub configured: bool,
 }
 
 impl HostSpec {
@@ -54,6 +57,23 @@ impl HostSpec {
             plugin_args: Vec::new(),
             name: name.to_owned(),
             join: Vec::new(),
+            configured: true,
+        }
+    }
+
+    /// A lone node of a user who configured nothing and has installed the plugin, which lies there.
+    ///
+    /// # Panics
+    /// As [`host_bin`].
+    #[must_use]
+    pub fn installed(name: &str, plugin: PathBuf) -> Self {
+        Self {
+            host_bin: host_bin(),
+            agents_bin: plugin,
+            plugin_args: Vec::new(),
+            name: name.to_owned(),
+            join: Vec::new(),
+            configured: false,
         }
     }
 }
@@ -95,7 +115,9 @@ impl<'home> Host<'home> {
     /// # Errors
     /// When the host leaves or does not answer in time, with the end of what it wrote.
     pub async fn start(home: &'home Home, spec: HostSpec) -> Result<Self> {
-        write_config(home, &spec)?;
+        if spec.configured {
+            write_config(home, &spec)?;
+        }
         let stderr = home.path().join(format!("{}.stderr", spec.name));
         // Loopback only, whatever proxy the machine has; and no connection twice: the host closes each after
         // one answer, and a kept one would be found dead.
