@@ -25,7 +25,168 @@ use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
 use mesh_agents_core::task::{Failure, Message, Role, Task, TaskState};
-use mesh_agents_mesh::MeshPeerId;
+use mesh_agents_mesh::{MeshPeerId, Why};
+use mesh_agents_tasks::{EngineConfig, FactKind, Submit};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ulid::Ulid;
+
+use super::*;
+use crate::backend::{CallMeta, Surface, ToolBackend as _};
+use crate::engine_tools::EngineTools;
+use crate::mesh_link::memory::MemoryMesh;
+
+/// What is an owner's and no other node's.
+const CANARY: &str = "canary-77e1";
+
+/// Says `echo: ` and the prompt; `hang` waits to be cancelled, `fail` fails with the owner's words.
+#[derive(Debug)]
+struct Echo;
+
+struct Cancel(CancellationToken);
+
+impl RunControl for Cancel {
+    fn answer(&self, _question: &QuestionId, _answer: Answer) {}
+    fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+impl Runner for Echo {
+    fn start(&self, spec: RunSpec) -> Run {
+        let cancel = CancellationToken::new();
+        let answer = format!("echo: {}", spec.prompt);
+        let said = futures::stream::iter([RunEvent::Text(answer.clone())]);
+        let end = {
+            let cancel = cancel.clone();
+            async move {
+                if spec.prompt.contains("hang") {
+                    cancel.cancelled().await;
+                    return RunEvent::Ended(Outcome::Canceled);
+                }
+                if spec.prompt.contains("fail") {
+                    let words = format!("/opt/{CANARY} could not be executed");
+                    let mut failure = Failure::new("harness_not_found", words);
+                    failure.stderr_tail = Some(format!("TOKEN={CANARY}"));
+                    return RunEvent::Ended(Outcome::Failed(failure));
+                }
+                RunEvent::Ended(Outcome::Completed { answer })
+            }
+        };
+        Run {
+            events: said.chain(futures::stream::once(end)).boxed(),
+            control: Arc::new(Cancel(cancel)),
+        }
+    }
+
+    fn alive(&self, _process: &ProcessRef) -> bool {
+        false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
+    }
+
+    fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {
+        None
+    }
+}
+
+/// Agents of this node are echoes, those of others are called.
+#[derive(Debug)]
+struct Both {
+    there: RemoteRunner,
+    /// What the runs of this node's agents were given to call others with.
+    tokens: Tokens,
+}
+
+/// Bearer tokens of runs, in the order of their starts.
+type Tokens = Arc<Mutex<Vec<String>>>;
+
+impl Runner for Both {
+    fn start(&self, spec: RunSpec) -> Run {
+        if spec.agent.runtime.kind == RuntimeKind::Remote {
+            self.there.start(spec)
+        } else {
+            let given = spec.tools.iter().map(|tools| tools.token.clone());
+            self.tokens.lock().unwrap().extend(given);
+            Echo.start(spec)
+        }
+    }
+
+    fn alive(&self, _process: &ProcessRef) -> bool {
+        false
+    }
+
+    fn reap(&self, _run: &RunId, _guard: Option<&ProcessRef>) -> u32 {
+        0
+    }
+
+    fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
+        self.there
+            .unavailable(agent)
+            .filter(|_| !agent.id.is_local())
+    }
+}
+
+#[derive(Debug)]
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> UnixMillis {
+        // It stands still: what waits here waits by the steady clock.
+        UnixMillis(1_790_000_000_000)
+    }
+}
+
+/// The node with key `number`, which its host calls `id` and whose list is the file `acl`.
+fn config(mesh: &MemoryMesh, number: u8, id: &MeshPeerId, acl: PathBuf) -> MeshNodeConfig {
+    MeshNodeConfig {
+        link: Arc::new(mesh.join(id)),
+        secret: NodeSecret::from_seed(&[number; 32]),
+        // Some have one name: it is no more than a label.
+        name: format!("node {}", number % 10),
+        acl,
+        machine: PlatformConfinement::default(),
+        clock: Arc::new(Wall),
+        random: Arc::new(|| {
+            let mut bytes = [0; 32];
+            bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
+            Ok(bytes)
+        }),
+        tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
+    }
+}
+
+fn peer_id(number: u8) -> MeshPeerId {
+    format!("{number:064x}").parse().unwrap()
+}
+
+struct Peer {
+    node: MeshNode,
+    engine: TaskEngine,
+    id: MeshPeerId,
+    dir: TempDir,
+    tokens: Tokens,
+}
+
+impl Peer {
+    async fn join(mesh: &MemoryMesh, number: u8, agents: Vec<AgentDefinition>) -> Self {
+        let id = peer_id(number);
+        Self::join_as(mesh, number, id, agents, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The node `number`, which its host calls `id` and that keeps what it knows in `dir`.
+    async fn join_as(
+        mesh: &MemoryMesh,
+        number: u8,
+        id: MeshPeerId,
+        agents: Vec<AgentDefinition>,
+        dir: TempDir,
+    ) -> Self {
+        let list = dir.path().join("acl.toml");
+        let node = MeshNode::new(config(mesh, number, &id, list)).unwrap();
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),
