@@ -1,6 +1,7 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
 mod attacks;
+mod contact;
 mod grants;
 mod peers;
 mod served;
@@ -194,6 +195,7 @@ impl Peer {
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),
+            silent: Duration::from_secs(1),
             ..RemoteTimeouts::default()
         };
         let there = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(node.clone())));
