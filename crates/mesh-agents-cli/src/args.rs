@@ -193,6 +193,22 @@ pub(crate) enum TasksAction {
 pub(crate) enum PeersAction {
     /// List the hosts on the mesh, the nodes behind them, and who asked in vain
     List,
+    /// Show all that is known of one node: its agents, what it may here, what it asked for in vain
+    Show {
+        /// Its key, the start of it, or its label
+        peer: String,
+    },
+    /// Choose the node whose agent a plain agent id means, when several have one
+    Prefer {
+        /// The agent
+        agent: String,
+        /// The node, by its key, the start of it, or its label
+        #[arg(required_unless_present = "clear")]
+        peer: Option<String>,
+        /// Choose none: the id means the only node that has one, or has to be told apart again
+        #[arg(long, conflicts_with = "peer")]
+        clear: bool,
+    },
     /// Let a node call agents of this one
     Allow {
         /// Its key, as `agents identity show` prints it there, or its label here
@@ -226,6 +242,16 @@ pub(crate) enum PeersAction {
 pub(crate) enum IdentityAction {
     /// Print this node's key, by which others let it in
     Show,
+    /// Give this node a new key; the old one is kept aside
+    ///
+    /// Other nodes see a new node, which nobody has let in. The engine leaves, and the next one has the new
+    /// key.
+    Rotate {
+        /// Even while tasks run or wait: those that run are waited for, the others are cut off from their
+        /// nodes
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// `agents send`.

@@ -11,9 +11,10 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
+use mesh_agents_plugin::mesh_node::{PeerShown, PreferRequest, Preferred};
 pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
 use mesh_agents_plugin::socket::{
-    BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest,
+    BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest, Status,
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -113,6 +114,26 @@ impl Client {
     /// Who is on the mesh.
     pub(crate) async fn peers(&self) -> Result<PeersAnswer> {
         Ok(self.frontend.peers().await?)
+    }
+
+    /// All that is known of one node.
+    pub(crate) async fn peer(&self, peer: &str) -> Result<PeerShown> {
+        Ok(self.frontend.peer(peer).await?)
+    }
+
+    /// Chooses the node a plain agent id means.
+    pub(crate) async fn prefer(&self, request: &PreferRequest) -> Result<Preferred> {
+        Ok(self.frontend.prefer(request).await?)
+    }
+
+    /// How the engine is; `None` when it has just gone.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        self.frontend.running().await
+    }
+
+    /// Asks the engine to leave once its running tasks have ended.
+    pub(crate) async fn drain(&self) -> Result<()> {
+        Ok(self.frontend.stop(false).await?)
     }
 
     /// An artifact's content.

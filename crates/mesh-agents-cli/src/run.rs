@@ -114,6 +114,15 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
         Verb::Peers {
             action: PeersAction::List,
         } => peers::list(&client, output).await,
+        Verb::Peers {
+            action: PeersAction::Show { peer },
+        } => peers::show(&client, output, &peer).await,
+        Verb::Peers {
+            action: PeersAction::Prefer { agent, peer, .. },
+        } => peers::prefer(&client, output, agent, peer).await,
+        Verb::Identity {
+            action: IdentityAction::Rotate { force },
+        } => access::rotate(context, &client, output, force).await,
         Verb::Tasks {
             action: None,
             agent,

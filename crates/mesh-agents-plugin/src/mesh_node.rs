@@ -15,10 +15,13 @@ mod greet;
 mod life;
 mod meant;
 mod memory;
+mod places;
+mod prefer;
 mod pull;
 mod remote;
 mod report;
 mod serve;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +50,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
 pub use meant::{Meant, News};
-pub use report::{KnockLine, MeshReport, NodeLine, WithheldLine};
+pub use prefer::{PreferRequest, Preferred};
+pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
+pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
 
 /// Random numbers: 32 bytes that never come twice.
 pub type Random = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;
