@@ -10,7 +10,7 @@ use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use mesh_agents_mesh::{Digest, Known, NodeKey};
+use mesh_agents_mesh::{Digest, Happening, Known, NodeKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Duration;
 
@@ -77,6 +77,7 @@ async fn one(node: MeshNode, app: Router, incoming: Incoming, _place: OwnedSemap
         }
     };
     tracing::debug!(key = %opener.key, claimed = %opener.claimed_peer_id, "a node opened a stream");
+    node.happen(Happening::Met(opener.claimed_peer_id.clone()));
     let service = TowerToHyperService::new(app.layer(Extension(Who(opener.key))));
     let mut http = http1::Builder::new();
     // The host closes its writing side early (host-contract T16).

@@ -1,6 +1,7 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
 mod grants;
+mod hints;
 mod peers;
 mod served;
 mod tools;
