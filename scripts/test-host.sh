@@ -38,25 +38,28 @@ else
   without=(--skip pr_review_with_opencode)
 fi
 
-# One after the other: each has a host of its own, and the figures are of a machine that does one thing.
+. scripts/homes.sh
+# Two nodes and a review, with every part of them killed: beside the tests, since most of it is waiting for hosts to
+# miss each other.
+beside=
+if [ ${#without[@]} -eq 0 ]; then
+  scripts/e2e-private-mesh-pr-review.sh --kill all >"$homes/e2e.log" 2>&1 &
+  beside=$!
+fi
+
+# One after the other: each has a host of its own, and the figures are of a machine that does little else.
 if [ -n "${CARGO_TARGET_DIR:-}" ]; then
   # Not in one directory with our own: the two have many dependencies in common, with other features.
   export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mesh-host
 fi
 
-# The tests end what they start; this is for when they are interrupted themselves. Every process of theirs
-# has its home, and with it this directory, in its environment.
-homes=$(mktemp -d /tmp/mh.XXXXXX)
-leave() {
-  for environ in /proc/[0-9]*/environ; do
-    if grep -qsF "$homes/" "$environ"; then
-      pid=${environ#/proc/}
-      kill -9 "${pid%/environ}" 2>/dev/null || true
-    fi
-  done
-  rm -rf "$homes"
-}
-trap leave EXIT
+failed=0
 TMPDIR=$homes cargo test --locked --no-fail-fast --manifest-path tests/mesh-host/Cargo.toml -- \
-  --nocapture "${without[@]}"
+  --nocapture "${without[@]}" || failed=1
+say "tests done after $((SECONDS - started)) s"
+if [ -n "$beside" ]; then
+  wait "$beside" || failed=1
+  cat "$homes/e2e.log"
+fi
+[ "$failed" = 0 ]
 say "done in $((SECONDS - started)) s"

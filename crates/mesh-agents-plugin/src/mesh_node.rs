@@ -15,6 +15,7 @@ mod greet;
 mod life;
 mod meant;
 mod memory;
+mod places;
 mod prefer;
 mod pull;
 mod remote;

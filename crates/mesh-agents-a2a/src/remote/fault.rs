@@ -17,7 +17,7 @@ const WORDS: usize = 600;
 /// One failed exchange with a remote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Fault {
+pub enum Fault {
     /// No connection came about: the remote has heard nothing.
     Unconnected {
         /// Where it failed.
@@ -62,7 +62,7 @@ pub(crate) enum Fault {
 /// Where a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
+pub enum Stage {
     /// The host name has no address.
     Name,
     /// Nobody listens there.

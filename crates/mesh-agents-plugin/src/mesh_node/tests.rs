@@ -1,5 +1,6 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
+mod attacks;
 mod grants;
 mod hints;
 mod peers;
@@ -24,7 +25,7 @@ use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
-use mesh_agents_core::task::{Message, Role, Task, TaskState};
+use mesh_agents_core::task::{Failure, Message, Role, Task, TaskState};
 use mesh_agents_mesh::{MeshPeerId, Why};
 use mesh_agents_tasks::{EngineConfig, FactKind, Submit};
 use serde_json::{Value, json};
@@ -36,7 +37,10 @@ use crate::backend::{CallMeta, Surface, ToolBackend as _};
 use crate::engine_tools::EngineTools;
 use crate::mesh_link::memory::MemoryMesh;
 
-/// Says `echo: ` and the prompt; `hang` waits to be cancelled.
+/// What is an owner's and no other node's.
+const CANARY: &str = "canary-77e1";
+
+/// Says `echo: ` and the prompt; `hang` waits to be cancelled, `fail` fails with the owner's words.
 #[derive(Debug)]
 struct Echo;
 
@@ -60,6 +64,12 @@ impl Runner for Echo {
                 if spec.prompt.contains("hang") {
                     cancel.cancelled().await;
                     return RunEvent::Ended(Outcome::Canceled);
+                }
+                if spec.prompt.contains("fail") {
+                    let words = format!("/opt/{CANARY} could not be executed");
+                    let mut failure = Failure::new("harness_not_found", words);
+                    failure.stderr_tail = Some(format!("TOKEN={CANARY}"));
+                    return RunEvent::Ended(Outcome::Failed(failure));
                 }
                 RunEvent::Ended(Outcome::Completed { answer })
             }
@@ -130,6 +140,30 @@ impl Clock for Wall {
     }
 }
 
+/// The node with key `number`, which its host calls `id` and whose list is the file `acl`.
+fn config(mesh: &MemoryMesh, number: u8, id: &MeshPeerId, acl: PathBuf) -> MeshNodeConfig {
+    MeshNodeConfig {
+        link: Arc::new(mesh.join(id)),
+        secret: NodeSecret::from_seed(&[number; 32]),
+        // Some have one name: it is no more than a label.
+        name: format!("node {}", number % 10),
+        acl,
+        machine: PlatformConfinement::default(),
+        clock: Arc::new(Wall),
+        random: Arc::new(|| {
+            let mut bytes = [0; 32];
+            bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
+            Ok(bytes)
+        }),
+        tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
+    }
+}
+
+fn peer_id(number: u8) -> MeshPeerId {
+    format!("{number:064x}").parse().unwrap()
+}
+
 struct Peer {
     node: MeshNode,
     engine: TaskEngine,
@@ -140,7 +174,7 @@ struct Peer {
 
 impl Peer {
     async fn join(mesh: &MemoryMesh, number: u8, agents: Vec<AgentDefinition>) -> Self {
-        let id = format!("{number:064x}").parse().unwrap();
+        let id = peer_id(number);
         Self::join_as(mesh, number, id, agents, tempfile::tempdir().unwrap()).await
     }
 
@@ -152,23 +186,8 @@ impl Peer {
         agents: Vec<AgentDefinition>,
         dir: TempDir,
     ) -> Self {
-        let node = MeshNode::new(MeshNodeConfig {
-            link: Arc::new(mesh.join(&id)),
-            secret: NodeSecret::from_seed(&[number; 32]),
-            // Some have one name: it is no more than a label.
-            name: format!("node {}", number % 10),
-            acl: dir.path().join("acl.toml"),
-            machine: PlatformConfinement::default(),
-            clock: Arc::new(Wall),
-            random: Arc::new(|| {
-                let mut bytes = [0; 32];
-                bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
-                Ok(bytes)
-            }),
-            tasks: TaskTracker::new(),
-            end: CancellationToken::new(),
-        })
-        .unwrap();
+        let list = dir.path().join("acl.toml");
+        let node = MeshNode::new(config(mesh, number, &id, list)).unwrap();
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),

@@ -183,6 +183,25 @@ impl Home {
             .with_context(|| format!("run {} {args:?}", program.display()))
     }
 
+    /// What our binary answers to `--json`, whatever its exit code says.
+    ///
+    /// # Errors
+    /// When it cannot be started, or answers no JSON.
+    pub fn agents_json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.agents(&[args, &["--json"]].concat())?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("agents {args:?}: {output:?}"))
+    }
+
+    /// The key of this home's node, `did:key:…`.
+    ///
+    /// # Errors
+    /// As [`Home::agents_json`].
+    pub fn key(&self) -> Result<String> {
+        let shown = self.agents_json(&["identity", "show"])?;
+        Ok(shown["peer_id"].as_str().context("a key")?.to_owned())
+    }
+
     /// What `agents status` says of the engine of this home.
     ///
     /// # Errors
@@ -302,15 +321,39 @@ fn show(text: &str) {
 /// Runs one test in a home of its own, ends the engine afterwards, and fails if anything is left.
 ///
 /// # Panics
-/// When the test fails, with its whole chain of causes, after showing the logs; and when a process of the
-/// home is still alive at the end.
+/// As [`run_in`].
 pub async fn run(test: impl AsyncFnOnce(&Home) -> Result<()>) {
-    let home = Home::new().unwrap_or_else(|error| panic!("{error:#}"));
-    let outcome = match test(&home).await {
-        Ok(()) => home.finish().await,
-        failed => failed,
-    };
-    if let Err(error) = outcome {
+    run_in(async |[home]: [&Home; 1]| test(home).await).await;
+}
+
+/// Runs one test in several homes, which know nothing of each other; otherwise as [`run`].
+///
+/// # Panics
+/// When the test fails, with its whole chain of causes, after showing the logs; and when a process of a home
+/// is still alive at the end.
+pub async fn run_in<const N: usize>(test: impl AsyncFnOnce([&Home; N]) -> Result<()>) {
+    if let Err(error) = within(test).await {
         panic!("{error:#}");
     }
+}
+
+/// As [`run_in`], for a program rather than a test.
+///
+/// # Errors
+/// When `test` fails, after showing the logs; and when a process of a home is still alive at the end.
+pub async fn within<const N: usize>(
+    test: impl AsyncFnOnce([&Home; N]) -> Result<()>,
+) -> Result<()> {
+    let homes: Vec<Home> = (0..N).map(|_| Home::new()).collect::<Result<_>>()?;
+    let homes_of_test = std::array::from_fn(|number| &homes[number]);
+    let mut outcome = test(homes_of_test).await;
+    for home in &homes {
+        if outcome.is_ok() {
+            outcome = home.finish().await;
+        }
+    }
+    if outcome.is_err() {
+        homes.iter().for_each(|home| show(&home.logs()));
+    }
+    outcome
 }

@@ -167,7 +167,7 @@ async fn all_that_is_known_of_a_node_is_shown_to_the_owner() {
     assert_eq!((shown.peer_id, shown.name.as_deref()), (key, Some("ada")));
     let heard = shown.heard.unwrap();
     assert_eq!((&*heard.name, &*heard.presence), ("node 1", "live"));
-    assert_eq!(heard.mesh_peer_ids, [a.id.clone()]);
+    assert_eq!(heard.mesh_peer_ids, std::slice::from_ref(&a.id));
     assert!(heard.sequence > 0 && heard.first_seen <= heard.last_contact);
     let [agent] = &heard.agents[..] else {
         panic!("{:?}", heard.agents);
