@@ -230,7 +230,7 @@ pub(crate) enum PeersAction {
         /// Agents or "agent/skill"; all when none is named
         agents: Vec<String>,
     },
-    /// Remove all that is written of a node
+    /// Remove all that is written and known of a node; one that is there is met again as a new one
     Forget {
         /// Its key or label
         key: String,

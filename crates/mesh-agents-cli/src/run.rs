@@ -86,7 +86,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         } => access::deny(&context, output, &key, &agents),
         Verb::Peers {
             action: PeersAction::Forget { key },
-        } => access::forget(&context, output, &key),
+        } => access::forget(&context, output, &key).await,
         Verb::Identity {
             action: IdentityAction::Show,
         } => access::identity(&context, output),
