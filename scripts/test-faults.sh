@@ -42,25 +42,6 @@ cargo build --locked --quiet --manifest-path tests/mesh-host/Cargo.toml -p mesh-
 driver=${CARGO_TARGET_DIR:-tests/mesh-host/target}/debug/faults
 say "ready after $((SECONDS - started)) s"
 
-# The driver ends what it starts; this is for when it is interrupted itself. Every process of its worlds has
-# its home, and with it this directory, in its environment.
-homes=$(mktemp -d /tmp/mh.XXXXXX)
-leave() {
-  # More than one pass: a front-end that is not dead yet starts another engine for the one that is.
-  for _ in 1 2 3 4 5 6 7 8 9 10; do
-    local found=0
-    for environ in /proc/[0-9]*/environ; do
-      if grep -qsF "$homes/" "$environ"; then
-        found=1
-        pid=${environ#/proc/}
-        kill -9 "${pid%/environ}" 2>/dev/null || true
-      fi
-    done
-    [ "$found" = 1 ] || break
-    sleep 0.1
-  done
-  rm -rf "$homes"
-}
-trap leave EXIT
+. scripts/homes.sh
 TMPDIR=$homes "$driver" "$@"
 say "done in $((SECONDS - started)) s"

@@ -20,6 +20,7 @@ stage() { # name, script with its arguments, what it needs
   fi
 }
 stage "real mesh-llm host" scripts/test-host.sh "a six-minute build of mesh-llm from its published crates"
+stage "release archive" scripts/test-package.sh "the same host"
 stage "60 kills at seeded points" "scripts/test-faults.sh 60 --worlds 2" "the same host"
 stage "real OpenCode" scripts/test-opencode.sh "npm"
 stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"

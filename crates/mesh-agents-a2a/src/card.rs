@@ -55,10 +55,14 @@ pub struct CardError {
     pub source: serde_json::Error,
 }
 
-/// Where one agent is served: `<base>/a2a/agents/<id>`. `base` has no slash at its end.
+/// Where one agent is served: `<base>/a2a/agents/<id>`, one of another node at
+/// `<base>/a2a/peers/<did>/agents/<id>`. `base` has no slash at its end.
 #[must_use]
 pub fn agent_url(base: &str, agent: &AgentId) -> String {
-    format!("{base}/a2a/agents/{agent}")
+    match agent.node() {
+        None => format!("{base}/a2a/agents/{agent}"),
+        Some(node) => format!("{base}/a2a/peers/{node}/agents/{}", agent.name()),
+    }
 }
 
 /// Where the card of one agent is read.
@@ -280,6 +284,16 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("agent a ")
+        );
+    }
+
+    #[test]
+    fn an_agent_of_another_node_is_served_below_that_node_s_key() {
+        let did = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+        let id = AgentId::on_node(&"a".parse().unwrap(), did).unwrap();
+        assert_eq!(
+            card_url("http://x", &id),
+            format!("http://x/a2a/peers/{did}/agents/a/.well-known/agent-card.json")
         );
     }
 

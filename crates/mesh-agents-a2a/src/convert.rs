@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{ArtifactId, MessageId};
 use mesh_agents_core::json::JsonText;
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::task::{
     ArtifactInfo, Content, Failure, Message, Part, Role, Task, TaskState,
 };
@@ -96,7 +97,7 @@ pub fn task(
         .collect::<Result<_, _>>()?;
     let document = TaskDocument {
         task,
-        status_message: status_message(task)
+        status_message: told_status(task)
             .map(|one| message(task, &one))
             .transpose()?,
         history: &history,
@@ -126,12 +127,30 @@ pub fn status_message(task: &Task) -> Option<Message> {
     Some(message)
 }
 
+/// [`status_message`] as it goes out over A2A: a task that another node sent says of a failure what that node
+/// may know, whoever reads it there. Its owner's tools show the whole.
+#[must_use]
+pub fn told_status(task: &Task) -> Option<Message> {
+    let whole = status_message(task)?;
+    match (&task.principal, &task.failure) {
+        (Principal::Key(_), Some(failure)) => Some(Message {
+            metadata: whole.metadata,
+            ..Message::text(
+                whole.message_id,
+                Role::Agent,
+                failure_text(&failure.for_peers()),
+            )
+        }),
+        _ => Some(whole),
+    }
+}
+
 /// The status of the task as an update (`TaskStatusUpdateEvent`).
 ///
 /// # Errors
 /// When its message has no JSON form.
 pub fn status_update(task: &Task) -> Result<JsonText, ConvertError> {
-    let words = status_message(task)
+    let words = told_status(task)
         .map(|one| message(task, &one))
         .transpose()?;
     let wire = WireStatusUpdate {

@@ -14,6 +14,7 @@
 mod call;
 mod fault;
 mod job;
+pub mod mirror;
 mod pipe;
 mod question;
 mod results;
@@ -39,6 +40,7 @@ use job::Job;
 use pipe::{HttpPipe, MeshPipe, Pipe};
 use target::{Target, misconfigured};
 
+pub use fault::{Fault, Stage};
 pub use pipe::{Dial, MeshStream};
 pub use target::Lookup;
 

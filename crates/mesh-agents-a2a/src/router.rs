@@ -9,21 +9,22 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
-use mesh_agents_core::policy::{self, AgentState, Caller, Operation};
-use mesh_agents_core::principal::Principal;
-use mesh_agents_core::refusal::Code;
+use mesh_agents_core::policy::{Caller, Operation};
+use mesh_agents_core::refusal::{Code, Refusal};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::card;
-use crate::server::{A2aServer, no_agent, refused};
+use crate::server::{A2aServer, no_agent, refused, unknown_caller};
 
 /// How long a reader may keep a card without asking again, in seconds: an edit shows within 1 s
 /// here, and a minute of a stale description hurts nobody.
 const CARD_MAX_AGE: &str = "max-age=60";
 
-/// `/a2a/agents/{id}` with all below it, and `/healthz`. Requests must carry their
-/// [`Caller`] as an extension: who listens knows who calls. A mesh peer is let in or turned away here,
-/// before any of a body is read.
+/// `/a2a/agents/{id}` with all below it, the agents of other nodes at `/a2a/peers/{did}/agents/{id}`, and
+/// `/healthz`. Requests must carry their
+/// [`Caller`] as an extension: who listens knows who calls. A caller is let in or turned away here, before
+/// any of a body is read.
 pub fn router(server: A2aServer) -> Router {
     Router::new()
         .route(
@@ -33,43 +34,77 @@ pub fn router(server: A2aServer) -> Router {
         .route("/a2a/agents/{id}", post(jsonrpc))
         .route("/a2a/agents/{id}/", post(jsonrpc))
         .route("/a2a/agents/{id}/{*path}", any(rest))
+        .route(
+            "/a2a/peers/{node}/agents/{id}/.well-known/agent-card.json",
+            get(serve_card),
+        )
+        .route("/a2a/peers/{node}/agents/{id}", post(jsonrpc))
+        .route("/a2a/peers/{node}/agents/{id}/", post(jsonrpc))
+        .route("/a2a/peers/{node}/agents/{id}/{*path}", any(rest))
         .with_state(server)
         .route("/healthz", get(|| async { "ok\n" }))
 }
 
-fn enabled(server: &A2aServer, id: &str) -> Option<Arc<AgentDefinition>> {
-    let id: AgentId = id.parse().ok().filter(AgentId::is_local)?;
-    let agent = server.engine.agents().get(&id).cloned();
-    agent.filter(|agent| agent.enabled)
+/// A caller that was turned away at the door, in the extensions of the answer: who counts these need not
+/// read it.
+#[derive(Debug, Clone)]
+pub struct TurnedAway(pub Refusal);
+
+/// The answer to a caller that is turned away, in words both bindings' readers understand.
+#[must_use]
+pub fn turned_away(refusal: Refusal) -> Response {
+    let mut response = refused(&refusal);
+    response.extensions_mut().insert(TurnedAway(refusal));
+    response
+}
+
+/// The agent a path names.
+#[derive(Debug, Deserialize)]
+struct Named {
+    /// The key of its node, when that is another.
+    node: Option<String>,
+    id: String,
+    /// What follows the agent's address.
+    #[serde(default)]
+    path: String,
+}
+
+impl Named {
+    fn agent(&self) -> Option<AgentId> {
+        let id: AgentId = self.id.parse().ok().filter(AgentId::is_local)?;
+        match &self.node {
+            None => Some(id),
+            Some(node) => AgentId::on_node(&id, node).ok(),
+        }
+    }
 }
 
 /// The agent, if it is served and the caller may do this with it; else what to answer.
 fn entered(
     server: &A2aServer,
-    id: &str,
+    named: &Named,
     extensions: &Extensions,
     operation: Operation<'_>,
 ) -> Result<Arc<AgentDefinition>, Box<Response>> {
-    let agent = enabled(server, id).ok_or_else(|| Box::new(no_agent(id)))?;
-    let peer = extensions.get::<Caller>();
-    let peer = peer.filter(|caller| matches!(caller.principal, Principal::Key(_)));
-    let Some(peer) = peer else {
-        return Ok(agent);
-    };
-    match policy::may(peer, &agent.id, AgentState::Ready, operation) {
-        Ok(()) => Ok(agent),
+    let nobody = || Box::new(no_agent(&named.id));
+    let caller = extensions
+        .get::<Caller>()
+        .ok_or_else(|| Box::new(unknown_caller()))?;
+    let agent = named.agent().ok_or_else(nobody)?;
+    let entered = server.engine.agent(caller, &agent, operation);
+    entered.map_err(|refusal| match refusal.code {
         // Byte for byte what an agent that never was is answered with.
-        Err(refusal) if refusal.code == Code::AgentNotFound => Err(Box::new(no_agent(id))),
-        Err(refusal) => Err(Box::new(refused(&refusal))),
-    }
+        Code::AgentNotFound | Code::AgentDisabled | Code::AgentUnavailable => nobody(),
+        _ => Box::new(turned_away(refusal)),
+    })
 }
 
 async fn jsonrpc(
     State(server): State<A2aServer>,
-    Path(id): Path<String>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &id, request.extensions(), Operation::Send) {
+    match entered(&server, &named, request.extensions(), Operation::Enter) {
         Ok(agent) => server.jsonrpc(agent, request).await,
         Err(answer) => *answer,
     }
@@ -77,22 +112,22 @@ async fn jsonrpc(
 
 async fn rest(
     State(server): State<A2aServer>,
-    Path((id, path)): Path<(String, String)>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &id, request.extensions(), Operation::Send) {
-        Ok(agent) => server.rest(agent, &path, request).await,
+    match entered(&server, &named, request.extensions(), Operation::Enter) {
+        Ok(agent) => server.rest(agent, &named.path, request).await,
         Err(answer) => *answer,
     }
 }
 
 async fn serve_card(
     State(server): State<A2aServer>,
-    Path(id): Path<String>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Response {
     let (headers, extensions) = (request.headers(), request.extensions());
-    let Ok(agent) = entered(&server, &id, extensions, Operation::Discover) else {
+    let Ok(agent) = entered(&server, &named, extensions, Operation::Discover) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let card = match card::served(&agent, &server.place) {

@@ -43,6 +43,8 @@ pub const REQUEST_BYTES: usize = 8 * MESSAGE_BYTES;
 
 const TOO_LARGE: &str = "the request body is longer than 8 MiB, or broke off; put long input into a file the agent can read and name it in the message";
 
+const NOBODY: &str = "nothing vouches for the caller of this request";
+
 /// What the server needs of its node.
 #[derive(Debug, Clone)]
 pub struct A2aServer {
@@ -105,6 +107,11 @@ pub(crate) fn no_agent(id: &str) -> Response {
     )
 }
 
+/// The answer to a request that nobody vouched for.
+pub(crate) fn unknown_caller() -> Response {
+    rest::fault(Fault::new(Kind::Unauthenticated, NOBODY), None)
+}
+
 /// The answer to a caller that is turned away before its call is read.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     rest::fault(Fault::refused(refusal), None)
@@ -142,10 +149,7 @@ fn checked(
     }
     let extensions = version::accepted(&parts.headers, parts.uri.query(), &agent.card.json)?;
     let caller = parts.extensions.get::<Caller>().cloned();
-    let caller = caller.ok_or_else(|| {
-        let why = "nothing vouches for the caller of this request";
-        Fault::new(Kind::Unauthenticated, why)
-    })?;
+    let caller = caller.ok_or_else(|| Fault::new(Kind::Unauthenticated, NOBODY))?;
     Ok(Call {
         authenticated: parts.headers.contains_key(header::AUTHORIZATION)
             || caller != Caller::local(),

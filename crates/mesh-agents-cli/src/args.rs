@@ -161,6 +161,9 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
+    /// Print the `plugin-manifest.json` of a release archive, for scripts/package.sh
+    #[command(hide = true)]
+    PluginManifest,
     /// Parts of a run, started by the engine
     #[command(hide = true)]
     Harness {
@@ -226,6 +229,22 @@ pub(crate) enum TasksAction {
 pub(crate) enum PeersAction {
     /// List the hosts on the mesh, the nodes behind them, and who asked in vain
     List,
+    /// Show all that is known of one node: its agents, what it may here, what it asked for in vain
+    Show {
+        /// Its key, the start of it, or its label
+        peer: String,
+    },
+    /// Choose the node whose agent a plain agent id means, when several have one
+    Prefer {
+        /// The agent
+        agent: String,
+        /// The node, by its key, the start of it, or its label
+        #[arg(required_unless_present = "clear")]
+        peer: Option<String>,
+        /// Choose none: the id means the only node that has one, or has to be told apart again
+        #[arg(long, conflicts_with = "peer")]
+        clear: bool,
+    },
     /// Let a node call agents of this one
     Allow {
         /// Its key, as `agents identity show` prints it there, or its label here
@@ -259,6 +278,16 @@ pub(crate) enum PeersAction {
 pub(crate) enum IdentityAction {
     /// Print this node's key, by which others let it in
     Show,
+    /// Give this node a new key; the old one is kept aside
+    ///
+    /// Other nodes see a new node, which nobody has let in. The engine leaves, and the next one has the new
+    /// key.
+    Rotate {
+        /// Even while tasks run or wait: those that run are waited for, the others are cut off from their
+        /// nodes
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// `agents send`.
@@ -284,6 +313,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// The node whose agent it is, by key or label, when several have one of that id
+    #[arg(long, value_name = "NODE")]
+    pub(crate) peer: Option<String>,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,

@@ -1,23 +1,33 @@
 //! The verbs' way to the engine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use futures::FutureExt as _;
+use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
+use mesh_agents_plugin::mesh_node::{PeerShown, PreferRequest, Preferred};
 pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
 use mesh_agents_plugin::socket::{
-    BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest,
+    BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest, Status,
 };
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 use ulid::Ulid;
 
 use crate::VERSION;
 use crate::context::Context;
 use crate::engine::{launch, lock};
+
+/// An engine has read a new agent's directory within a second; a busy machine takes longer.
+const SEEN: Duration = Duration::from_secs(3);
+/// Time between two asks whether it has.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// A front-end over the engine of this data directory.
 pub(crate) fn frontend(context: &Context) -> Result<Frontend> {
@@ -43,6 +53,7 @@ pub(crate) fn frontend(context: &Context) -> Result<Frontend> {
 #[derive(Debug)]
 pub(crate) struct Client {
     frontend: Frontend,
+    agents_dir: PathBuf,
 }
 
 impl Client {
@@ -50,7 +61,10 @@ impl Client {
     pub(crate) async fn connect(context: &Context) -> Result<Self> {
         let frontend = frontend(context)?;
         frontend.ensure_engine().await?;
-        Ok(Self { frontend })
+        Ok(Self {
+            frontend,
+            agents_dir: context.settings.agents_dir.clone(),
+        })
     }
 
     /// Calls a tool.
@@ -60,6 +74,26 @@ impl Client {
             .frontend
             .call(CallMeta::local(Surface::Cli), name, args)
             .await?)
+    }
+
+    /// Sends a message to an agent. One whose directory was made a moment ago is given the time to be seen: a script
+    /// that makes an agent and sends to it must not be told that there is none.
+    pub(crate) async fn send(&self, agent: &str, args: &Value) -> Result<JsonText> {
+        let until = Instant::now() + SEEN;
+        loop {
+            let sent = self.tool("send_message", args).await;
+            let unseen = matches!(&sent, Err(error) if is_unknown_agent(error));
+            if !unseen || Instant::now() >= until || !self.has_files(agent) {
+                return sent;
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Whether there is a directory for it. What is no id is looked for nowhere.
+    fn has_files(&self, agent: &str) -> bool {
+        agent.parse::<AgentId>().is_ok()
+            && self.agents_dir.join(agent).join("runtime.toml").exists()
     }
 
     /// A page of a task's log.
@@ -82,6 +116,26 @@ impl Client {
         Ok(self.frontend.peers().await?)
     }
 
+    /// All that is known of one node.
+    pub(crate) async fn peer(&self, peer: &str) -> Result<PeerShown> {
+        Ok(self.frontend.peer(peer).await?)
+    }
+
+    /// Chooses the node a plain agent id means.
+    pub(crate) async fn prefer(&self, request: &PreferRequest) -> Result<Preferred> {
+        Ok(self.frontend.prefer(request).await?)
+    }
+
+    /// How the engine is; `None` when it has just gone.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        self.frontend.running().await
+    }
+
+    /// Asks the engine to leave once its running tasks have ended.
+    pub(crate) async fn drain(&self) -> Result<()> {
+        Ok(self.frontend.stop(false).await?)
+    }
+
     /// An artifact's content.
     pub(crate) async fn artifact(&self, task: &str, artifact: &str) -> Result<Vec<u8>> {
         Ok(self
@@ -89,6 +143,11 @@ impl Client {
             .artifact(&parse(task)?, &parse(artifact)?)
             .await?)
     }
+}
+
+fn is_unknown_agent(error: &anyhow::Error) -> bool {
+    let refusal = error.downcast_ref::<Refusal>();
+    refusal.is_some_and(|refusal| refusal.code == Code::AgentNotFound)
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {

@@ -48,6 +48,11 @@ fn main() -> ExitCode {
         };
     }
     let mut output = Output::terminal(cli.common.json);
+    // Neither does this: a build machine has no home to take settings from.
+    if let Some(Verb::PluginManifest) = cli.verb {
+        let exit = plugin::print_manifest(&mut output).unwrap_or_else(|error| output.error(&error));
+        return ExitCode::from(exit as u8);
+    }
     let exit = match start(cli, &mut output) {
         Ok(exit) => exit,
         Err(error) => output.error(&error),

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::frontend::Frontend;
 use mesh_agents_plugin::host::{
-    CliAnswer, CliRequest, CliRunner, HostConfig, HostMesh, run_plugin,
+    CliAnswer, CliRequest, CliRunner, HostConfig, HostMesh, package_manifest, run_plugin,
 };
 use ulid::Ulid;
 
@@ -26,6 +26,12 @@ use crate::settings::Environment;
 
 /// The variable by which a host says that this is its plugin, and where to connect.
 pub(crate) const ENDPOINT: &str = "MESH_LLM_PLUGIN_ENDPOINT";
+
+/// Prints what a release archive carries as `plugin-manifest.json`.
+pub(crate) fn print_manifest(output: &mut Output) -> Result<Exit> {
+    writeln!(output.raw(), "{}", package_manifest()?)?;
+    Ok(Exit::Done)
+}
 
 /// Serves the host that started this process, until the host ends.
 pub(crate) async fn serve_host(context: &Context) -> Result<Exit> {

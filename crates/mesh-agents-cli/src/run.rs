@@ -87,6 +87,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Identity {
             action: IdentityAction::Show,
         } => access::identity(&context, output),
+        Verb::PluginManifest => plugin::print_manifest(output),
         Verb::Harness { .. } => bail!("parts of a run are started by the engine only"),
         through_engine => with_engine(&context, output, through_engine).await,
     }
@@ -110,6 +111,15 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
         Verb::Peers {
             action: PeersAction::List,
         } => peers::list(&client, output).await,
+        Verb::Peers {
+            action: PeersAction::Show { peer },
+        } => peers::show(&client, output, &peer).await,
+        Verb::Peers {
+            action: PeersAction::Prefer { agent, peer, .. },
+        } => peers::prefer(&client, output, agent, peer).await,
+        Verb::Identity {
+            action: IdentityAction::Rotate { force },
+        } => access::rotate(context, &client, output, force).await,
         Verb::Tasks {
             action: None,
             agent,

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::agent::AgentDefinition;
 use crate::ids::{AgentId, TaskId};
 use crate::limits::TASK_DEPTH;
 use crate::principal::Principal;
@@ -120,11 +121,26 @@ pub enum AgentState {
     Ready,
 }
 
+impl AgentState {
+    /// What the agent is whose definition this is. `is_broken`: there is none, but a directory of that id.
+    #[must_use]
+    pub fn of(definition: Option<&AgentDefinition>, is_broken: bool) -> Self {
+        match definition {
+            Some(agent) if agent.enabled => Self::Ready,
+            Some(_) => Self::Disabled,
+            None if is_broken => Self::Broken,
+            None => Self::Absent,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// To know that the agent exists, and its card.
     Discover,
+    /// To come with a call that is not read yet: whatever it is, it may be read.
+    Enter,
     /// To give it work.
     Send,
     /// To see a task of it: state, history, artifacts, stream. Here and below: who sent the task, `None` when
@@ -151,13 +167,15 @@ pub fn may(
     operation: Operation<'_>,
 ) -> Result<(), Refusal> {
     match operation {
-        Operation::Discover | Operation::Send => {
-            let send = operation == Operation::Send;
+        Operation::Discover | Operation::Enter | Operation::Send => {
             match Peer::of(caller, id) {
-                Some(peer) => peer.may_use(state, send)?,
+                Some(peer) => peer.may_use(state, operation != Operation::Discover)?,
                 None => usable(id, state)?,
             }
-            if send { chain_goes_on(caller) } else { Ok(()) }
+            match operation {
+                Operation::Send => chain_goes_on(caller),
+                _ => Ok(()),
+            }
         }
         Operation::Read(owner) | Operation::Cancel(owner) => sees(caller, id, state, owner),
         Operation::Answer(owner, kind) => {

@@ -240,6 +240,36 @@ impl Failure {
         }
     }
 
+    /// What another node is told of it: the code and a fixed sentence. The message may name a program, a path, a
+    /// variable or a model of `runtime.toml`, and standard error may hold anything; those are its owner's.
+    #[must_use]
+    pub fn for_peers(&self) -> Self {
+        let told = match self.code.as_str() {
+            "interrupted" | "runner_lost" => {
+                "the run was cut off at the agent's node, and nothing goes on with it; send the message again"
+            }
+            "question_lost" => {
+                "the run was cut off while it asked a question that cannot be asked again; send the message again"
+            }
+            "agent_removed" => "the agent was removed from its node",
+            "deadline_exceeded" => {
+                "the run took longer than its owner allows and was stopped; give the agent less to do"
+            }
+            "idle_timeout" => {
+                "the run gave no sign of life for as long as its owner allows and was stopped; send the message again"
+            }
+            "too_much_output" => {
+                "the run produced more than one task may keep and was stopped; ask for less, or for files"
+            }
+            "no_output" => "the agent ended without a word and without a file",
+            "canceled" | "canceled_by_harness" => "the run was canceled at the agent's node",
+            "max_tokens" => "the model reached its token limit; send a smaller task",
+            "refusal" => "the model refused; what the agent said is in the artifact `response`",
+            _ => "the run failed at the agent's node, where its owner can see why: ask there",
+        };
+        Self::new(self.code.clone(), told)
+    }
+
     /// The whole of it for a person: the message, and what the harness said last.
     #[must_use]
     pub fn told(&self) -> String {

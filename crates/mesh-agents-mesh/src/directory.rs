@@ -59,6 +59,8 @@ struct Peer {
     up: bool,
     /// Who answered there, proved by a handshake.
     key: Option<NodeKey>,
+    /// Who answered there before, until the node that does now has told of itself.
+    before: Option<NodeKey>,
     /// Our own key answers there.
     is_us: bool,
     /// When the route was last heard of, on the steady clock.
@@ -211,6 +213,7 @@ impl Directory {
         let peer = Peer {
             up,
             key: None,
+            before: None,
             is_us: false,
             heard: now.mono,
             schedule: Schedule::new(now.mono, &mut self.chance),
@@ -269,7 +272,7 @@ impl Directory {
             self.refuse(id, Refused::NoRoom, now, changes);
             return;
         }
-        let replaced = self.attach(id, key, now, changes);
+        self.attach(id, key, now, changes);
         let taken = match answer {
             Pulled::NotModified(sequence) => match self.nodes.get_mut(&key) {
                 Some(node) => node.confirm(sequence, now),
@@ -277,8 +280,9 @@ impl Directory {
             },
             Pulled::Advert(advert) => self.take(key, advert, now, changes),
         };
-        if let (Some(old), Some(node)) = (replaced, self.nodes.get_mut(&key)) {
-            node.told.replaced = Some(old);
+        // Not lost while the node says nothing that is believed.
+        if let (Some(node), Some(peer)) = (self.nodes.get_mut(&key), self.peers.get_mut(id)) {
+            node.told.replaced = peer.before.take().or(node.told.replaced);
         }
         match taken {
             Ok(taken) => self.took(id, key, &taken, now, changes),
@@ -393,21 +397,18 @@ impl Directory {
         }
     }
 
-    /// Ties a route to the key that was proved on it; the other key it was tied to before.
-    fn attach(
-        &mut self,
-        id: &MeshPeerId,
-        key: NodeKey,
-        now: Moment,
-        changes: &mut Vec<Change>,
-    ) -> Option<NodeKey> {
-        let peer = self.peers.get_mut(id)?;
+    /// Ties a route to the key that was proved on it.
+    fn attach(&mut self, id: &MeshPeerId, key: NodeKey, now: Moment, changes: &mut Vec<Change>) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         peer.is_us = false;
         let old = peer.key.replace(key);
         if old == Some(key) {
-            return None;
+            return;
         }
         if let Some(old) = old {
+            peer.before = Some(old);
             self.route_lost(old, now, changes);
             changes.push(Change::OtherKey {
                 peer: id.clone(),
@@ -419,7 +420,6 @@ impl Directory {
             changes.push(Change::KeyTwice(key));
             self.hurry_conflict(key, 0, now);
         }
-        old
     }
 
     /// Asks all holders of one key again `within` milliseconds: most often one of them is gone.
@@ -464,6 +464,9 @@ impl Directory {
         }
         for node in self.nodes.values_mut() {
             node.told.replaced.take_if(|old| *old == key);
+        }
+        for peer in self.peers.values_mut() {
+            peer.before.take_if(|old| *old == key);
         }
         for peer in self.peers.values_mut().filter(|peer| peer.key == Some(key)) {
             peer.key = None;

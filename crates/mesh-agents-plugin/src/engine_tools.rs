@@ -16,11 +16,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mesh_agents_a2a::card::Place;
-use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::ids::{AgentId, TaskId};
 use mesh_agents_core::json::JsonText;
-use mesh_agents_core::policy::{self, AgentState, Caller, Operation};
+use mesh_agents_core::policy::Caller;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::Task;
@@ -121,14 +120,22 @@ impl EngineTools {
     }
 
     /// The id the engine knows the agent by that a caller means, on the node it names or any.
-    fn meant(&self, agent: &AgentId, peer: Option<&str>) -> Result<Meant, Refusal> {
+    fn meant(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        peer: Option<&str>,
+    ) -> Result<Meant, Refusal> {
         match &self.mesh {
-            Some(mesh) => mesh.meant(agent, peer),
-            None if peer.is_none() => Ok(Meant {
+            // What a peer sends work to is here, and what else is on the mesh is not its to know.
+            _ if for_peer(caller) && peer.is_some() => Err(self.no_agent(caller, agent)),
+            Some(mesh) if !for_peer(caller) => mesh.meant(agent, peer),
+            _ if peer.is_none() => Ok(Meant {
                 id: agent.clone(),
                 why: None,
+                route: None,
             }),
-            None => Err(Refusal::new(
+            _ => Err(Refusal::new(
                 Code::AgentNotFound,
                 "argument peer_id: this engine is part of no mesh",
             )
@@ -147,7 +154,9 @@ impl EngineTools {
     /// Adds the nearest id there is to the refusal of an unknown one.
     fn offer_near(&self, caller: &Caller, refusal: Refusal, id: &AgentId) -> Refusal {
         let agents = self.engine.agents();
-        let enabled = agents.values().filter(|agent| shown(caller, agent));
+        let enabled = agents
+            .values()
+            .filter(|agent| self.engine.shows(caller, agent));
         match nearest(id.as_str(), enabled.map(|agent| agent.id.as_str())) {
             Some(near) => {
                 refusal.hint(format!("Did you mean {near:?}? get_agents lists them all."))
@@ -158,11 +167,6 @@ impl EngineTools {
             None => refusal.hint("get_agents lists the agents there are."),
         }
     }
-}
-
-/// Whether the caller may know of the agent. A harness that works for a mesh peer sees what the peer may.
-fn shown(caller: &Caller, agent: &AgentDefinition) -> bool {
-    agent.enabled && policy::may(caller, &agent.id, AgentState::Ready, Operation::Discover).is_ok()
 }
 
 /// Whether somebody on another node began this, who is not to see what the owner of this one sees.

@@ -24,6 +24,7 @@ use ulid::Ulid;
 
 use crate::backend::{CallMeta, ToolBackend};
 use crate::mesh_link::line;
+use crate::mesh_node::{PeerShown, PreferRequest, Preferred};
 use crate::socket::{
     BackupAnswer, BackupRequest, CheckAnswer, INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER,
     MeshReport, PROTOCOL, PeersAnswer, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop,
@@ -199,6 +200,23 @@ impl Frontend {
     /// `engine_unavailable`.
     pub async fn peers(&self) -> Result<PeersAnswer, Refusal> {
         self.get("/engine/v1/mesh/peers").await
+    }
+
+    /// All that is known of the node that `peer` names.
+    ///
+    /// # Errors
+    /// `invalid_argument` when that is none or several; `engine_unavailable`.
+    pub async fn peer(&self, peer: &str) -> Result<PeerShown, Refusal> {
+        let path = format!("/engine/v1/mesh/peers/{}", percent(peer));
+        self.get(&path).await
+    }
+
+    /// Chooses the node a plain agent id means.
+    ///
+    /// # Errors
+    /// `invalid_argument`, `agent_not_found`, `storage`, `engine_unavailable`.
+    pub async fn prefer(&self, request: &PreferRequest) -> Result<Preferred, Refusal> {
+        self.post("/engine/v1/mesh/prefer", request).await
     }
 
     /// Links this process, the plugin of a host, to the engine that runs. Starts nothing.

@@ -104,6 +104,23 @@ pub enum HostError {
     /// The conversation.
     #[error("the host and this plugin do not understand each other: {0}")]
     Protocol(String),
+    /// The manifest a release archive carries.
+    #[error("cannot write the plugin's manifest: {0}")]
+    Manifest(String),
+}
+
+/// What a release archive carries as `plugin-manifest.json`: what the host must know before the plugin runs, drawn
+/// from the very manifest the running plugin answers with.
+///
+/// That is a schema of settings, or a web page. There is neither: the host keeps a plugin's settings and hands them
+/// to nobody (host-contract T17), so that a page of them would change nothing.
+///
+/// # Errors
+/// [`HostError::Manifest`] when a tool's schema or the manifest is no JSON.
+pub fn package_manifest() -> Result<String, HostError> {
+    let failed = |error: &dyn fmt::Display| HostError::Manifest(error.to_string());
+    let manifest = manifest(&table(Surface::Host.wait_cap())).map_err(|error| failed(&error))?;
+    mesh_llm_plugin::package_manifest_json(&manifest).map_err(|error| failed(&error))
 }
 
 /// Serves the host until it ends. The end of the host is a normal end of the plugin. What it says of
@@ -238,6 +255,17 @@ fn operation(tool: &Tool) -> Result<OperationManifest, serde_json::Error> {
     })
 }
 
+/// What the host is told at the start: the tools and nothing else that it could call (host-contract T11).
+fn manifest(tools: &[Tool]) -> Result<PluginManifest, serde_json::Error> {
+    let (mesh_channels, mesh_event_subscriptions) = mesh::manifest();
+    Ok(PluginManifest {
+        operations: tools.iter().map(operation).collect::<Result<_, _>>()?,
+        mesh_channels,
+        mesh_event_subscriptions,
+        ..PluginManifest::default()
+    })
+}
+
 #[async_trait]
 impl Plugin for AgentsPlugin {
     fn plugin_id(&self) -> &str {
@@ -259,14 +287,7 @@ impl Plugin for AgentsPlugin {
     }
 
     fn manifest(&self) -> Option<PluginManifest> {
-        let operations = self.tools.iter().map(operation).collect::<Result<_, _>>();
-        let (mesh_channels, mesh_event_subscriptions) = mesh::manifest();
-        operations.ok().map(|operations| PluginManifest {
-            operations,
-            mesh_channels,
-            mesh_event_subscriptions,
-            ..PluginManifest::default()
-        })
+        manifest(&self.tools).ok()
     }
 
     async fn initialize(

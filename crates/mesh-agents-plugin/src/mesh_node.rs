@@ -9,14 +9,19 @@
 //! An agent of another node is an [`AgentDefinition`] of type `remote` in the engine, under an id
 //! that holds its node's key; so its tasks are queued, followed, cancelled and kept like any other.
 
+mod find;
 mod gate;
 mod greet;
 mod life;
+mod meant;
 mod memory;
+mod places;
+mod prefer;
 mod pull;
 mod remote;
 mod report;
 mod serve;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -33,13 +38,10 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
-use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{
-    Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Place, Stored, Wanted, Why, resolve,
-};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
 use mesh_agents_tasks::{Agents, Fact, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -47,7 +49,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
-pub use report::{KnockLine, MeshReport, NodeLine, WithheldLine};
+pub use meant::{Meant, News};
+pub use prefer::{PreferRequest, Preferred};
+pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
+pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
 
 /// Random numbers: 32 bytes that never come twice.
 pub type Random = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;
@@ -129,15 +134,6 @@ fn seed(config: &MeshNodeConfig) -> io::Result<u64> {
     Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
-/// Where an agent id leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meant {
-    /// The id the engine knows it by.
-    pub id: AgentId,
-    /// Why that one; `None` when it is the id that was asked for.
-    pub why: Option<Why>,
-}
-
 impl MeshNode {
     /// A node that does nothing yet; see [`Self::start`].
     ///
@@ -179,6 +175,9 @@ impl MeshNode {
         if self.0.engine.set(engine).is_err() {
             return;
         }
+        if let Some(engine) = self.0.engine.get() {
+            engine.set_grants(Arc::new(self.clone()));
+        }
         life::begin(self, serve::app(self, app));
     }
 
@@ -192,68 +191,6 @@ impl MeshNode {
     pub fn set_local(&self, agents: Agents) {
         self.state().local = agents;
         self.0.agents.notify_one();
-    }
-
-    /// The agent that `agent` means to a caller here, on the node `peer` (`did:key:…`) when one is named.
-    ///
-    /// # Errors
-    /// `invalid_argument` for a key that is none, and where several nodes have such an agent;
-    /// `agent_not_found`.
-    pub fn meant(&self, agent: &AgentId, peer: Option<&str>) -> Result<Meant, Refusal> {
-        let node = peer.map(str::to_owned).or_else(|| agent.node());
-        let node: Option<NodeKey> = node
-            .map(|did| {
-                did.parse().map_err(|error| {
-                    Refusal::new(Code::InvalidArgument, format!("argument peer_id: {error}"))
-                })
-            })
-            .transpose()?;
-        let name: AgentId = agent.name().parse().map_err(|error| {
-            Refusal::new(Code::InvalidArgument, format!("argument agent_id: {error}"))
-        })?;
-        let (own, now) = (self.key(), self.now());
-        let mut state = self.state();
-        let state = &mut *state;
-        let is_local = state.local.ready.contains_key(&name) || state.local.broken.contains(&name);
-        if node.is_none() && !is_local && state.directory.owners(&name, now).is_empty() {
-            // Nobody has it; the tools know best which id was nearly right.
-            return Ok(Meant {
-                id: name,
-                why: None,
-            });
-        }
-        let resolved = resolve(
-            &Wanted {
-                agent: &name,
-                node: node.as_ref(),
-                own: &own,
-                is_local,
-                stored: state.owners.get(&name),
-            },
-            &state.directory,
-            now,
-        )?;
-        let id = match resolved.place {
-            Place::Local => name.clone(),
-            Place::Node(key) => AgentId::on_node(&name, &key.to_string()).map_err(|error| {
-                Refusal::new(Code::Internal, format!("no id for this agent: {error}"))
-            })?,
-        };
-        if resolved.store
-            && let Place::Node(node) = resolved.place
-        {
-            let first = Stored {
-                node,
-                is_chosen: false,
-            };
-            state.unsaved.push(memory::owner(&name, &first));
-            state.owners.insert(name, first);
-            self.0.agents.notify_one();
-        }
-        Ok(Meant {
-            id,
-            why: Some(resolved.why),
-        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

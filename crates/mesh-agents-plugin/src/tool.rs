@@ -146,8 +146,8 @@ fn words(name: ToolName, cap: u64) -> (&'static str, String, Effect) {
     match name {
         ToolName::GetAgents => (
             "List agents",
-            "Lists the agents that can be given work: skills and state (ready, busy, full, \
-             unavailable). problems names agent directories that could not be loaded, and the fix."
+            "Lists the agents of this node and others: skills and state (ready, busy, full, \
+             unavailable, offline). problems names agent directories that could not be loaded, and the fix."
                 .to_owned(),
             Effect::Reads,
         ),

@@ -1,5 +1,6 @@
 //! A message comes in: checked, matched against earlier ones, stored, queued (DESIGN §4, "Submit").
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
-use mesh_agents_core::policy::{AgentState, Caller, may_send, no_agent};
+use mesh_agents_core::policy::{AgentState, Caller, Operation, may, no_agent};
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::refusal::{Code, Refusal};
@@ -16,7 +17,7 @@ use mesh_agents_core::task::{Content, Message, Part, Task, TaskState};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::api::Submit;
+use crate::api::{Grants, Submit};
 use crate::engine::{Inner, TaskEngine, storage};
 use crate::push::checked;
 use crate::store::push::NewPush;
@@ -180,16 +181,62 @@ impl Inner {
     }
 
     fn admit(&self, caller: &Caller, agent: &AgentId) -> Result<Arc<AgentDefinition>, Refusal> {
-        let agents = self.agents();
-        let definition = agents.ready.get(agent);
-        let state = match definition {
-            Some(definition) if definition.enabled => AgentState::Ready,
-            Some(_) => AgentState::Disabled,
-            None if agents.broken.contains(agent) => AgentState::Broken,
-            None => AgentState::Absent,
+        self.agent(caller, agent, Operation::Send)
+    }
+
+    /// The agent, if the caller may do this with it.
+    fn agent(
+        &self,
+        caller: &Caller,
+        id: &AgentId,
+        operation: Operation<'_>,
+    ) -> Result<Arc<AgentDefinition>, Refusal> {
+        let (definition, state) = {
+            let agents = self.agents();
+            (agents.ready.get(id).cloned(), agents.state(id))
         };
-        may_send(caller, agent, state)?;
-        definition.cloned().ok_or_else(|| no_agent(agent))
+        may(&self.vouched(caller, id), id, state, operation)?;
+        definition.ok_or_else(|| no_agent(id))
+    }
+
+    /// The caller with what the owner's list says of it and this agent. A mesh peer's request brings that;
+    /// what a harness may that works for one is looked up.
+    fn vouched<'a>(&self, caller: &'a Caller, agent: &AgentId) -> Cow<'a, Caller> {
+        match (&caller.principal, &caller.root, self.grants.get()) {
+            (Principal::Task(_), Principal::Key(did), Some(grants)) => {
+                Cow::Owned(caller.clone().with_grant(grants.grant(did, agent)))
+            }
+            _ => Cow::Borrowed(caller),
+        }
+    }
+}
+
+impl TaskEngine {
+    /// The agent of this id, if the caller may do this with it now: what every surface asks.
+    ///
+    /// # Errors
+    /// As [`may`].
+    pub fn agent(
+        &self,
+        caller: &Caller,
+        id: &AgentId,
+        operation: Operation<'_>,
+    ) -> Result<Arc<AgentDefinition>, Refusal> {
+        self.inner.agent(caller, id, operation)
+    }
+
+    /// Whether the caller may know of an agent that is defined so.
+    #[must_use]
+    pub fn shows(&self, caller: &Caller, agent: &AgentDefinition) -> bool {
+        let state = AgentState::of(Some(agent), false);
+        let caller = self.inner.vouched(caller, &agent.id);
+        may(&caller, &agent.id, state, Operation::Discover).is_ok()
+    }
+
+    /// Who is asked what the owner's list says; once, before the first call. Without it a harness that works
+    /// for a mesh peer reaches no agent.
+    pub fn set_grants(&self, grants: Arc<dyn Grants>) {
+        let _first = self.inner.grants.set(grants);
     }
 }
 

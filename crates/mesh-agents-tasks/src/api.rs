@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{AgentId, ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
+use mesh_agents_core::policy::{AgentState, Grant};
 use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::run::{MeshEndpoints, Runner};
 use mesh_agents_core::task::{ArtifactInfo, Message, Task, TaskState};
@@ -40,6 +42,22 @@ pub struct Agents {
     pub ready: Arc<BTreeMap<AgentId, Arc<AgentDefinition>>>,
     /// Those whose directory exists and cannot be used now: their queued tasks wait.
     pub broken: Arc<BTreeSet<AgentId>>,
+}
+
+impl Agents {
+    /// What the agent of this id is.
+    #[must_use]
+    pub fn state(&self, id: &AgentId) -> AgentState {
+        let definition = self.ready.get(id).map(AsRef::as_ref);
+        AgentState::of(definition, self.broken.contains(id))
+    }
+}
+
+/// What the owner's list says at this moment. Asked for callers who act for a mesh peer and cannot bring
+/// it with them: the harnesses of its tasks.
+pub trait Grants: Send + Sync + fmt::Debug {
+    /// What it says of the key `did` and this agent.
+    fn grant(&self, did: &str, agent: &AgentId) -> Grant;
 }
 
 /// Why an engine could not open its data directory.

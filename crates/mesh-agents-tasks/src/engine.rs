@@ -4,7 +4,7 @@ mod inner;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
@@ -70,6 +70,7 @@ impl TaskEngine {
             wakes,
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
+            grants: OnceLock::new(),
             tools_url: config.tools_url,
             live: Mutex::default(),
             stop: watch::Sender::new(false),

@@ -29,8 +29,8 @@ mod store;
 mod wake;
 
 pub use api::{
-    Agents, EngineConfig, ListTasks, Load, Minted, OpenError, StoredEvent, Submit, TaskPage,
-    TaskView,
+    Agents, EngineConfig, Grants, ListTasks, Load, Minted, OpenError, StoredEvent, Submit,
+    TaskPage, TaskView,
 };
 pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;

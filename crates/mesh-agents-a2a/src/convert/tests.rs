@@ -93,6 +93,37 @@ fn a_failure_shows_its_words_and_its_code() {
 }
 
 #[test]
+fn another_node_is_told_of_a_failure_by_its_code_and_nothing_of_its_owner() {
+    let codes = [
+        "harness_not_found",
+        "configuration",
+        "interrupted",
+        "no_output",
+        "any",
+    ];
+    for code in codes {
+        let mut row = a_task(TaskState::Failed);
+        row.principal = Principal::Key("did:key:z6Mk".into());
+        row.failure = Some(Failure {
+            code: code.into(),
+            message: "runtime.toml: canary-program could not be executed".into(),
+            stderr_tail: Some("canary-token".into()),
+        });
+        let whole = task(&row, &[], &[]).unwrap();
+        let update = status_update(&row).unwrap();
+        for text in [&whole, &update] {
+            assert!(!text.as_str().contains("canary"), "{text:?}");
+            assert!(text.as_str().contains(code), "{text:?}");
+        }
+        let kept = status_message(&row).unwrap();
+        assert!(
+            format!("{kept:?}").contains("canary-program"),
+            "the owner's"
+        );
+    }
+}
+
+#[test]
 fn json_that_does_not_parse_is_shown_as_text() {
     let row = a_task(TaskState::Completed);
     let broken = (

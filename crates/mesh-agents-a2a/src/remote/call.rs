@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
 use super::fault::Fault;
+use super::mirror::Answered;
 use super::pipe::Pipe;
 use super::target::{BINDINGS, Target, misconfigured};
 use super::wire::{Factory, Patience};
@@ -23,9 +24,10 @@ const HISTORY: i32 = 4;
 /// Events of one stream.
 pub(crate) type Stream = BoxStream<'static, Result<StreamResponse, Fault>>;
 
-/// One remote agent, ready to be called.
+/// One remote agent, ready to be called. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Caller {
-    client: A2AClient<Box<dyn Transport>>,
+    client: Arc<A2AClient<Box<dyn Transport>>>,
 }
 
 impl Caller {
@@ -49,7 +51,9 @@ impl Caller {
             .create_from_card(&target.card)
             .await
             .map_err(|error| misconfigured(error.to_string()))?;
-        Ok(Self { client })
+        Ok(Self {
+            client: Arc::new(client),
+        })
     }
 
     /// Sends a message and follows what comes of it.
@@ -59,7 +63,7 @@ impl Caller {
     }
 
     /// Sends a message and takes what there is at once.
-    pub(crate) async fn send(&self, message: a2a::Message) -> Result<SendMessageResponse, Fault> {
+    pub(crate) async fn send(&self, message: a2a::Message) -> Result<Answered, Fault> {
         let configuration = SendMessageConfiguration {
             accepted_output_modes: None,
             task_push_notification_config: None,
@@ -67,7 +71,10 @@ impl Caller {
             return_immediately: Some(true),
         };
         let request = request(message, Some(configuration));
-        Ok(self.client.send_message(&request).await?)
+        Ok(match self.client.send_message(&request).await? {
+            SendMessageResponse::Task(task) => Answered::Task(Box::new(task)),
+            SendMessageResponse::Message(message) => Answered::Message(Box::new(message)),
+        })
     }
 
     /// The task as it stands.

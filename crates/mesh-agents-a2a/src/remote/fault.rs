@@ -17,7 +17,7 @@ const WORDS: usize = 600;
 /// One failed exchange with a remote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Fault {
+pub enum Fault {
     /// No connection came about: the remote has heard nothing.
     Unconnected {
         /// Where it failed.
@@ -62,7 +62,7 @@ pub(crate) enum Fault {
 /// Where a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
+pub enum Stage {
     /// The host name has no address.
     Name,
     /// Nobody listens there.
@@ -176,6 +176,11 @@ impl Fault {
                 "remote_unreachable",
                 format!("the connection to {url} was lost: {cause}; send the message again"),
             ),
+            Self::Status { status, words, .. }
+                if matches!(status, 401 | 403 | 404 | 405) && node_of(url).is_some() =>
+            {
+                return turned_away(*status, node_of(url).unwrap_or(url), words);
+            }
             Self::Status {
                 status: 401 | 403, ..
             } => return unauthorized(url, &cause, bearer_env),
@@ -204,6 +209,32 @@ impl Fault {
             Self::Told { code, .. } => return told(*code, url, &cause),
         };
         Failure::new(code, message)
+    }
+}
+
+/// The node in the address of an agent on the mesh.
+fn node_of(url: &str) -> Option<&str> {
+    url.strip_prefix("mesh://")?.split('/').next()
+}
+
+/// Another node's own words say what the caller's key is and what its user can ask for.
+fn turned_away(status: u16, node: &str, words: &str) -> Failure {
+    let why = if words.is_empty() {
+        format!("HTTP {status}")
+    } else {
+        words.to_owned()
+    };
+    match status {
+        401 | 403 => Failure::new(
+            "remote_unauthorized",
+            format!("the node {node} turned the call away: {why}"),
+        ),
+        _ => Failure::new(
+            "remote_no_agent",
+            format!(
+                "the node {node} does not offer this agent to you any more ({why}); get_agents lists what is offered"
+            ),
+        ),
     }
 }
 
@@ -320,6 +351,23 @@ mod tests {
         assert!(told.message.contains("REVIEW_TOKEN"), "{}", told.message);
         let told = fault.failure("https://x/", None);
         assert!(told.message.contains("auth.bearer_env"), "{}", told.message);
+    }
+
+    #[test]
+    fn who_a_node_turns_away_reads_the_words_of_that_node() {
+        let fault = |status| Fault::Status {
+            status,
+            location: None,
+            words: "ask its owner to run: agents peers allow K a".into(),
+        };
+        let url = "mesh://did:key:z6Mk/a2a/agents/a";
+        let told = fault(403).failure(url, None);
+        assert_eq!(told.code, "remote_unauthorized");
+        assert_eq!(
+            told.message,
+            "the node did:key:z6Mk turned the call away: ask its owner to run: agents peers allow K a"
+        );
+        assert_eq!(fault(404).failure(url, None).code, "remote_no_agent");
     }
 
     #[test]

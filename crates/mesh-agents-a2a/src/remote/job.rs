@@ -1,36 +1,24 @@
-//! One run: a message sent to a remote agent, and the task it became followed to its end.
+//! One run: does what its mirror says, and tells it what came of it.
 
-mod backoff;
-mod cancel;
-mod close;
-mod follow;
-mod hear;
-mod open;
+use std::path::PathBuf;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-use a2a::{Message, TaskStatus};
-use mesh_agents_core::ids::QuestionId;
-use mesh_agents_core::run::{Answer, Outcome, RunEvent, RunSpec};
+use futures::StreamExt as _;
+use mesh_agents_core::ids::{ArtifactId, QuestionId};
+use mesh_agents_core::run::{Answer, ArtifactSource, Outcome, RunEvent, RunSpec};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::backoff::Backoff;
+use super::Shared;
 use super::call::{Caller, Stream};
-use super::results::Results;
+use super::fault::Fault;
+use super::mirror::{Answered, Do, Input, Kept, Mirror, Now, Request, Terms};
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
-use super::{RemoteTimeouts, Shared};
-
-/// How long a cancel waits for the remote to name a task it was only just sent: without its id
-/// nothing can be canceled over there.
-const NAMING: Duration = Duration::from_millis(500);
 
 /// One run to be done.
 pub(super) struct Job {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: std::sync::Arc<Shared>,
     pub(super) spec: RunSpec,
     pub(super) events: mpsc::Sender<RunEvent>,
     pub(super) answers: mpsc::Receiver<(QuestionId, Answer)>,
@@ -41,172 +29,143 @@ impl Job {
     /// Does it, to the last event.
     pub(super) async fn run(self) {
         let events = self.events.clone();
-        let outcome = tokio::select! {
-            outcome = self.hold() => outcome,
+        tokio::select! {
+            () = self.hold() => {}
             // Nobody listens any more, which ends the run by force; the remote may go on.
-            () = events.closed() => return,
-        };
-        let _ = events.send(RunEvent::Ended(outcome)).await;
+            () = events.closed() => {}
+        }
     }
 
-    async fn hold(self) -> Outcome {
-        let target = match Target::of(&self.spec.agent, &self.shared.lookup) {
-            Ok(target) => target,
-            Err(failure) => return Outcome::Failed(failure),
+    async fn hold(self) {
+        let events = self.events.clone();
+        let failure = match self.set_up().await {
+            Ok(talk) => return talk.hold().await,
+            Err(failure) => failure,
         };
-        let pipe = match self.shared.pipe(&target) {
-            Ok(pipe) => pipe,
-            Err(error) => return Outcome::Failed(misconfigured(error.to_string())),
-        };
-        let timeouts = match target.node {
-            None => self.shared.timeouts,
-            Some(_) => RemoteTimeouts {
-                contact: Duration::MAX,
-                ..self.shared.timeouts
-            },
-        };
+        // A reader that is gone is noticed by `run`.
+        let _ = events.send(RunEvent::Ended(Outcome::Failed(failure))).await;
+    }
+
+    async fn set_up(self) -> Result<Talk, mesh_agents_core::task::Failure> {
+        let target = Target::of(&self.spec.agent, &self.shared.lookup)?;
+        let pipe = self.shared.pipe(&target);
+        let pipe = pipe.map_err(|error| misconfigured(error.to_string()))?;
+        let timeouts = self.shared.timeouts;
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };
-        let caller = match Caller::new(&target, pipe, patience).await {
-            Ok(caller) => caller,
-            Err(failure) => return Outcome::Failed(failure),
-        };
-        Talk {
-            caller,
-            streaming: target.streaming,
+        let caller = Caller::new(&target, pipe, patience).await?;
+        let spec = self.spec;
+        let terms = Terms {
+            task: spec.task_id,
+            attempt: spec.attempt,
+            run: spec.run_id,
+            prompt: spec.prompt,
+            resume: spec.resume,
+            before: spec.before,
+            require: spec.agent.require.clone(),
             on_mesh: target.node.is_some(),
+            streaming: target.streaming,
             url: target.url,
             bearer_env: target.bearer_env,
-            retry: Backoff::new(timeouts.retry_first, timeouts.retry_most),
-            poll: Backoff::new(timeouts.retry_first, timeouts.poll_most),
             timeouts,
-            results: Results::going_on(self.spec.before.said.clone()),
-            spec: self.spec,
+        };
+        let started = Instant::now();
+        Ok(Talk {
+            caller,
+            started,
+            mirror: Mirror::new(terms, Now::ZERO),
+            artifacts: spec.dirs.artifacts(),
             events: self.events,
             answers: self.answers,
             cancel: self.cancel,
-            remote: None,
-            announced: false,
-            last_words: None,
-            told: None,
-            sent: 0,
-            asked: 0,
-            contact: Instant::now(),
-            lost: false,
-        }
-        .hold()
-        .await
+        })
     }
 }
 
 /// A run under way.
 struct Talk {
     caller: Caller,
-    /// Whether the remote streams, as far as is known.
-    streaming: bool,
-    /// Whether it is an agent of another node of the mesh.
-    on_mesh: bool,
-    url: String,
-    bearer_env: Option<String>,
-    timeouts: RemoteTimeouts,
-    spec: RunSpec,
+    started: Instant,
+    mirror: Mirror,
+    /// Where content that is no text lies until the engine has it.
+    artifacts: PathBuf,
     events: mpsc::Sender<RunEvent>,
     answers: mpsc::Receiver<(QuestionId, Answer)>,
     cancel: CancellationToken,
-    /// The remote's id for the task, once it is known.
-    remote: Option<String>,
-    /// Whether the engine knows it too.
-    announced: bool,
-    results: Results,
-    /// The agent's last message in the history.
-    last_words: Option<String>,
-    /// What the last status at work said, so that it is told once.
-    told: Option<String>,
-    /// Messages sent in this run.
-    sent: u32,
-    /// Questions asked in this run.
-    asked: u32,
-    /// When the remote was last heard.
-    contact: Instant,
-    /// Whether contact is lost now, and was told to be.
-    lost: bool,
-    retry: Backoff,
-    poll: Backoff,
 }
 
-/// What is to be done next.
-enum Step {
-    /// Send this message.
-    Send(Message),
-    /// Read this stream.
-    Read(Stream),
-    /// Find out how the task stands, and follow it again.
-    Attach,
-    /// Look at the task again after a pause.
-    Poll,
-    /// Ask the caller what this status asks.
-    Ask(TaskStatus),
-    /// Finish: the remote has.
-    Over(End),
+/// What is under way with the remote.
+enum Line {
+    /// Nothing.
+    Free,
+    /// A request.
+    Busy(futures::future::BoxFuture<'static, Result<Heard, Fault>>),
+    /// A stream.
+    Open(Stream),
 }
 
-/// How it ended.
-enum End {
-    /// The task reached its end; `whole` when all of it was just seen.
-    Task { status: TaskStatus, whole: bool },
-    /// The remote answered without making a task.
-    Message(Message),
-    /// Otherwise.
-    Other(Outcome),
+/// A good answer.
+enum Heard {
+    Whole(Answered),
+    Stream(Stream),
 }
 
 impl Talk {
-    async fn hold(mut self) -> Outcome {
-        let cancel = self.cancel.clone();
-        let asked_at = OnceLock::new();
-        let mut step = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Outcome::Canceled,
-            step = self.first() => step,
-        };
+    async fn hold(mut self) {
+        let mut line = Line::Free;
+        let mut canceled = false;
         loop {
-            let patience = if self.remote.is_none() {
-                NAMING
-            } else {
-                Duration::ZERO
-            };
-            let canceled = async {
-                cancel.cancelled().await;
-                let at = *asked_at.get_or_init(Instant::now);
-                sleep(patience).await;
-                at
-            };
-            step = tokio::select! {
-                biased;
-                at = canceled => return self.cancel_remote(at).await,
-                step = self.advance(step) => step,
-            };
-            if let Step::Over(end) = step {
-                return self.end(end).await;
+            while let Some(next) = self.mirror.next() {
+                match next {
+                    Do::Request(request) => line = Line::Busy(self.start(request)),
+                    Do::HangUp => line = Line::Free,
+                    Do::Log(event) => self.emit(event).await,
+                    Do::Keep(kept) => self.keep(kept).await,
+                }
             }
+            if self.mirror.is_over() {
+                return;
+            }
+            let wake = self.mirror.wake();
+            let due = wake.and_then(|at| self.started.checked_add(at));
+            let input = tokio::select! {
+                biased;
+                () = self.cancel.cancelled(), if !canceled => {
+                    canceled = true;
+                    Input::Cancel
+                }
+                Some((question, answer)) = self.answers.recv() => Input::Answer(question, answer),
+                input = heard(&mut line) => input,
+                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => Input::Tick,
+            };
+            let now = self.started.elapsed();
+            self.mirror.take(input, now);
         }
     }
 
-    async fn advance(&mut self, step: Step) -> Step {
-        match step {
-            Step::Send(message) => self.send(message).await,
-            Step::Read(stream) => self.read(stream).await,
-            Step::Attach => self.attach().await,
-            Step::Poll => self.look().await,
-            Step::Ask(status) => self.ask(status).await,
-            Step::Over(end) => Step::Over(end),
-        }
-    }
-
-    async fn note(&self, code: &str, text: String) {
-        let code = code.to_owned();
-        self.emit(RunEvent::Note { code, text }).await;
+    /// Starts a request.
+    fn start(&self, request: Request) -> futures::future::BoxFuture<'static, Result<Heard, Fault>> {
+        let caller = self.caller.clone();
+        Box::pin(async move {
+            Ok(match request {
+                Request::Send { message, stream } if stream => {
+                    Heard::Stream(caller.stream(*message).await?)
+                }
+                Request::Send { message, .. } => Heard::Whole(caller.send(*message).await?),
+                Request::Get { task } => {
+                    Heard::Whole(Answered::Task(Box::new(caller.get(&task).await?)))
+                }
+                Request::Cancel { task } => {
+                    Heard::Whole(Answered::Task(Box::new(caller.cancel(&task).await?)))
+                }
+                Request::Subscribe { task, rest, .. } => {
+                    let stream = caller.subscribe(&task).await?;
+                    sleep(rest).await;
+                    Heard::Stream(stream)
+                }
+            })
+        })
     }
 
     async fn emit(&self, event: RunEvent) {
@@ -214,11 +173,66 @@ impl Talk {
         let _ = self.events.send(event).await;
     }
 
-    /// The task over there, for a person.
-    fn remote_name(&self) -> String {
-        match &self.remote {
-            Some(id) => format!("task {id} at {}", self.url),
-            None => format!("the message sent to {}", self.url),
+    async fn keep(&self, kept: Kept) {
+        let Kept {
+            id,
+            media_type,
+            content,
+            complete,
+        } = kept;
+        let source = match String::from_utf8(content) {
+            Ok(text) => ArtifactSource::Text(text),
+            Err(bytes) => match self.file(&id, bytes.into_bytes()).await {
+                Ok(path) => ArtifactSource::File(path),
+                Err(error) => {
+                    let code = "artifact_skipped".to_owned();
+                    let text = format!("\"{id}\" was not kept: {error}");
+                    return self.emit(RunEvent::Note { code, text }).await;
+                }
+            },
+        };
+        self.emit(RunEvent::Artifact {
+            id,
+            media_type,
+            source,
+            complete,
+        })
+        .await;
+    }
+
+    /// Bytes that are no text go to the engine as a file.
+    async fn file(&self, id: &ArtifactId, bytes: Vec<u8>) -> std::io::Result<PathBuf> {
+        let path = self.artifacts.join(id.as_str());
+        if let Some(parent) = path.parent() {
+            tokio::fs::create_dir_all(parent).await?;
         }
+        tokio::fs::write(&path, bytes).await?;
+        Ok(path)
+    }
+}
+
+/// The next thing the remote says. What is lost when this is dropped was not said yet.
+async fn heard(line: &mut Line) -> Input {
+    match line {
+        Line::Free => std::future::pending().await,
+        Line::Busy(request) => {
+            let answer = request.await;
+            let (next, input) = match answer {
+                Ok(Heard::Whole(answered)) => (Line::Free, Input::Answered(answered)),
+                Ok(Heard::Stream(stream)) => {
+                    (Line::Open(stream), Input::Answered(Answered::Stream))
+                }
+                Err(fault) => (Line::Free, Input::Failed(fault)),
+            };
+            *line = next;
+            input
+        }
+        Line::Open(stream) => match stream.next().await {
+            Some(Ok(event)) => Input::Event(Box::new(event)),
+            ended => {
+                *line = Line::Free;
+                Input::Closed(ended.and_then(Result::err))
+            }
+        },
     }
 }

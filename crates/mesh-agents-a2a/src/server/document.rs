@@ -69,7 +69,7 @@ fn encode(
         .iter()
         .map(|one| convert::message(task, one))
         .collect::<Result<_, _>>()?;
-    let status_message = convert::status_message(task)
+    let status_message = convert::told_status(task)
         .map(|one| convert::message(task, &one))
         .transpose()?;
     let document = TaskDocument {

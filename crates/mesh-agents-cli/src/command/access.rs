@@ -1,9 +1,10 @@
 //! Who of other nodes may call: `peers allow|deny|forget` edit `acl.toml`, `identity show` prints what a
-//! node asks its friends to allow. No engine is needed; one that runs reads the file within a second.
+//! node asks its friends to allow, `identity rotate` makes another. Only the last needs an engine; one that
+//! runs reads the file within a second.
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use mesh_agents_core::refusal::{Code, Refusal};
@@ -12,6 +13,7 @@ use mesh_agents_mesh::acl::edit::{self, EditError, Edited};
 use mesh_agents_mesh::acl::{Acl, Pattern};
 use serde::Serialize;
 
+use crate::client::Client;
 use crate::context::Context;
 use crate::engine::node::identity;
 use crate::output::{Exit, Output};
@@ -49,6 +51,73 @@ pub(crate) fn identity(context: &Context, output: &mut Output) -> Result<Exit> {
     output.answer("identity.show", &shown, |out| {
         writeln!(out, "{}", shown.peer_id)
     })?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    peer_id: NodeKey,
+    old_peer_id: NodeKey,
+    old_key_file: PathBuf,
+    /// Tasks that run when the engine was asked to leave; it waits for them.
+    running: u32,
+    /// Tasks that wait; the next engine starts them.
+    queued: u32,
+}
+
+/// `agents identity rotate`. The engine that runs ends its work under the old key and leaves; the next one
+/// reads the new key.
+pub(crate) async fn rotate(
+    context: &Context,
+    client: &Client,
+    output: &mut Output,
+    force: bool,
+) -> Result<Exit> {
+    let status = client.status().await;
+    let (running, queued) = status.map_or((0, 0), |engine| (engine.running, engine.queued));
+    if running + queued > 0 && !force {
+        return Err(Refusal::new(
+            Code::TaskBusy,
+            format!(
+                "{running} tasks run and {queued} wait. With a new key this node is another one to the rest of \
+                 the mesh: tasks that still wait would be refused by other nodes until their owners let the \
+                 new key in, and nodes that sent a task here that waits would not hear of it again"
+            ),
+        )
+        .hint(
+            "Rotate when they have ended (`agents tasks` shows them), or pass --force: what runs is waited for.",
+        )
+        .into());
+    }
+    let done = identity::rotate(&context.settings.layout)?;
+    let shown = Rotated {
+        peer_id: done.new,
+        old_peer_id: done.old,
+        old_key_file: done.kept,
+        running,
+        queued,
+    };
+    client.drain().await?;
+    output.answer("identity.rotate", &shown, |out| {
+        writeln!(out, "{}", shown.peer_id)
+    })?;
+    if !output.is_json() {
+        let kept = shown.old_key_file.display();
+        output.say(&format!(
+            "the old key {} is kept in {kept}",
+            shown.old_peer_id
+        ));
+        output.say(&format!(
+            "other nodes see a new node that nobody has let in: ask each owner to run agents peers allow {} <agent>, \
+             and agents peers forget {}",
+            shown.peer_id, shown.old_peer_id
+        ));
+        if running > 0 {
+            output.say(&format!(
+                "the engine takes no new work until its {running} running tasks have ended under the old key"
+            ));
+        }
+    }
     Ok(Exit::Done)
 }
 

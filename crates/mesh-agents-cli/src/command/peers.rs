@@ -1,6 +1,9 @@
-//! The verb that shows other nodes: `peers list`.
+//! The verbs that show other nodes and choose among them: `peers list|show|prefer`.
+
+use std::io::{self, Write};
 
 use anyhow::Result;
+use mesh_agents_plugin::mesh_node::{Heard, PeerShown, PreferRequest, Rights};
 
 use crate::client::Client;
 use crate::output::{Exit, Output};
@@ -32,6 +35,10 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
                 writeln!(out, "     careful: {warning}")?;
             }
         }
+        for owner in &mesh.owners {
+            let why = if owner.chosen { "you prefer it" } else { "first used there" };
+            writeln!(out, "agent {} means the one of {} ({why})", owner.agent_id, owner.peer_id)?;
+        }
         for agent in &mesh.withheld {
             writeln!(out, "not offered: {}: {}", agent.agent_id, agent.reason)?;
         }
@@ -55,5 +62,133 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
             output.say("no other host is on the mesh");
         }
     }
+    Ok(Exit::Done)
+}
+
+/// `agents peers show`.
+pub(crate) async fn show(client: &Client, output: &mut Output, peer: &str) -> Result<Exit> {
+    let shown = client.peer(peer).await?;
+    output.answer("peers.show", &shown, |out| {
+        writeln!(out, "key        {}", shown.peer_id)?;
+        if let Some(name) = &shown.name {
+            writeln!(out, "label      {name}")?;
+        }
+        match &shown.heard {
+            Some(heard) => told(out, heard)?,
+            None => writeln!(out, "presence   never heard")?,
+        }
+        may(out, &shown.rights)?;
+        rest(out, &shown)
+    })?;
+    Ok(Exit::Done)
+}
+
+fn told(out: &mut dyn Write, heard: &Heard) -> io::Result<()> {
+    let since = heard.away_since.as_ref();
+    let since = since.map(|at| format!(" since {at}")).unwrap_or_default();
+    writeln!(out, "calls itself {:?}", heard.name)?;
+    writeln!(out, "presence   {}{since}", heard.presence)?;
+    for id in &heard.mesh_peer_ids {
+        writeln!(out, "host       {id}")?;
+    }
+    if heard.mesh_peer_ids.is_empty() {
+        writeln!(out, "host       last at {}", heard.last_mesh_peer_id)?;
+    }
+    writeln!(out, "first seen {}", heard.first_seen)?;
+    writeln!(
+        out,
+        "last heard {} ({} s ago)",
+        heard.last_contact,
+        heard.age_ms / 1000
+    )?;
+    writeln!(out, "advert     {}", heard.sequence)?;
+    for agent in &heard.agents {
+        let card = if agent.card_verified {
+            "verified"
+        } else {
+            "not here yet"
+        };
+        writeln!(
+            out,
+            "agent      {} {}  card {} ({card})",
+            agent.agent_id, agent.version, agent.card_digest
+        )?;
+    }
+    Ok(())
+}
+
+fn may(out: &mut dyn Write, rights: &Rights) -> io::Result<()> {
+    let mut line = |what: &str, patterns: &[String]| match patterns {
+        [] => Ok(()),
+        some => writeln!(out, "{what:<10} {}", some.join(", ")),
+    };
+    line("allowed", &rights.allow)?;
+    line("denied", &rights.deny)?;
+    line("everyone", &rights.everyone_allow)?;
+    line("nobody", &rights.everyone_deny)?;
+    for agent in &rights.agents {
+        writeln!(out, "may call   {}: {}", agent.agent_id, agent.standing)?;
+    }
+    if rights.approve {
+        writeln!(out, "approves   what its tasks ask permission for")?;
+    }
+    writeln!(
+        out,
+        "rate       {} a minute, {} at once{}",
+        rights.requests_per_minute,
+        rights.burst,
+        if rights.listed {
+            ""
+        } else {
+            ", shared with all that are not on the list"
+        }
+    )
+}
+
+fn rest(out: &mut dyn Write, shown: &PeerShown) -> io::Result<()> {
+    for owner in &shown.means {
+        let why = if owner.chosen {
+            "you prefer it"
+        } else {
+            "first used there"
+        };
+        writeln!(out, "means      {} ({why})", owner.agent_id)?;
+    }
+    for knock in &shown.knocks {
+        writeln!(
+            out,
+            "asked for  {} in vain, {} times, last {}; to let it in: agents peers allow {} {}",
+            knock.agent_id, knock.count, knock.last, shown.peer_id, knock.agent_id
+        )?;
+    }
+    for warning in &shown.warnings {
+        writeln!(out, "careful    {warning}")?;
+    }
+    Ok(())
+}
+
+/// `agents peers prefer`. Without a peer the choice is taken back.
+pub(crate) async fn prefer(
+    client: &Client,
+    output: &mut Output,
+    agent: String,
+    peer: Option<String>,
+) -> Result<Exit> {
+    let request = PreferRequest {
+        agent_id: agent,
+        peer,
+    };
+    let done = client.prefer(&request).await?;
+    output.answer("peers.prefer", &done, |out| {
+        let agent = &done.agent_id;
+        match (&done.peer_id, done.changed) {
+            (Some(key), _) => {
+                let name = done.name.as_deref().unwrap_or("no label");
+                writeln!(out, "agent {agent} means the one of {key} ({name})")
+            }
+            (None, true) => writeln!(out, "agent {agent}: the next use finds its node anew"),
+            (None, false) => writeln!(out, "agent {agent}: nothing was chosen"),
+        }
+    })?;
     Ok(Exit::Done)
 }

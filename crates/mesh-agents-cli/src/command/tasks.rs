@@ -1,5 +1,6 @@
 //! The verbs that go through the engine: send, tasks, task, cancel, artifacts, logs.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::TaskState;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::question::Question;
@@ -22,6 +24,8 @@ struct Shown {
     task_id: String,
     state: TaskState,
     task: A2aTask,
+    /// Which node was taken, and why.
+    route: Option<String>,
 }
 
 /// What is printed of an A2A task.
@@ -84,7 +88,7 @@ impl Message {
 /// `agents send`.
 pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Result<Exit> {
     let mut args = Map::new();
-    args.insert("agent_id".into(), send.agent.into());
+    args.insert("agent_id".into(), send.agent.as_str().into());
     // An option says it all; the text beside it is what people read later.
     let text = send.message.or_else(|| send.option.clone());
     args.insert("message".into(), message(text.unwrap_or_default())?.into());
@@ -99,15 +103,19 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
         ("context_id", send.context),
         ("task_id", send.task),
         ("message_id", send.message_id),
+        ("peer_id", send.peer),
     ] {
         if let Some(value) = value {
             args.insert(name.into(), value.into());
         }
     }
-    let sent = client.tool("send_message", &Value::Object(args)).await?;
+    let sent = client.send(&send.agent, &Value::Object(args)).await?;
     let shown: Shown = sent
         .read()
         .context("the engine's answer has another shape")?;
+    if let Some(route) = shown.route.as_ref().filter(|_| !output.is_json()) {
+        output.say(route);
+    }
     if send.no_wait {
         output.answer("send", &sent, |out| writeln!(out, "{}", shown.task_id))?;
         return Ok(Exit::Done);
@@ -119,6 +127,7 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
         ));
     }
     let ended = wait(client, &shown.task_id, None).await?;
+    let ended = with_route(&sent, &ended)?;
     let exit = report(output, "send", &ended)?;
     let shown: Shown = ended
         .read()
@@ -129,6 +138,16 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
     } else {
         exit
     })
+}
+
+/// The task as it ended, with what only the answer to the message says of the node it went to.
+fn with_route(sent: &JsonText, ended: &JsonText) -> Result<JsonText> {
+    let shape = "the engine's answer has another shape";
+    let mut sent: BTreeMap<&str, &RawValue> = sent.read().context(shape)?;
+    let mut all: BTreeMap<&str, &RawValue> = ended.read().context(shape)?;
+    sent.retain(|key, _| matches!(*key, "peer_id" | "route"));
+    all.extend(sent);
+    Ok(JsonText::of(&all)?)
 }
 
 fn message(text: String) -> Result<String> {

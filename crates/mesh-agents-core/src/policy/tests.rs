@@ -91,6 +91,7 @@ fn callers() -> Vec<(String, Caller)> {
 fn operations<'a>(own: &'a Principal, other: &'a Principal) -> Vec<(String, Operation<'a>)> {
     let mut all = vec![
         ("discover".to_owned(), Operation::Discover),
+        ("enter".to_owned(), Operation::Enter),
         ("send".to_owned(), Operation::Send),
     ];
     for (whose, owner) in [("own", Some(own)), ("other's", Some(other)), ("no", None)] {
@@ -163,7 +164,9 @@ fn a_peer_gets_nothing_it_was_not_given() {
                 let usable = offered && state == AgentState::Ready;
                 match operation {
                     Operation::Discover => assert_eq!(said.is_ok(), usable, "{place}"),
-                    Operation::Send => assert_eq!(said.is_ok(), usable && allowed, "{place}"),
+                    Operation::Enter | Operation::Send => {
+                        assert_eq!(said.is_ok(), usable && allowed, "{place}");
+                    }
                     Operation::Read(owner) | Operation::Cancel(owner) => {
                         let own = owner == Some(&caller.principal);
                         assert_eq!(said.is_ok(), own && (allowed || !is_key), "{place}");

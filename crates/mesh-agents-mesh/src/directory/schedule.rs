@@ -201,7 +201,8 @@ impl Schedule {
         }
         let gap = HINT_GAP.saturating_mul(1 << self.idle_hints.min(20));
         self.hint_from = now + gap.min(HINT_GAP_MOST);
-        if !is_true && !self.again {
+        // Whether or not more came meanwhile: who sends many sends them while a pull runs, too.
+        if !is_true {
             self.idle_hints = self.idle_hints.saturating_add(1);
         }
     }

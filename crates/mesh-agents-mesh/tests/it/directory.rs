@@ -1,7 +1,8 @@
 //! The directory meets nodes, loses them, and is lied to.
 
 use mesh_agents_mesh::{
-    Change, Directory, Happening, LIFETIME_MILLIS, NoRoute, Presence, PullFailure, Refused, Warning,
+    Change, Directory, Happening, LIFETIME_MILLIS, NoRoute, Presence, PullFailure, Pulled, Refused,
+    Warning,
 };
 
 use super::support::*;
@@ -271,6 +272,26 @@ fn another_key_at_a_known_peer_is_another_node_and_both_are_told_apart() {
         [Change::Gone(old.key())]
     );
     assert_eq!(warnings(&here, &new), []);
+}
+
+#[test]
+fn a_swapped_key_that_first_says_nothing_new_is_told_all_the_same() {
+    let (mut here, old) = (Here::new(), Other::new(1, &["a"]));
+    here.meet(&old);
+    let mut new = Other::new(2, &["a"]);
+    new.peer = old.peer.clone();
+    new.publish(here.now);
+    here.wait(70_000);
+    let pull = here.take(&new.peer).unwrap();
+    here.apply(Happening::Answered {
+        ticket: pull.ticket,
+        key: new.key(),
+        answer: Pulled::NotModified(pull.known.sequence.unwrap()),
+    });
+    here.wait(5_000);
+    here.hear(&new);
+    let told = Warning::OtherKey { old: old.key() };
+    assert!(warnings(&here, &new).contains(&told));
 }
 
 #[test]

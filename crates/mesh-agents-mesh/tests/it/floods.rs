@@ -43,6 +43,25 @@ fn hints_in_another_s_name_cost_few_pulls_and_true_ones_are_still_followed() {
 }
 
 #[test]
+fn hints_that_come_while_pulls_run_cost_no_more() {
+    let (mut here, other) = (Here::new(), Other::new(1, &["a"]));
+    here.meet(&other);
+    let (mut pulls, mut since) = (0, 0);
+    for n in 0..6_000_u64 {
+        let lie = SEQUENCE_MAX - 6_000 + n;
+        here.apply(Happening::Hint(other.peer.clone(), lie));
+        here.wait(10);
+        // An answer takes 50 ms, and five lies come in that time.
+        since = if here.open.is_empty() { n } else { since };
+        if n >= since + 5 {
+            here.hear(&other);
+            pulls += 1;
+        }
+    }
+    assert!((2..=8).contains(&pulls), "{pulls}");
+}
+
+#[test]
 fn a_hint_while_an_answer_is_under_way_is_not_lost() {
     let (mut here, mut other) = (Here::new(), Other::new(1, &["a"]));
     here.meet(&other);

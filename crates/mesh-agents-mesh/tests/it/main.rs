@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene fails")]
 
 mod adverts;
+mod attacks;
 mod canary;
 mod cards;
 mod directory;

@@ -1,6 +1,7 @@
 //! `get_agents` and `get_agent`.
 
 use mesh_agents_a2a::card;
+use mesh_agents_a2a::convert::timestamp;
 use mesh_agents_core::agent::{AgentDefinition, Keep, QueueMode, Skill, WorkspaceMode};
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
@@ -10,7 +11,8 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::text::{DESCRIPTION_CHARS, NAME_CHARS, clean_text};
 use mesh_agents_tasks::Load;
 
-use super::{EngineTools, encode, for_peer, internal, location, shown};
+use super::{EngineTools, encode, for_peer, internal, location};
+use crate::mesh_node::News;
 use crate::tool::args::{self, parse};
 use crate::tool::results::{
     Agent, AgentLine, AgentState, Agents, ProblemLine, Runtime, SkillLine, Workspace,
@@ -55,7 +57,7 @@ impl EngineTools {
                 let there = args
                     .location
                     .is_none_or(|there| there == location(&agent.id));
-                there && shown(caller, agent) && words.find(agent)
+                there && self.engine.shows(caller, agent) && words.find(agent)
             });
         let mut last = None;
         for agent in found {
@@ -75,22 +77,24 @@ impl EngineTools {
     pub(super) fn get_agent(&self, caller: &Caller, args: &JsonText) -> Result<JsonText, Refusal> {
         let args: args::GetAgent = parse(args)?;
         let agents = self.engine.agents();
-        let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
+        let meant = self.meant(caller, &args.agent_id, args.peer_id.as_deref())?;
         let agent = agents
             .get(&meant.id)
-            .filter(|agent| shown(caller, agent))
+            .filter(|agent| self.engine.shows(caller, agent))
             .ok_or_else(|| self.no_agent(caller, &args.agent_id))?;
         let local = agent.id.is_local();
-        let agent_card = match local {
-            true => card::served(agent, &self.place).map_err(|error| internal(&error))?,
-            // As its node signed it.
-            false => agent.card.json.clone(),
-        };
+        let stands = self.stands(agent);
         let result = Agent {
             agent_id: agent.id.on_its_node(),
             location: location(&agent.id),
             peer_id: agent.id.node(),
-            agent_card,
+            peer_name: stands.peer_name,
+            seen_seconds_ago: stands.seen_seconds_ago,
+            offline_since: stands.offline_since,
+            state: stands.state,
+            reason: stands.reason,
+            card_url: card::card_url(&self.place.base, &agent.id),
+            agent_card: card::served(agent, &self.place).map_err(|error| internal(&error))?,
             // How another node runs it is not told.
             runtime: local.then(|| Runtime {
                 r#type: agent.runtime.kind.to_string(),
@@ -103,7 +107,7 @@ impl EngineTools {
 
     fn line(&self, agent: &AgentDefinition) -> Result<AgentLine, Refusal> {
         let load = self.engine.load(&agent.id);
-        let reason = self.engine.unavailable(agent);
+        let stands = self.stands(agent);
         let line = AgentLine {
             agent_id: agent.id.on_its_node(),
             name: clean_text(&agent.card.name, NAME_CHARS),
@@ -111,17 +115,17 @@ impl EngineTools {
             version: clean_text(&agent.card.version, NAME_CHARS),
             location: location(&agent.id),
             peer_id: agent.id.node(),
+            peer_name: stands.peer_name,
+            seen_seconds_ago: stands.seen_seconds_ago,
+            offline_since: stands.offline_since,
             skills: agent.card.skills.iter().take(SKILLS).map(skill).collect(),
             runtime: agent.id.is_local().then(|| agent.runtime.kind.to_string()),
-            state: state(agent, load, reason.is_some()),
-            reason: reason.map(|reason| clean_text(&reason, DESCRIPTION_CHARS)),
+            state: stands.state,
+            reason: stands.reason,
             running: load.running,
             queued: load.queued,
             max_concurrent_tasks: agent.runtime.max_concurrent_tasks.get(),
-            card_url: agent
-                .id
-                .is_local()
-                .then(|| card::card_url(&self.place.base, &agent.id)),
+            card_url: card::card_url(&self.place.base, &agent.id),
         };
         if encode(&line)?.as_str().len() <= LINE_BYTES {
             return Ok(line);
@@ -130,6 +134,31 @@ impl EngineTools {
             skills: Vec::new(),
             ..line
         })
+    }
+
+    /// How an agent stands now, and how old that is where another node told it.
+    fn stands(&self, agent: &AgentDefinition) -> Stands {
+        let news = self.mesh.as_ref().and_then(|mesh| mesh.news(&agent.id));
+        let blocked = self.engine.unavailable(agent);
+        let state = match &news {
+            Some(News {
+                offline_since: Some(_),
+                ..
+            }) => AgentState::Offline,
+            _ => state(agent, self.engine.load(&agent.id), blocked.is_some()),
+        };
+        let careful = news.as_ref().and_then(|news| news.careful.clone());
+        let reason = careful.or(blocked);
+        Stands {
+            state,
+            reason: reason.map(|reason| clean_text(&reason, DESCRIPTION_CHARS)),
+            seen_seconds_ago: news.as_ref().map(|news| news.age_ms / 1000),
+            offline_since: news
+                .as_ref()
+                .and_then(|news| news.offline_since)
+                .map(timestamp),
+            peer_name: news.map(|news| news.peer_name),
+        }
     }
 
     fn some_problems(&self) -> Result<Vec<ProblemLine>, Refusal> {
@@ -151,6 +180,15 @@ impl EngineTools {
         }
         Ok(some)
     }
+}
+
+/// How an agent stands.
+struct Stands {
+    state: AgentState,
+    reason: Option<String>,
+    peer_name: Option<String>,
+    seen_seconds_ago: Option<u64>,
+    offline_since: Option<String>,
 }
 
 /// A page goes on after the last agent of the one before: right whatever came and went meanwhile.

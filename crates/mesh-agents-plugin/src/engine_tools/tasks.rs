@@ -37,7 +37,7 @@ impl EngineTools {
         let args: args::SendMessage = parse(args)?;
         let wait = wait(meta, args.wait_seconds);
         let minted_there = meta.minted && args.message_id.is_some();
-        let agent_id = self.addressee(&meta.caller, &args).await?;
+        let (agent_id, route) = self.addressee(&meta.caller, &args).await?;
         let message_id = args
             .message_id
             .unwrap_or_else(|| mint::message_id(self.clock.as_ref()));
@@ -79,6 +79,7 @@ impl EngineTools {
             agent_id: task.agent_id.on_its_node(),
             location: location(&task.agent_id),
             peer_id: task.agent_id.node(),
+            route,
             task_id: task.id,
             context_id: task.context_id,
             state: task.state,
@@ -87,20 +88,23 @@ impl EngineTools {
         })
     }
 
-    /// The agent a message is for: that of the task it belongs to, else the one that is meant now.
+    /// The agent a message is for: that of the task it belongs to, else the one that is meant now. With it,
+    /// which node that is and why.
     async fn addressee(
         &self,
         caller: &Caller,
         args: &args::SendMessage,
-    ) -> Result<AgentId, Refusal> {
+    ) -> Result<(AgentId, Option<String>), Refusal> {
         if let Some(task) = &args.task_id {
             let task = self.engine.task(caller, task).await?;
             if task.agent_id.name() == args.agent_id.name() {
-                return Ok(task.agent_id);
+                let mesh = self.mesh.as_ref();
+                let route = mesh.and_then(|mesh| mesh.stays(&task.agent_id));
+                return Ok((task.agent_id, route));
             }
         }
-        let meant = self.meant(&args.agent_id, args.peer_id.as_deref())?;
-        Ok(meant.id)
+        let meant = self.meant(caller, &args.agent_id, args.peer_id.as_deref())?;
+        Ok((meant.id, meant.route))
     }
 
     pub(super) async fn get_task(
@@ -157,11 +161,13 @@ impl EngineTools {
         args: &JsonText,
     ) -> Result<JsonText, Refusal> {
         let args: args::ListTasks = parse(args)?;
-        let agent = args.agent_id.map(|agent| match self.meant(&agent, None) {
-            Ok(meant) => meant.id,
-            // Several nodes have one of that name: no task was sent to the name alone.
-            Err(_) => agent,
-        });
+        let agent = args
+            .agent_id
+            .map(|agent| match self.meant(&meta.caller, &agent, None) {
+                Ok(meant) => meant.id,
+                // Several nodes have one of that name: no task was sent to the name alone.
+                Err(_) => agent,
+            });
         let query = ListTasks {
             agent_id: agent,
             context_id: args.context_id,

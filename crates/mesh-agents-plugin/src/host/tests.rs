@@ -264,3 +264,12 @@ fn a_long_output_is_cut_at_a_character_and_says_so() {
     cut(&mut long);
     assert!(long.len() < OUTPUT_BYTES + 100 && long.ends_with("see all of it]\n"));
 }
+
+/// An archive's manifest tells the host of settings or a web page. A page of settings that reach nobody (T17) would lie
+/// to whoever fills it in, and makes the host refuse to start where the plugin is configured and not installed (T18).
+#[test]
+fn the_manifest_of_an_archive_promises_no_settings_and_no_page() {
+    let text = package_manifest().unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest, serde_json::json!({}), "{text}");
+}

@@ -46,6 +46,12 @@ impl MeshStream {
         self.reading = Limit::new(first, idle);
         self.writing = Limit::new(idle, idle);
     }
+
+    /// Lets a write that waits longer than `limit` fail with [`io::ErrorKind::TimedOut`], and reads wait as
+    /// they did: who listens does not know when it is asked next.
+    pub fn not_deaf(&mut self, limit: Duration) {
+        self.writing = Limit::new(Some(limit), Some(limit));
+    }
 }
 
 impl From<UnixStream> for MeshStream {

@@ -1,26 +1,28 @@
-//! Whether a node may call an agent here, decided by its key before a byte of the call is read.
+//! What is known of a caller from another node before its call is read: how often it comes, and what the
+//! owner's list says of its key. Whether it may call is decided by the A2A router, for all callers alike.
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use mesh_agents_a2a::router::{TurnedAway, turned_away};
 use mesh_agents_core::ids::AgentId;
-use mesh_agents_core::policy::{AgentState, Caller, Operation, may};
-use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::policy::{Caller, Grant, Standing};
+use mesh_agents_core::refusal::Code;
 use mesh_agents_mesh::NodeKey;
-use mesh_agents_tasks::Agents;
-use serde_json::json;
+use mesh_agents_mesh::rate::Flooded;
+use mesh_agents_tasks::Grants;
 
-use super::MeshNode;
 use super::serve::Who;
+use super::{MeshNode, State as Known};
 
 /// Where agents are.
 const AGENTS: &str = "/a2a/agents/";
 /// The card with this node's own addresses, which other nodes have no use for: they have the mesh card.
 const OWN_CARD: &str = "/.well-known/agent-card.json";
 
-/// Lets a request through with its caller, or answers it.
+/// Says who calls, and notes who was turned away.
 pub(super) async fn authorise(
     State(node): State<MeshNode>,
     Extension(Who(key)): Extension<Who>,
@@ -31,63 +33,58 @@ pub(super) async fn authorise(
     let Some(agent) = agent_of(path).filter(|_| !path.ends_with(OWN_CARD)) else {
         return (StatusCode::NOT_FOUND, "nothing is there\n").into_response();
     };
-    match node.admit(&key, &agent) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(Turned::Away(refusal)) => refused(StatusCode::FORBIDDEN, &refusal),
-        Err(Turned::Later { seconds, refusal }) => {
-            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, &refusal);
-            let after = HeaderValue::from(seconds);
-            response.headers_mut().insert(header::RETRY_AFTER, after);
-            response
-        }
+    let caller = match node.calls(&key, &agent) {
+        Ok(caller) => caller,
+        Err(flooded) => return later(flooded),
+    };
+    request.extensions_mut().insert(caller);
+    let response = next.run(request).await;
+    let refused = response.extensions().get::<TurnedAway>();
+    if refused.is_some_and(|TurnedAway(refusal)| refusal.code == Code::NotAllowed) {
+        let now = node.now().wall;
+        node.state().knocks.note(key, &agent, now);
     }
-}
-
-/// A caller that is not let in.
-enum Turned {
-    Away(Refusal),
-    Later { seconds: u64, refusal: Refusal },
+    response
 }
 
 impl MeshNode {
-    fn admit(&self, key: &NodeKey, agent: &AgentId) -> Result<Caller, Turned> {
-        let (now, up) = (self.now().wall, self.uptime());
+    /// The caller that `key` is to this agent, unless it calls too often.
+    fn calls(&self, key: &NodeKey, agent: &AgentId) -> Result<Caller, Flooded> {
+        let up = self.uptime();
         let mut state = self.state();
         let state = &mut *state;
-        let acl = state.acl.acl().clone();
+        let acl = state.acl.acl();
         let rate = acl.rate(key);
-        let taken = match acl.peer(key) {
-            Some(_) => state.buckets.take(key, rate, up),
-            None => state.buckets.take_of_strangers(rate, up),
-        };
-        taken.map_err(|flooded| Turned::Later {
-            seconds: flooded.seconds(),
-            refusal: flooded.refusal(),
-        })?;
-        let told = state.bulletin.agents();
-        let advertised = told.iter().any(|told| told.id == *agent);
-        let grant = acl.grant(key, agent, None, advertised);
-        let caller = Caller::key(key.to_string(), grant);
-        let stands = standing(&state.local, agent);
-        may(&caller, agent, stands, Operation::Send).map_err(|refusal| {
-            if refusal.code == Code::NotAllowed {
-                state.knocks.note(*key, agent, now);
-            }
-            Turned::Away(refusal)
-        })?;
-        Ok(caller)
+        match acl.peer(key) {
+            Some(_) => state.buckets.take(key, rate, up)?,
+            None => state.buckets.take_of_strangers(rate, up)?,
+        }
+        Ok(Caller::key(key.to_string(), state.grant(key, agent)))
     }
 }
 
-fn standing(local: &Agents, agent: &AgentId) -> AgentState {
-    match local.ready.get(agent) {
-        Some(agent) if agent.enabled => AgentState::Ready,
-        Some(_) => AgentState::Disabled,
-        None if local.broken.contains(agent) => AgentState::Broken,
-        None => AgentState::Absent,
+impl Known {
+    /// What the owner's list says of a key and an agent, and whether that is offered.
+    fn grant(&self, key: &NodeKey, agent: &AgentId) -> Grant {
+        let offered = self.bulletin.agents();
+        let advertised = offered.iter().any(|offered| offered.id == *agent);
+        self.acl.acl().grant(key, agent, None, advertised)
+    }
+}
+
+impl Grants for MeshNode {
+    fn grant(&self, did: &str, agent: &AgentId) -> Grant {
+        match did.parse() {
+            Ok(key) => self.state().grant(&key, agent),
+            // No handshake proves a key that is none.
+            Err(_) => Grant {
+                agent: agent.clone(),
+                skill: None,
+                advertised: false,
+                standing: Standing::Unlisted,
+                approve: false,
+            },
+        }
     }
 }
 
@@ -97,14 +94,9 @@ fn agent_of(path: &str) -> Option<AgentId> {
     id.parse().ok().filter(AgentId::is_local)
 }
 
-/// A refusal both bindings' readers understand: the caller's user is to see why.
-fn refused(status: StatusCode, refusal: &Refusal) -> Response {
-    let message = match &refusal.hint {
-        Some(hint) => format!("{}. {hint}", refusal.message.trim_end_matches('.')),
-        None => refusal.message.clone(),
-    };
-    let body = json!({ "error": {
-        "code": status.as_u16(), "status": "PERMISSION_DENIED", "message": message,
-    }});
-    (status, axum::Json(body)).into_response()
+fn later(flooded: Flooded) -> Response {
+    let mut response = turned_away(flooded.refusal());
+    let after = HeaderValue::from(flooded.seconds());
+    response.headers_mut().insert(header::RETRY_AFTER, after);
+    response
 }

@@ -28,7 +28,8 @@ const LIST_EVERY: Duration = Duration::from_millis(400);
 /// Starts all of it.
 pub(super) fn begin(node: &MeshNode, app: Router) {
     let tasks = &node.0.config.tasks;
-    // Before the first caller.
+    // Before the first caller. Looked at before it is read, so that no edit falls in between.
+    let seen = stamp(node);
     node.read_list();
     let node = node.clone();
     tasks.spawn(async move {
@@ -39,7 +40,7 @@ pub(super) fn begin(node: &MeshNode, app: Router) {
             listen(node.clone()),
             pulls(node.clone()),
             agents(node.clone()),
-            lists(node.clone()),
+            lists(node.clone(), seen),
         );
     });
 }
@@ -314,8 +315,7 @@ async fn agents(node: MeshNode) {
 }
 
 /// Looks whether the owner's list is another.
-async fn lists(node: MeshNode) {
-    let mut seen = stamp(&node);
+async fn lists(node: MeshNode, mut seen: Option<(SystemTime, u64)>) {
     loop {
         tokio::select! {
             () = node.0.config.end.cancelled() => return,

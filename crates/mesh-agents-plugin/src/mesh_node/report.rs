@@ -2,10 +2,11 @@
 
 use mesh_agents_a2a::convert::timestamp;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_mesh::acl::Knock;
 use mesh_agents_mesh::{NodeKey, Presence, Warning};
 use serde::{Deserialize, Serialize};
 
-use super::MeshNode;
+use super::{MeshNode, State};
 use crate::mesh_link::MeshPeerId;
 
 /// The mesh as its owner sees it.
@@ -17,6 +18,9 @@ pub struct MeshReport {
     pub nodes: Vec<NodeLine>,
     /// Who asked in vain, the latest first.
     pub knocks: Vec<KnockLine>,
+    /// Which node a plain agent id means, where that was settled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<OwnerLine>,
     /// Agents of this node whose owner wants them told of, and that stay here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<WithheldLine>,
@@ -43,6 +47,17 @@ pub struct NodeLine {
     /// What to know before trusting it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// One plain agent id that means one node's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerLine {
+    /// The id.
+    pub agent_id: String,
+    /// The node.
+    pub peer_id: NodeKey,
+    /// Whether the user chose it; else it was the only one when it was first asked for.
+    pub chosen: bool,
 }
 
 /// One agent that stays here.
@@ -79,12 +94,7 @@ impl MeshNode {
             NodeLine {
                 peer_id: node.told.key,
                 name: label.unwrap_or_else(|| node.told.name.clone()),
-                presence: match node.presence {
-                    Presence::Live => "live",
-                    Presence::Stale => "stale",
-                    Presence::Away { .. } => "away",
-                }
-                .to_owned(),
+                presence: presence(node.presence).to_owned(),
                 mesh_peer_ids: node.routes.into_iter().cloned().collect(),
                 age_ms: node.age,
                 agents: node
@@ -96,19 +106,44 @@ impl MeshNode {
                 warnings: node.warnings.iter().map(words).collect(),
             }
         });
-        let knocks = state.knocks.list().into_iter().map(|knock| KnockLine {
-            peer_id: knock.key,
-            agent_id: knock.agent.to_string(),
-            count: knock.count,
-            last: timestamp(knock.last),
-        });
+        let knocks = state.knocks.list();
         MeshReport {
             peer_id: self.key(),
             nodes: nodes.collect(),
-            knocks: knocks.collect(),
+            knocks: knocks.iter().map(knock_line).collect(),
+            owners: state.owner_lines().collect(),
             withheld: state.withheld.iter().map(stays).collect(),
             problem: state.acl.explain(),
         }
+    }
+}
+
+impl State {
+    /// Which node plain ids mean.
+    pub(super) fn owner_lines(&self) -> impl Iterator<Item = OwnerLine> {
+        self.owners.iter().map(|(agent, stored)| OwnerLine {
+            agent_id: agent.to_string(),
+            peer_id: stored.node,
+            chosen: stored.is_chosen,
+        })
+    }
+}
+
+/// The word for it.
+pub(super) fn presence(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Live => "live",
+        Presence::Stale => "stale",
+        Presence::Away { .. } => "away",
+    }
+}
+
+pub(super) fn knock_line(knock: &Knock) -> KnockLine {
+    KnockLine {
+        peer_id: knock.key,
+        agent_id: knock.agent.to_string(),
+        count: knock.count,
+        last: timestamp(knock.last),
     }
 }
 
@@ -119,7 +154,7 @@ fn stays((agent, reason): &(AgentId, String)) -> WithheldLine {
     }
 }
 
-fn words(warning: &Warning) -> String {
+pub(super) fn words(warning: &Warning) -> String {
     match warning {
         Warning::SameName { first } => format!("{first} had this name first"),
         Warning::OtherKey { old } => format!("it answers where {old} answered before"),

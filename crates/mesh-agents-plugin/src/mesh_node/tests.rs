@@ -1,5 +1,11 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
+mod attacks;
+mod grants;
+mod peers;
+mod served;
+mod tools;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,19 +20,26 @@ use mesh_agents_core::ids::{ArtifactId, MessageId, QuestionId, RunId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
+use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::run::{
     Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
 };
-use mesh_agents_core::task::{Message, Role, Task, TaskState};
-use mesh_agents_mesh::MeshPeerId;
+use mesh_agents_core::task::{Failure, Message, Role, Task, TaskState};
+use mesh_agents_mesh::{MeshPeerId, Why};
 use mesh_agents_tasks::{EngineConfig, FactKind, Submit};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::backend::{CallMeta, Surface, ToolBackend as _};
+use crate::engine_tools::EngineTools;
 use crate::mesh_link::memory::MemoryMesh;
 
-/// Says `echo: ` and the prompt; `hang` waits to be cancelled.
+/// What is an owner's and no other node's.
+const CANARY: &str = "canary-77e1";
+
+/// Says `echo: ` and the prompt; `hang` waits to be cancelled, `fail` fails with the owner's words.
 #[derive(Debug)]
 struct Echo;
 
@@ -50,6 +63,12 @@ impl Runner for Echo {
                 if spec.prompt.contains("hang") {
                     cancel.cancelled().await;
                     return RunEvent::Ended(Outcome::Canceled);
+                }
+                if spec.prompt.contains("fail") {
+                    let words = format!("/opt/{CANARY} could not be executed");
+                    let mut failure = Failure::new("harness_not_found", words);
+                    failure.stderr_tail = Some(format!("TOKEN={CANARY}"));
+                    return RunEvent::Ended(Outcome::Failed(failure));
                 }
                 RunEvent::Ended(Outcome::Completed { answer })
             }
@@ -77,13 +96,20 @@ impl Runner for Echo {
 #[derive(Debug)]
 struct Both {
     there: RemoteRunner,
+    /// What the runs of this node's agents were given to call others with.
+    tokens: Tokens,
 }
+
+/// Bearer tokens of runs, in the order of their starts.
+type Tokens = Arc<Mutex<Vec<String>>>;
 
 impl Runner for Both {
     fn start(&self, spec: RunSpec) -> Run {
         if spec.agent.runtime.kind == RuntimeKind::Remote {
             self.there.start(spec)
         } else {
+            let given = spec.tools.iter().map(|tools| tools.token.clone());
+            self.tokens.lock().unwrap().extend(given);
             Echo.start(spec)
         }
     }
@@ -113,16 +139,41 @@ impl Clock for Wall {
     }
 }
 
+/// The node with key `number`, which its host calls `id` and whose list is the file `acl`.
+fn config(mesh: &MemoryMesh, number: u8, id: &MeshPeerId, acl: PathBuf) -> MeshNodeConfig {
+    MeshNodeConfig {
+        link: Arc::new(mesh.join(id)),
+        secret: NodeSecret::from_seed(&[number; 32]),
+        // Some have one name: it is no more than a label.
+        name: format!("node {}", number % 10),
+        acl,
+        machine: PlatformConfinement::default(),
+        clock: Arc::new(Wall),
+        random: Arc::new(|| {
+            let mut bytes = [0; 32];
+            bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
+            Ok(bytes)
+        }),
+        tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
+    }
+}
+
+fn peer_id(number: u8) -> MeshPeerId {
+    format!("{number:064x}").parse().unwrap()
+}
+
 struct Peer {
     node: MeshNode,
     engine: TaskEngine,
     id: MeshPeerId,
     dir: TempDir,
+    tokens: Tokens,
 }
 
 impl Peer {
     async fn join(mesh: &MemoryMesh, number: u8, agents: Vec<AgentDefinition>) -> Self {
-        let id = format!("{number:064x}").parse().unwrap();
+        let id = peer_id(number);
         Self::join_as(mesh, number, id, agents, tempfile::tempdir().unwrap()).await
     }
 
@@ -134,22 +185,8 @@ impl Peer {
         agents: Vec<AgentDefinition>,
         dir: TempDir,
     ) -> Self {
-        let node = MeshNode::new(MeshNodeConfig {
-            link: Arc::new(mesh.join(&id)),
-            secret: NodeSecret::from_seed(&[number; 32]),
-            name: format!("node {number}"),
-            acl: dir.path().join("acl.toml"),
-            machine: PlatformConfinement::default(),
-            clock: Arc::new(Wall),
-            random: Arc::new(|| {
-                let mut bytes = [0; 32];
-                bytes[..16].copy_from_slice(&Ulid::new().to_bytes());
-                Ok(bytes)
-            }),
-            tasks: TaskTracker::new(),
-            end: CancellationToken::new(),
-        })
-        .unwrap();
+        let list = dir.path().join("acl.toml");
+        let node = MeshNode::new(config(mesh, number, &id, list)).unwrap();
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),
@@ -164,21 +201,23 @@ impl Peer {
             broken: Arc::default(),
         };
         node.set_local(agents.clone());
+        let tokens = Tokens::default();
+        let runner = Both {
+            there,
+            tokens: Arc::clone(&tokens),
+        };
         let engine = TaskEngine::open(EngineConfig {
             layout: Layout::new(dir.path()),
             clock: Arc::new(Wall),
-            runner: Arc::new(Both { there }),
+            runner: Arc::new(runner),
             agents,
             mesh: MeshEndpoints::default(),
-            tools_url: None,
+            tools_url: Some("http://127.0.0.1:1/mcp".to_owned()),
         });
         let engine = engine.await.unwrap();
         let server = A2aServer {
             engine: engine.clone(),
-            place: Served {
-                base: "http://127.0.0.1:1".to_owned(),
-                tokens: AccessTokens::None,
-            },
+            place: place("http://127.0.0.1:1"),
             end: CancellationToken::new(),
         };
         node.start(engine.clone(), mesh_agents_a2a::router::router(server));
@@ -187,7 +226,30 @@ impl Peer {
             engine,
             id,
             dir,
+            tokens,
         }
+    }
+
+    /// The tools of this node, as its surfaces have them.
+    fn tools(&self) -> EngineTools {
+        EngineTools {
+            engine: self.engine.clone(),
+            problems: Arc::new(Vec::new),
+            place: place("http://127.0.0.1:1"),
+            clock: Arc::new(Wall),
+            mesh: Some(self.node.clone()),
+        }
+    }
+
+    /// Calls a tool as `caller`.
+    async fn call(&self, caller: Caller, tool: &str, args: Value) -> Result<Value, Refusal> {
+        let meta = CallMeta {
+            caller,
+            ..CallMeta::local(Surface::Http)
+        };
+        let args = JsonText::of(&args).unwrap();
+        let result = self.tools().call(meta, tool, args).await?;
+        Ok(result.read().unwrap())
     }
 
     /// Lets a key call, and waits until that counts.
@@ -232,6 +294,13 @@ impl Peer {
         self.node.0.config.tasks.close();
         self.node.0.config.tasks.wait().await;
         self.dir
+    }
+}
+
+fn place(base: &str) -> Served {
+    Served {
+        base: base.to_owned(),
+        tokens: AccessTokens::None,
     }
 }
 
@@ -280,8 +349,26 @@ async fn an_agent_of_another_node_does_what_it_is_sent_once_its_owner_lets_us() 
 
     let refused = b.ended(&b.send(&echo, "hello").await).await;
     assert_eq!(refused.state, TaskState::Failed);
+    // In plain words: who said so, which key is ours, what our user can ask for.
     let why = refused.failure.unwrap().message;
-    assert!(why.contains(&b.node.key().to_string()), "{why}");
+    let (ours, theirs) = (b.node.key(), a.node.key());
+    let asks = format!("Ask its owner to run: agents peers allow {ours} echo");
+    assert!(
+        why.starts_with(&format!(
+            "the node {theirs} turned the call away: agent \"echo\""
+        )),
+        "{why}"
+    );
+    assert!(
+        why.contains(&format!("your node's key {ours}")) && why.ends_with(&asks),
+        "{why}"
+    );
+    let knocks = a.node.report().knocks;
+    assert_eq!(knocks.len(), 1);
+    assert_eq!(
+        (knocks[0].peer_id, knocks[0].agent_id.as_str()),
+        (ours, "echo")
+    );
 
     a.allow(b.node.key(), "echo").await;
     let done = b.ended(&b.send(&echo, "hello").await).await;

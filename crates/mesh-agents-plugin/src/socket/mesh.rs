@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::Refused;
 use crate::mesh_link::{HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, line, ping};
-use crate::mesh_node::{MeshNode, MeshReport};
+use crate::mesh_node::{MeshNode, MeshReport, PeerShown, PreferRequest, Preferred};
 
 /// Peers asked at a time.
 const PINGS: usize = 16;
@@ -61,6 +61,10 @@ pub struct PeerState {
 
 /// The routes, for the router of the socket.
 pub(crate) fn routes(hub: MeshHub, node: Option<MeshNode>) -> Router {
+    let of_node = Router::new()
+        .route("/engine/v1/mesh/peers/{peer}", get(show))
+        .route("/engine/v1/mesh/prefer", post(prefer))
+        .with_state(node.clone());
     Router::new()
         .route(line::PATH, post(link))
         .route(
@@ -68,6 +72,7 @@ pub(crate) fn routes(hub: MeshHub, node: Option<MeshNode>) -> Router {
             get(async move |hub: State<MeshHub>| peers(hub, node).await),
         )
         .with_state(hub)
+        .merge(of_node)
 }
 
 async fn link(State(hub): State<MeshHub>, mut request: Request) -> Response {
@@ -99,6 +104,29 @@ async fn link(State(hub): State<MeshHub>, mut request: Request) -> Response {
         ],
     )
         .into_response()
+}
+
+async fn show(
+    State(node): State<Option<MeshNode>>,
+    Path(peer): Path<String>,
+) -> Result<Json<PeerShown>, Refused> {
+    let shown = on_mesh(node)?.show(&peer);
+    shown.map(Json).map_err(Refused)
+}
+
+async fn prefer(
+    State(node): State<Option<MeshNode>>,
+    Json(request): Json<PreferRequest>,
+) -> Result<Json<Preferred>, Refused> {
+    let chosen = on_mesh(node)?.prefer(&request).await;
+    chosen.map(Json).map_err(Refused)
+}
+
+fn on_mesh(node: Option<MeshNode>) -> Result<MeshNode, Refused> {
+    node.ok_or_else(|| {
+        let refusal = Refusal::new(Code::EngineUnavailable, "this engine is part of no mesh");
+        Refused(refusal)
+    })
 }
 
 async fn peers(State(hub): State<MeshHub>, node: Option<MeshNode>) -> Json<PeersAnswer> {

@@ -39,6 +39,15 @@ pub struct AgentLine {
     /// The node it is on, when that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<String>,
+    /// That node's label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_name: Option<String>,
+    /// How old what is said of it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_seconds_ago: Option<u64>,
+    /// Since when its node is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline_since: Option<String>,
     /// What it can do.
     pub skills: Vec<SkillLine>,
     /// What runs it.
@@ -57,8 +66,7 @@ pub struct AgentLine {
     /// Tasks it works on at once.
     pub max_concurrent_tasks: u32,
     /// Where its card is served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub card_url: Option<String>,
+    pub card_url: String,
 }
 
 /// Whether an agent takes work now.
@@ -73,6 +81,8 @@ pub enum AgentState {
     Full,
     /// It cannot run here and now.
     Unavailable,
+    /// Its node is away.
+    Offline,
 }
 
 /// One skill of a list.
@@ -116,6 +126,23 @@ pub struct Agent {
     /// The node it is on, when that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<String>,
+    /// That node's label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_name: Option<String>,
+    /// How old what is said of it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_seconds_ago: Option<u64>,
+    /// Since when its node is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline_since: Option<String>,
+    /// Whether it takes work now.
+    #[schemars(with = "String")]
+    pub state: AgentState,
+    /// Why it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where its card is served.
+    pub card_url: String,
     /// The card it is served with.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub agent_card: JsonText,
@@ -156,6 +183,9 @@ pub struct Sent {
     /// The node it is on, when that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<String>,
+    /// Which node was taken, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// The task.
     #[schemars(with = "String")]
     pub task_id: TaskId,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mesh_agents_core::agent::SessionScope;
 use mesh_agents_core::clock::{Clock, UnixMillis};
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Agents, Load};
+use crate::api::{Agents, Grants, Load};
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) push: Arc<Desk>,
     pub(super) agents: Mutex<Agents>,
     pub(super) mesh: Mutex<MeshEndpoints>,
+    /// What the owner's list says.
+    pub(crate) grants: OnceLock<Arc<dyn Grants>>,
     pub(crate) tools_url: Option<String>,
     pub(super) live: Mutex<HashMap<TaskId, Arc<Live>>>,
     pub(super) stop: watch::Sender<bool>,

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{self, Process};
-use crate::{AgentFiles, agents_bin, eventually};
+use crate::{AgentFiles, PLUGIN, agents_bin, eventually};
 
 /// Limit for the last process of a home to be gone. Two seconds are promised; the machine may be busy.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
@@ -27,6 +28,8 @@ const TAIL_LINES: usize = 40;
 #[derive(Debug)]
 pub struct Home {
     dir: TempDir,
+    /// Where our binary lies, when it is not the one of the environment: where an installer put it.
+    installed: OnceLock<PathBuf>,
 }
 
 impl Home {
@@ -36,7 +39,10 @@ impl Home {
             .prefix("mh-")
             .tempdir()
             .context("make a home")?;
-        let home = Self { dir };
+        let home = Self {
+            dir,
+            installed: OnceLock::new(),
+        };
         for directory in [
             home.agents_dir(),
             home.data_dir().join("a2a"),
@@ -61,6 +67,26 @@ impl Home {
             // A JSON string is a TOML basic string for what a test sets.
             .and_then(|mut file| writeln!(file, "{key} = {}", json!(value)))
             .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Uses the plugin that a host's installer put into this home, and returns where it lies.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn use_installed(&self) -> Result<PathBuf> {
+        let path = self
+            .data_dir()
+            .join("plugins/installed")
+            .join(PLUGIN)
+            .join(PLUGIN);
+        let path = fs::canonicalize(&path)
+            .with_context(|| format!("the installer left no {}", path.display()))?;
+        Ok(self.installed.get_or_init(|| path).clone())
+    }
+
+    /// Our binary: the installed one, else the one of the environment.
+    fn program(&self) -> PathBuf {
+        self.installed.get().cloned().unwrap_or_else(agents_bin)
     }
 
     /// The home directory.
@@ -147,7 +173,7 @@ impl Home {
     /// # Errors
     /// When it cannot be started; what it answers, exit code included, is the caller's to judge.
     pub fn agents(&self, args: &[&str]) -> Result<Output> {
-        let program = agents_bin();
+        let program = self.program();
         Command::new(&program)
             .args(args)
             .env_clear()
@@ -155,6 +181,25 @@ impl Home {
             .current_dir(self.path())
             .output()
             .with_context(|| format!("run {} {args:?}", program.display()))
+    }
+
+    /// What our binary answers to `--json`, whatever its exit code says.
+    ///
+    /// # Errors
+    /// When it cannot be started, or answers no JSON.
+    pub fn agents_json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.agents(&[args, &["--json"]].concat())?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("agents {args:?}: {output:?}"))
+    }
+
+    /// The key of this home's node, `did:key:…`.
+    ///
+    /// # Errors
+    /// As [`Home::agents_json`].
+    pub fn key(&self) -> Result<String> {
+        let shown = self.agents_json(&["identity", "show"])?;
+        Ok(shown["peer_id"].as_str().context("a key")?.to_owned())
     }
 
     /// What `agents status` says of the engine of this home.
@@ -174,7 +219,7 @@ impl Home {
     /// # Errors
     /// When there is more than one.
     pub fn engine(&self) -> Result<Option<Process>> {
-        let program = agents_bin();
+        let program = self.program();
         let mut engines = self.processes();
         engines.retain(|process| {
             process.executable().as_deref() == Some(&program)
@@ -276,15 +321,39 @@ fn show(text: &str) {
 /// Runs one test in a home of its own, ends the engine afterwards, and fails if anything is left.
 ///
 /// # Panics
-/// When the test fails, with its whole chain of causes, after showing the logs; and when a process of the
-/// home is still alive at the end.
+/// As [`run_in`].
 pub async fn run(test: impl AsyncFnOnce(&Home) -> Result<()>) {
-    let home = Home::new().unwrap_or_else(|error| panic!("{error:#}"));
-    let outcome = match test(&home).await {
-        Ok(()) => home.finish().await,
-        failed => failed,
-    };
-    if let Err(error) = outcome {
+    run_in(async |[home]: [&Home; 1]| test(home).await).await;
+}
+
+/// Runs one test in several homes, which know nothing of each other; otherwise as [`run`].
+///
+/// # Panics
+/// When the test fails, with its whole chain of causes, after showing the logs; and when a process of a home
+/// is still alive at the end.
+pub async fn run_in<const N: usize>(test: impl AsyncFnOnce([&Home; N]) -> Result<()>) {
+    if let Err(error) = within(test).await {
         panic!("{error:#}");
     }
+}
+
+/// As [`run_in`], for a program rather than a test.
+///
+/// # Errors
+/// When `test` fails, after showing the logs; and when a process of a home is still alive at the end.
+pub async fn within<const N: usize>(
+    test: impl AsyncFnOnce([&Home; N]) -> Result<()>,
+) -> Result<()> {
+    let homes: Vec<Home> = (0..N).map(|_| Home::new()).collect::<Result<_>>()?;
+    let homes_of_test = std::array::from_fn(|number| &homes[number]);
+    let mut outcome = test(homes_of_test).await;
+    for home in &homes {
+        if outcome.is_ok() {
+            outcome = home.finish().await;
+        }
+    }
+    if outcome.is_err() {
+        homes.iter().for_each(|home| show(&home.logs()));
+    }
+    outcome
 }

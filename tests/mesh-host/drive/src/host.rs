@@ -1,7 +1,7 @@
 //! One running host, with our plugin in its configuration.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -39,6 +39,13 @@ pub struct HostSpec {
     pub name: String,
     /// Invite tokens of the mesh to join.
     pub join: Vec<String>,
+    /// UDP port of its mesh socket; any free one without it.
+    pub bind_port: Option<u16>,
+    /// A serve-role node, which keeps its peer id when it starts again; a client-role node without it.
+    pub keeps_id: bool,
+    /// Whether the host is given a configuration that names the plugin. Without one it has none at all, and
+    /// starts what is installed.
+    pub configured: bool,
 }
 
 impl HostSpec {
@@ -54,7 +61,45 @@ impl HostSpec {
             plugin_args: Vec::new(),
             name: name.to_owned(),
             join: Vec::new(),
+            bind_port: None,
+            keeps_id: false,
+            configured: true,
         }
+    }
+
+    /// A lone node of a user who configured nothing and has installed the plugin, which lies there.
+    ///
+    /// # Panics
+    /// As [`host_bin`].
+    #[must_use]
+    pub fn installed(name: &str, plugin: PathBuf) -> Self {
+        Self {
+            host_bin: host_bin(),
+            agents_bin: plugin,
+            plugin_args: Vec::new(),
+            name: name.to_owned(),
+            join: Vec::new(),
+            bind_port: None,
+            keeps_id: false,
+            configured: false,
+        }
+    }
+
+    /// The same, joining the mesh of this invite token.
+    #[must_use]
+    pub fn joining(mut self, token: &str) -> Self {
+        self.join = vec![token.to_owned()];
+        self
+    }
+
+    /// The same on a mesh port of its own that it finds again after a restart.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn on_fixed_port(mut self) -> Result<Self> {
+        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        self.bind_port = Some(free.local_addr()?.port());
+        Ok(self)
     }
 }
 
@@ -95,7 +140,9 @@ impl<'home> Host<'home> {
     /// # Errors
     /// When the host leaves or does not answer in time, with the end of what it wrote.
     pub async fn start(home: &'home Home, spec: HostSpec) -> Result<Self> {
-        write_config(home, &spec)?;
+        if spec.configured {
+            write_config(home, &spec)?;
+        }
         let stderr = home.path().join(format!("{}.stderr", spec.name));
         // Loopback only, whatever proxy the machine has; and no connection twice: the host closes each after
         // one answer, and a kept one would be found dead.
@@ -137,6 +184,21 @@ impl<'home> Host<'home> {
         );
         self.child = spawn(self.home, &self.spec, self.ports, &self.stderr)?;
         self.ready().await
+    }
+
+    /// The invite token of the mesh this host is in, which names this host.
+    ///
+    /// # Errors
+    /// When the host does not answer.
+    pub async fn token(&self) -> Result<String> {
+        let status = self.get("/api/status").await?;
+        Ok(status["token"].as_str().context("a token")?.to_owned())
+    }
+
+    /// Names the mesh to join when this host starts again. A client-role host has another peer id then, which
+    /// the tokens that name it know nothing of: it must join by one of a host that is still there.
+    pub fn join_next(&mut self, token: &str) {
+        self.spec.join = vec![token.to_owned()];
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -336,7 +398,8 @@ fn spawn(home: &Home, spec: &HostSpec, ports: Ports, stderr: &PathBuf) -> Result
     let mut command = Command::new(&spec.host_bin);
     command
         // The released program's spelling, which `meshhost` knows as well.
-        .args(["client", "--log-format", "json", "--name", &spec.name])
+        .arg(if spec.keeps_id { "serve" } else { "client" })
+        .args(["--log-format", "json", "--name", &spec.name])
         .args([
             "--port",
             &ports.api.to_string(),
@@ -351,6 +414,11 @@ fn spawn(home: &Home, spec: &HostSpec, ports: Ports, stderr: &PathBuf) -> Result
         ])
         .arg("--no-default-plugins")
         .args(spec.join.iter().flat_map(|token| ["--join", token]))
+        .args(
+            spec.bind_port
+                .iter()
+                .flat_map(|port| ["--bind-port".to_owned(), port.to_string()]),
+        )
         .env_clear()
         .envs(home.environment())
         .current_dir(home.path())

@@ -13,15 +13,18 @@ mod home;
 mod host;
 mod mcp;
 mod model;
+mod nodes;
 mod process;
+pub mod review;
 pub mod scripts;
 mod wait;
 
 pub use agent::{AgentFiles, Queue};
-pub use home::{Home, run};
+pub use home::{Home, run, run_in, within};
 pub use host::{Host, HostSpec};
 pub use mcp::{CallError, Client};
 pub use model::Model;
+pub use nodes::{PARK_SECONDS, Pair, SEEN_LIMIT, Victim};
 pub use process::Process;
 pub use wait::eventually;
 

@@ -60,6 +60,14 @@ impl Gate {
         fs::write(self.directory.join("go"), "").context("open the gate")
     }
 
+    /// Makes the runs to come wait again.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn close(&self) -> Result<()> {
+        fs::remove_file(self.directory.join("go")).context("close the gate")
+    }
+
     /// The task ids that were started so far, one per start, in their order.
     ///
     /// # Errors

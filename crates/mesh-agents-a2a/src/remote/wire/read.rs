@@ -81,8 +81,14 @@ pub(super) fn refusal(status: u16, location: Option<String>, body: &[u8]) -> Fau
     Fault::Status {
         status,
         location,
-        words: start(body),
+        words: message(body).unwrap_or_else(|| start(body)),
     }
+}
+
+/// The message in the body of a refusal, of either binding.
+fn message(body: &[u8]) -> Option<String> {
+    let StatusEnvelope { error } = serde_json::from_slice(body).ok()?;
+    Some(words(&error.message)).filter(|words| !words.is_empty())
 }
 
 /// The A2A error in the body of a refusal, of either binding.

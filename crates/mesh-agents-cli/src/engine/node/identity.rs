@@ -3,14 +3,17 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use mesh_agents_core::layout::Layout;
-use mesh_agents_mesh::NodeSecret;
+use mesh_agents_mesh::{NodeKey, NodeSecret};
 
 /// The seed of the key is in the file as it is.
 const SEED_BYTES: usize = 32;
+
+/// Characters of a key in the name of the file it is kept in when another took its place.
+const KEPT_CHARS: usize = 16;
 
 /// The key of this data directory; made when there is none.
 pub(crate) fn of(layout: &Layout) -> Result<NodeSecret> {
@@ -22,6 +25,49 @@ pub(crate) fn of(layout: &Layout) -> Result<NodeSecret> {
             Err(error).with_context(|| format!("cannot read this node's key {}", path.display()))
         }
     }
+}
+
+/// A key that took the place of another.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    /// The key before.
+    pub(crate) old: NodeKey,
+    /// The key now.
+    pub(crate) new: NodeKey,
+    /// Where the one before is.
+    pub(crate) kept: PathBuf,
+}
+
+/// Makes a new key in the place of the old one, which is kept beside it. An engine that runs goes on with the
+/// old one until it ends.
+pub(crate) fn rotate(layout: &Layout) -> Result<Rotated> {
+    let path = layout.identity();
+    // Two at once would keep one and the same old key, and lose the new one of the first.
+    let guard = path.with_extension("lock");
+    let guard = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&guard)
+        .and_then(|file| file.lock().map(|()| file))
+        .with_context(|| format!("cannot lock {}", guard.display()))?;
+    let bytes = fs::read(&path)
+        .with_context(|| format!("cannot read this node's key {}", path.display()))?;
+    let old = read(&path, &bytes)?.key();
+    let text = old.to_string();
+    let short: String = text
+        .chars()
+        .skip("did:key:".len())
+        .take(KEPT_CHARS)
+        .collect();
+    let kept = path.with_extension(format!("{short}.old"));
+    let dir = path.parent().context("the key's file has no directory")?;
+    let aside = write(dir, &kept, &bytes);
+    aside.with_context(|| format!("cannot keep the old key in {}", kept.display()))?;
+    let new = make(&path)?.key();
+    drop(guard);
+    Ok(Rotated { old, new, kept })
 }
 
 /// 32 random bytes of the system.

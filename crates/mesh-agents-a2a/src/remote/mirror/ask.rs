@@ -1,0 +1,85 @@
+//! What the remote asks, and what it is answered.
+
+use a2a::{Task, TaskStatus};
+use mesh_agents_core::ids::QuestionId;
+use mesh_agents_core::run::{Answer, Outcome, QuestionKind, RunEvent};
+use mesh_agents_core::task::Failure;
+
+use super::{Asking, Do, Look, Mirror, Phase, Request};
+use crate::remote::question::{self, Asked};
+
+impl Mirror {
+    /// Asks the caller's user what this status asks.
+    pub(super) fn asks(&mut self, status: TaskStatus) {
+        if let Some(answer) = self.late.take() {
+            let asked = question::of(&status, &self.terms.run, 0);
+            return self.reply(&asked, &answer);
+        }
+        self.asked += 1;
+        let asked = question::of(&status, &self.terms.run, self.asked);
+        self.log(RunEvent::Question {
+            id: asked.id.clone(),
+            kind: asked.kind,
+            text: asked.text.clone(),
+            options: asked.options.clone(),
+        });
+        self.poll.reset();
+        self.out.push_back(Do::HangUp);
+        self.wait_for_answer(Box::new(Asking { asked, status }));
+    }
+
+    /// Waits for an answer, or for the remote to need none any more.
+    pub(super) fn wait_for_answer(&mut self, asking: Box<Asking>) {
+        let pause = self.poll.next() * 2;
+        self.after(pause, Phase::Asking(asking));
+    }
+
+    /// Looks whether the remote still waits.
+    pub(super) fn look_at_question(&mut self, asking: Box<Asking>) {
+        if let Some(task) = self.remote.clone() {
+            self.request(Request::Get { task }, Phase::Asking(asking));
+        }
+    }
+
+    /// So the task stands whose question is open.
+    pub(super) fn still_asked(&mut self, asking: Box<Asking>, task: Task) {
+        self.heard();
+        let before = &asking.status;
+        let same = task.status.state == before.state && task.status.message == before.message;
+        let now = self.news(task);
+        match now {
+            _ if self.is_over() => {}
+            Some(now) if !same => {
+                self.log(RunEvent::QuestionGone(asking.asked.id));
+                let then = self.status(now, true);
+                self.go_on(then, Look::Attach);
+            }
+            Some(_) | None => self.wait_for_answer(asking),
+        }
+    }
+
+    /// The caller's user answers.
+    pub(super) fn answer(&mut self, id: &QuestionId, answer: &Answer) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Asking(asking) if asking.asked.id == *id => self.reply(&asking.asked, answer),
+            other => self.phase = other,
+        }
+    }
+
+    /// What follows from an answer.
+    fn reply(&mut self, asked: &Asked, answer: &Answer) {
+        self.poll.reset();
+        self.retry.reset();
+        if asked.kind == QuestionKind::Auth && *answer == Answer::Declined {
+            let message = format!(
+                "the remote agent needs a login and nobody gave it: {}; log in as it says, then send the message again",
+                asked.text
+            );
+            let failure = Failure::new("remote_auth_required", message);
+            return self.leave(Outcome::Failed(failure));
+        }
+        let (text, data) = asked.reply(answer);
+        let message = self.follow_up(text, data);
+        self.send(Box::new(message));
+    }
+}

@@ -1,0 +1,122 @@
+//! Which owner a plain agent id means, chosen by the user for good.
+
+use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_mesh::{NodeKey, Place, Stored, Wanted, resolve};
+use mesh_agents_tasks::{Fact, FactKind};
+use serde::{Deserialize, Serialize};
+
+use super::{MeshNode, memory};
+
+/// A choice to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreferRequest {
+    /// The plain agent id.
+    pub agent_id: String,
+    /// The node it is to mean: its key, the start of it, or its label; `None` to choose none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// A choice that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preferred {
+    /// The plain agent id.
+    pub agent_id: AgentId,
+    /// The node it means now; `None` when that is found out anew at the next use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<NodeKey>,
+    /// That node's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The node it meant before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<NodeKey>,
+    /// Whether it means something else now.
+    pub changed: bool,
+}
+
+impl MeshNode {
+    /// Makes a plain agent id mean the agent of one node from now on, or takes that back. On disk when this
+    /// returns; tasks that are there already stay where they are.
+    ///
+    /// # Errors
+    /// `invalid_argument` naming `agent` or `peer`, `agent_not_found` with the nodes that have such an agent,
+    /// `storage`.
+    pub async fn prefer(&self, request: &PreferRequest) -> Result<Preferred, Refusal> {
+        let agent: AgentId = request
+            .agent_id
+            .parse()
+            .map_err(|error| invalid(format!("argument agent: {error}")))?;
+        if !agent.is_local() {
+            return Err(invalid(format!(
+                "argument agent: {:?} names its node already, so there is nothing to choose",
+                agent.as_str()
+            ))
+            .hint(format!("Give the plain id: {}.", agent.name())));
+        }
+        let chosen = match &request.peer {
+            Some(peer) => Some(self.owner(&agent, peer)?),
+            None => None,
+        };
+        let engine = self.0.engine.get();
+        let engine = engine
+            .ok_or_else(|| Refusal::new(Code::EngineUnavailable, "the engine is starting"))?;
+        let fact = match &chosen {
+            Some(stored) => memory::owner(&agent, stored),
+            None => Fact {
+                kind: FactKind::Owner,
+                id: agent.to_string(),
+                body: None,
+            },
+        };
+        engine.keep_facts(vec![fact]).await?;
+        let mut state = self.state();
+        let before = match chosen.clone() {
+            Some(stored) => state.owners.insert(agent.clone(), stored),
+            None => state.owners.remove(&agent),
+        };
+        let name = chosen.as_ref().and_then(|stored| state.label(&stored.node));
+        Ok(Preferred {
+            agent_id: agent,
+            peer_id: chosen.as_ref().map(|stored| stored.node),
+            name,
+            changed: before != chosen,
+            before: before.map(|stored| stored.node),
+        })
+    }
+
+    /// The node `peer` as the owner of `agent`, if it can be.
+    fn owner(&self, agent: &AgentId, peer: &str) -> Result<Stored, Refusal> {
+        let (own, now) = (self.key(), self.now());
+        let state = self.state();
+        let node = state.find("peer", peer, &own, now)?;
+        if state.has(agent) {
+            return Err(invalid(format!(
+                "argument agent: this node has an agent {:?} itself, and its plain id always means that one",
+                agent.as_str()
+            ))
+            .hint("To use another node's for one message, pass its key as peer_id (--peer)."));
+        }
+        let wanted = Wanted {
+            agent,
+            node: Some(&node),
+            own: &own,
+            is_local: false,
+            stored: None,
+        };
+        match resolve(&wanted, &state.directory, now)?.place {
+            Place::Node(node) => Ok(Stored {
+                node,
+                is_chosen: true,
+            }),
+            Place::Local => Err(invalid(
+                "argument peer: this node has no such agent".to_owned(),
+            )),
+        }
+    }
+}
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(Code::InvalidArgument, message)
+}

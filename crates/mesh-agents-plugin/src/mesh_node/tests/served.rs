@@ -1,0 +1,162 @@
+//! An agent of another node, used by a plain A2A client of this one.
+
+use a2a::{SendMessageResponse, Task as A2aTask, TaskState as A2aState};
+use a2a_client::agent_card::AgentCardResolver;
+use a2a_client::jsonrpc::JsonRpcTransportFactory;
+use a2a_client::rest::RestTransportFactory;
+use a2a_client::{A2AClient, A2AClientFactory, Transport};
+use axum::Extension;
+use mesh_agents_a2a::http::plain_client;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+
+type Client = A2AClient<Box<dyn Transport>>;
+
+/// Serves the agents a node knows to the people of its machine.
+async fn serve(node: &Peer) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = A2aServer {
+        engine: node.engine.clone(),
+        place: place(&base),
+        end: CancellationToken::new(),
+    };
+    let app = mesh_agents_a2a::router::router(server).layer(Extension(Caller::local()));
+    // Ends with the test.
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (base, serving)
+}
+
+async fn client(url: &str, binding: &str) -> Client {
+    let http = || Some(plain_client().unwrap());
+    let card = AgentCardResolver::new(http()).resolve(url).await.unwrap();
+    let addresses = card.supported_interfaces.iter();
+    let addresses: Vec<_> = addresses
+        .map(|one| (one.url.as_str(), one.protocol_binding.as_str()))
+        .collect();
+    assert_eq!(addresses, [(url, "JSONRPC"), (url, "HTTP+JSON")]);
+    assert!(
+        card.signatures.is_none(),
+        "the node's signature is of another card"
+    );
+    let factory = A2AClientFactory::builder().no_defaults();
+    let factory = match binding {
+        "JSONRPC" => factory.register(Arc::new(JsonRpcTransportFactory::new(http()))),
+        _ => factory.register(Arc::new(RestTransportFactory::new(http()))),
+    };
+    factory.build().create_from_card(&card).await.unwrap()
+}
+
+fn of<T: DeserializeOwned>(document: Value) -> T {
+    serde_json::from_value(document).unwrap()
+}
+
+fn message(text: &str) -> Value {
+    json!({ "message": {
+        "messageId": Ulid::new().to_string(), "role": "ROLE_USER", "parts": [{ "text": text }],
+    }})
+}
+
+fn task(answer: SendMessageResponse) -> A2aTask {
+    match answer {
+        SendMessageResponse::Task(task) => task,
+        other => panic!("the answer is a task; saw {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_client_uses_an_agent_of_another_node() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "echo").await;
+    let echo = b.sees("echo", &a).await;
+    let (base, serving) = serve(&b).await;
+    let url = format!("{base}/a2a/peers/{}/agents/echo", a.node.key());
+    let shown = b.call(Caller::local(), "get_agent", json!({ "agent_id": "echo" }));
+    let shown = shown.await.unwrap();
+    let path = |url: &str| url.splitn(4, '/').nth(3).unwrap().to_owned();
+    let card_url = shown["card_url"].as_str().unwrap();
+    assert_eq!(
+        path(card_url),
+        path(&format!("{url}/.well-known/agent-card.json"))
+    );
+
+    for binding in ["JSONRPC", "HTTP+JSON"] {
+        let client = client(&url, binding).await;
+        let done = task(client.send_message(&of(message("hello"))).await.unwrap());
+        assert_eq!(
+            done.status.state,
+            A2aState::Completed,
+            "{binding}: {done:?}"
+        );
+        let artifacts = serde_json::to_string(&done.artifacts).unwrap();
+        assert!(artifacts.contains("echo: hello"), "{binding}: {artifacts}");
+        // It is a task of this node like any other.
+        let id = done.id.parse().unwrap();
+        let kept = b.engine.task(&Caller::local(), &id).await.unwrap();
+        assert_eq!(kept.agent_id, echo);
+
+        let mut at_once = message("hang");
+        at_once["configuration"] = json!({ "returnImmediately": true });
+        let begun = task(client.send_message(&of(at_once)).await.unwrap());
+        let id = json!({ "id": begun.id });
+        until(async || {
+            let seen = client.get_task(&of(id.clone())).await.unwrap();
+            seen.status.state == A2aState::Working
+        })
+        .await;
+        let mut news = client.subscribe_to_task(&of(id.clone())).await.unwrap();
+        assert!(news.next().await.unwrap().is_ok(), "{binding}");
+        let canceled = client.cancel_task(&of(id)).await.unwrap();
+        assert_eq!(canceled.status.state, A2aState::Canceled, "{binding}");
+    }
+    drop(serving);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_node_has_is_no_address() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![definition("mine")]).await;
+    b.sees("echo", &a).await;
+    let (base, serving) = serve(&b).await;
+    let (theirs, ours) = (a.node.key(), b.node.key());
+    let stranger = NodeSecret::from_seed(&[9; 32]).key();
+    let http = plain_client().unwrap();
+    for below in [
+        format!("peers/{theirs}/agents/nope"),
+        format!("peers/{stranger}/agents/echo"),
+        format!("peers/{ours}/agents/mine"),
+        "peers/did:key:z6Mk/agents/echo".to_owned(),
+        "peers/bob/agents/echo".to_owned(),
+        // One address for each agent.
+        format!(
+            "agents/{}",
+            AgentId::on_node(&"echo".parse().unwrap(), &theirs.to_string()).unwrap()
+        ),
+    ] {
+        let url = format!("{base}/a2a/{below}");
+        let call =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": { "id": "x" } });
+        let answer = http.post(&url).body(call.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{below}");
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!(body["error"]["status"], "NOT_FOUND", "{below}: {body}");
+        let card = format!("{url}/.well-known/agent-card.json");
+        assert_eq!(
+            http.get(&card).send().await.unwrap().status(),
+            404,
+            "{below}"
+        );
+    }
+    drop(serving);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
