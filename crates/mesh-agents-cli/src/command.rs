@@ -9,4 +9,5 @@ pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod peers;
 pub(crate) mod question;
+pub(crate) mod settings;
 pub(crate) mod tasks;
