@@ -146,6 +146,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         now: bool,
     },
+    /// Show every setting, its value, and where that comes from
+    Settings,
     /// Check this machine: harnesses, confinement, mesh, data directory
     Doctor,
     /// Watch an agent do real work, without host, model or network

@@ -10,5 +10,6 @@ pub(crate) mod files;
 pub(crate) mod init;
 pub(crate) mod peers;
 pub(crate) mod question;
+pub(crate) mod settings;
 pub(crate) mod tasks;
 pub(crate) mod validate;

@@ -5,7 +5,9 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, IdentityAction, PeersAction, Serve, TasksAction, Verb};
 use crate::client::Client;
-use crate::command::{access, care, demo, doctor, engine, files, init, peers, tasks, validate};
+use crate::command::{
+    access, care, demo, doctor, engine, files, init, peers, settings, tasks, validate,
+};
 use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
@@ -43,6 +45,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Disable { agent } => files::set_enabled(&context, output, &agent, false),
         Verb::Status => engine::status(&context, output).await,
         Verb::Stop { now } => engine::stop(&context, output, now).await,
+        Verb::Settings => settings::settings(&context, &cli.common, output),
         Verb::Doctor => doctor::doctor(&context, output).await,
         Verb::Demo => demo::demo(&context, output).await,
         Verb::Serve(serve) => serve_node(&context, output, serve).await,
