@@ -3,6 +3,7 @@
 mod attacks;
 mod contact;
 mod grants;
+mod hints;
 mod peers;
 mod served;
 mod tools;
