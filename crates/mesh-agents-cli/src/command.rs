@@ -7,6 +7,8 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod engine;
 pub(crate) mod files;
+pub(crate) mod init;
 pub(crate) mod peers;
 pub(crate) mod question;
 pub(crate) mod tasks;
+pub(crate) mod validate;

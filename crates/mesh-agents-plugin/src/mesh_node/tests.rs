@@ -128,6 +128,10 @@ impl Runner for Both {
             .unavailable(agent)
             .filter(|_| !agent.id.is_local())
     }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        self.there.away(agent)
+    }
 }
 
 #[derive(Debug)]
@@ -277,6 +281,7 @@ impl Peer {
             context_id: None,
             task_id: None,
             push: None,
+            queue_if_offline: false,
             minted: None,
         };
         self.engine.submit(&Caller::local(), submit).await.unwrap()
