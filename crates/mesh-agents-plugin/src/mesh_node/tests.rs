@@ -227,7 +227,8 @@ impl Peer {
             place: place("http://127.0.0.1:1"),
             end: CancellationToken::new(),
         };
-        node.start(engine.clone(), mesh_agents_a2a::router::router(server));
+        node.start(engine.clone(), mesh_agents_a2a::router::router(server))
+            .await;
         Self {
             node,
             engine,
@@ -297,6 +298,11 @@ impl Peer {
     /// Leaves; what it knew stays in its directory.
     async fn leave(self, mesh: &MemoryMesh) -> TempDir {
         mesh.leave(&self.id);
+        self.stop().await
+    }
+
+    /// Its engine ends; its host stays.
+    async fn stop(self) -> TempDir {
         self.node.0.config.end.cancel();
         self.engine.shutdown(true).await;
         self.node.0.config.tasks.close();
