@@ -277,6 +277,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// Have it wait, up to 72 hours, when the agent's node is away
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) queue_if_offline: bool,
     /// The node whose agent it is, by key or label, when several have one of that id
     #[arg(long, value_name = "NODE")]
     pub(crate) peer: Option<String>,

@@ -38,10 +38,11 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
 use mesh_agents_tasks::{Agents, Fact, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -248,10 +249,19 @@ impl Dial for MeshNode {
         Ok(Box::new(stream))
     }
 
-    fn away(&self, node: &str) -> Option<String> {
+    fn away(&self, node: &str) -> Option<Away> {
         let key: NodeKey = node.parse().ok()?;
         let state = self.state();
-        let route = state.directory.route(&key);
-        route.err().map(|error| error.to_string())
+        let error = state.directory.route(&key).err()?;
+        let told = state.directory.remembered(&key);
+        let name = told.map_or_else(|| node.to_owned(), |told| told.name.clone());
+        Some(Away {
+            name: name.chars().filter(|c| !c.is_control()).collect(),
+            since: match &error {
+                NoRoute::Away { since, .. } => Some(*since),
+                _ => None,
+            },
+            why: error.to_string(),
+        })
     }
 }

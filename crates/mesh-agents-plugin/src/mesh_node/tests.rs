@@ -127,6 +127,10 @@ impl Runner for Both {
             .unavailable(agent)
             .filter(|_| !agent.id.is_local())
     }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        self.there.away(agent)
+    }
 }
 
 #[derive(Debug)]
@@ -275,6 +279,7 @@ impl Peer {
             context_id: None,
             task_id: None,
             push: None,
+            queue_if_offline: false,
             minted: None,
         };
         self.engine.submit(&Caller::local(), submit).await.unwrap()

@@ -1,5 +1,9 @@
 //! Hostile callers.
 
+use axum::Extension;
+use axum::response::IntoResponse as _;
+use mesh_agents_a2a::router::turned_away;
+use mesh_agents_core::policy::{AgentState, Operation, may};
 use mesh_agents_core::principal::Principal;
 use mesh_agents_mesh::handshake::Initiator;
 use tower::ServiceExt as _;
@@ -289,10 +293,15 @@ async fn hints_without_number_make_few_pulls() {
 async fn ten_thousand_keys_that_knock_take_a_bounded_place() {
     let mesh = MemoryMesh::default();
     let owner = Bare::owner(&mesh, 1).await;
-    let app = serve::app(
-        &owner.node,
-        Router::new().fallback(|| async { StatusCode::IM_A_TEAPOT }),
-    );
+    // As the A2A router decides, with the caller the gate made.
+    let decides = async |Extension(caller): Extension<Caller>| {
+        let agent = "echo".parse().unwrap();
+        match may(&caller, &agent, AgentState::Ready, Operation::Send) {
+            Ok(()) => StatusCode::IM_A_TEAPOT.into_response(),
+            Err(refusal) => turned_away(refusal),
+        }
+    };
+    let app = serve::app(&owner.node, Router::new().fallback(decides));
     let (mut refused, mut flooded) = (0, 0);
     for n in 0..10_000_u32 {
         let mut seed = [9; 32];
