@@ -2,7 +2,7 @@
 # Tests our plugin inside a real mesh-llm host (tests/mesh-host), with a real OpenCode where npm is there.
 #
 #   CARGO_TARGET_DIR      where our own binaries are built; target/ without it
-#   AGENTS_BIN, MODEL_BIN binaries to test instead of building them (a release build, for figures)
+#   AGENTS_BIN, MODEL_BIN, ACP_BIN  binaries to test instead of building them (a release build, for figures)
 #   LOAD_CALLS            calls of the load test; 10000 without it
 #   MESH_AGENTS_TEST_ALL  1: what cannot run is a failure, as in CI
 set -euo pipefail
@@ -18,14 +18,15 @@ if [ "$(uname)" != Linux ]; then
 fi
 
 target=${CARGO_TARGET_DIR:-target}
-if [ -z "${AGENTS_BIN:-}" ] || [ -z "${MODEL_BIN:-}" ]; then
+if [ -z "${AGENTS_BIN:-}" ] || [ -z "${MODEL_BIN:-}" ] || [ -z "${ACP_BIN:-}" ]; then
   cargo build --locked --quiet -p mesh-agents -p mesh-agents-testkit --bins
 fi
 AGENTS_BIN=$(realpath "${AGENTS_BIN:-$target/debug/agents}")
 MODEL_BIN=$(realpath "${MODEL_BIN:-$target/debug/scripted-model}")
+ACP_BIN=$(realpath "${ACP_BIN:-$target/debug/scripted-acp-agent}")
 # Assigned on their own: a failure inside export's arguments would go unseen.
 MESHHOST_BIN=$(scripts/mesh-host.sh)
-export AGENTS_BIN MODEL_BIN MESHHOST_BIN
+export AGENTS_BIN MODEL_BIN ACP_BIN MESHHOST_BIN
 export LOAD_CALLS=${LOAD_CALLS:-10000}
 say "ready to test after $((SECONDS - started)) s"
 
@@ -34,8 +35,8 @@ if [ -n "${OPENCODE_BIN:-}" ] || command -v npm >/dev/null 2>&1 || [ "${MESH_AGE
   OPENCODE_BIN=$(scripts/opencode.sh)
   export OPENCODE_BIN
 else
-  say "skipped: pr_review_with_opencode (OpenCode comes from npm, which is not on PATH)"
-  without=(--skip pr_review_with_opencode)
+  say "skipped: what ends in _with_opencode (OpenCode comes from npm, which is not on PATH)"
+  without=(--skip _with_opencode)
 fi
 
 # Not in one directory with our own: the two have many dependencies in common, with other features.

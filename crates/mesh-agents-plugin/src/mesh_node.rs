@@ -51,7 +51,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
 pub use meant::{Meant, News};
-pub use prefer::{PreferRequest, Preferred};
+pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
 pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
 
@@ -120,6 +120,8 @@ struct State {
     owners: BTreeMap<AgentId, Stored>,
     /// What is not on disk yet.
     unsaved: Vec<Fact>,
+    /// The others may not have heard of the advert of now.
+    hint_due: bool,
 }
 
 impl fmt::Debug for MeshNode {
@@ -158,6 +160,7 @@ impl MeshNode {
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
             unsaved: Vec::new(),
+            hint_due: false,
         };
         Ok(Self(Arc::new(Inner {
             config,

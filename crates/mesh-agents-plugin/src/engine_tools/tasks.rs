@@ -18,9 +18,9 @@ use crate::mint;
 use crate::tool::args::{self, parse};
 use crate::tool::results::{ArtifactLine, Canceled, Sent, Shown, TaskLine, Tasks};
 
-/// What surrounds the A2A Task in a result: ids of at most 64, 31 and 128 bytes, times, keys, and
+/// What surrounds the A2A Task in a result: ids of at most 64, 31 and 128 bytes, times, keys, the route, and
 /// the words on what was left out.
-const FRAME_BYTES: usize = 1024;
+const FRAME_BYTES: usize = 1536;
 /// Artifacts whose content is fetched for one result; more never fit.
 const FETCH: usize = 24;
 /// Characters of a task's summary in a list.

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod grants;
+mod hints;
 mod peers;
 mod served;
 mod tools;
