@@ -20,6 +20,7 @@ mod prefer;
 mod pull;
 mod remote;
 mod report;
+mod route;
 mod serve;
 mod show;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use futures::future::BoxFuture;
 use mesh_agents_a2a::remote::{Dial, MeshStream as BoxedStream};
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
@@ -101,6 +103,8 @@ struct Inner {
     pulls: Notify,
     /// The agents of this node or of others are not what they were.
     agents: Notify,
+    /// Counts what was heard of where nodes are.
+    routes: watch::Sender<u64>,
     /// Counts the owner's lists; callers' streams end when it grows.
     lists: watch::Sender<u64>,
 }
@@ -169,6 +173,7 @@ impl MeshNode {
             engine: OnceLock::new(),
             pulls: Notify::new(),
             agents: Notify::new(),
+            routes: watch::Sender::new(0),
             lists: watch::Sender::new(0),
         })))
     }
@@ -249,8 +254,18 @@ impl Dial for MeshNode {
             peer_id: peer_id.map_err(io::Error::other)?,
             key: Some(key),
         };
-        let (_key, stream) = self.open(whom).await?;
+        let peer_id = whom.peer_id.clone();
+        let (key, stream) = self.open(whom).await?;
+        let stream = route::Routed::new(stream, self.clone(), key, peer_id);
         Ok(Box::new(stream))
+    }
+
+    fn back(&self, node: &str) -> BoxFuture<'static, ()> {
+        match node.parse() {
+            Ok(key) => self.way_back(key),
+            // There is no such node.
+            Err(_) => Box::pin(std::future::pending()),
+        }
     }
 
     fn away(&self, node: &str) -> Option<Away> {

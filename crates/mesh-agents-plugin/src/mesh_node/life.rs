@@ -52,6 +52,7 @@ impl MeshNode {
     /// Something happened to the directory.
     pub(super) fn happen(&self, happening: Happening) {
         let now = self.now();
+        let answered = matches!(happening, Happening::Answered { .. });
         let changes = {
             let mut state = self.state();
             let changes = state.directory.apply(happening, now);
@@ -60,6 +61,9 @@ impl MeshNode {
             }
             changes
         };
+        if answered || !changes.is_empty() {
+            self.routes_changed();
+        }
         let mut told = false;
         for change in changes {
             told |= matters(&change);
@@ -298,6 +302,9 @@ impl MeshNode {
             changes.iter().for_each(|change| state.remember(change));
             changes
         };
+        if !changes.is_empty() {
+            self.routes_changed();
+        }
         let mut told = false;
         for change in changes {
             told |= matters(&change);

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::Refused;
-use crate::mesh_link::{HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, line, ping};
+use crate::mesh_link::{
+    HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, Traffic, line, ping,
+};
 use crate::mesh_node::{
     ForgetRequest, Forgotten, MeshNode, MeshReport, PeerShown, PreferRequest, Preferred,
 };
@@ -37,6 +39,9 @@ pub struct PeersAnswer {
     pub peers: Vec<PeerState>,
     /// Streams of peers that were refused since the engine's start.
     pub refused_streams: u64,
+    /// What went over the mesh since the engine's start.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// The nodes behind them, as far as they showed who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<MeshReport>,
@@ -170,6 +175,7 @@ async fn peers(State(hub): State<MeshHub>, node: Option<MeshNode>) -> Json<Peers
         local: hub.local().borrow().clone(),
         peers: states,
         refused_streams: hub.refused_streams(),
+        traffic: hub.traffic(),
         mesh: node.map(|node| node.report()),
     })
 }

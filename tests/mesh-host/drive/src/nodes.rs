@@ -105,6 +105,19 @@ impl<'home> Pair<'home> {
     ) -> Result<Self> {
         let caller = HostSpec::new("caller").joining(&owner.token().await?);
         let caller = Host::start(caller_home, caller).await?;
+        Self::with(owner_home, caller_home, owner, caller).await
+    }
+
+    /// As [`Pair::start`], for two hosts that run already, the caller's in the owner's mesh.
+    ///
+    /// # Errors
+    /// When the caller's host takes no MCP client.
+    pub async fn with(
+        owner_home: &'home Home,
+        caller_home: &'home Home,
+        owner: Host<'home>,
+        caller: Host<'home>,
+    ) -> Result<Self> {
         let mcp = caller.mcp().await?;
         Ok(Self {
             owner_home,

@@ -37,6 +37,13 @@ enum Step {
     Wait,
 }
 
+impl Way {
+    /// Whether the remote could not be told, and will be tried again.
+    pub(super) fn tries_again(&self) -> bool {
+        self.step == Step::Again
+    }
+}
+
 impl Mirror {
     /// When a cancel gives up waiting for the name of a task.
     pub(super) fn naming(&self) -> Option<Now> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderValue, Request as HttpRequest, header};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http_body_util::{BodyDataStream, Full};
 use hyper::body::Incoming;
@@ -41,6 +42,9 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// Why there is none, in words: the node is away, unknown, or somebody else answered.
     async fn dial(&self, node: &str) -> io::Result<Box<dyn MeshStream>>;
+
+    /// Waits until there is another way to that node than there is at this call.
+    fn back(&self, node: &str) -> BoxFuture<'static, ()>;
 
     /// Why that node cannot be called at the moment, if that is known without asking it.
     fn away(&self, node: &str) -> Option<Away>;
@@ -119,6 +123,10 @@ impl MeshPipe {
 
 #[async_trait]
 impl Pipe for MeshPipe {
+    fn back(&self) -> BoxFuture<'static, ()> {
+        self.dial.back(&self.node)
+    }
+
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         let patience = request.patience;
         let mut sender = self.sender().await?;
