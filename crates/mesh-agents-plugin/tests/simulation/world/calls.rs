@@ -231,6 +231,15 @@ impl World {
             return true;
         }
         let told = &self.nodes[owner].tasks.tasks[task];
+        let right = (
+            self.nodes[owner].key,
+            self.nodes[node].key,
+            told.agent.clone(),
+        );
+        assert!(
+            self.truth.could(&right, self.mono),
+            "a stream to one that is not allowed any more"
+        );
         let event = match stream.told {
             None => {
                 stream.told = Some(told.log.len());
