@@ -10,7 +10,7 @@ use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::AgentState;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_mesh::acl::{LastGood, Reading};
+use mesh_agents_mesh::acl::{LastGood, Read, Reading};
 use mesh_agents_mesh::{
     Bulletin, Directory, MeshPeerId, MeshVisibility, Moment, NodeKey, NodeSecret, Pull, Remembered,
     Standing, Stored,
@@ -65,8 +65,9 @@ pub(crate) struct Node {
     pub(crate) sent: Vec<Sent>,
     /// Which owner a plain id was resolved to; durable.
     pub(crate) owners: BTreeMap<AgentId, Stored>,
-    /// Counts its engines.
+    /// Counts its engines, and the lists that were in force.
     pub(crate) life: u64,
+    pub(crate) lists: u64,
 }
 
 /// An agent with a small card: cards are most of what a run costs.
@@ -109,6 +110,7 @@ impl Node {
             sent: Vec::new(),
             owners: BTreeMap::new(),
             life: 0,
+            lists: 0,
         }
     }
 
@@ -184,6 +186,8 @@ impl Node {
     /// Whether another list is in force now.
     pub(crate) fn read_list(&mut self) -> bool {
         let list = self.list.clone();
-        self.acl.read(Reading::Text(&list)) == mesh_agents_mesh::acl::Read::Changed
+        let changed = self.acl.read(Reading::Text(&list)) == Read::Changed;
+        self.lists += u64::from(changed);
+        changed
     }
 }

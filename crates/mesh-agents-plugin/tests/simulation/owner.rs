@@ -74,6 +74,14 @@ pub(crate) enum Reply {
     Stream(usize, Option<usize>),
 }
 
+/// An answer, with the engine and the list of its owner that it was given under: a stream ends with either.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) reply: Reply,
+    pub(crate) life: u64,
+    pub(crate) lists: u64,
+}
+
 /// What was let in, for whoever checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Let {

@@ -13,7 +13,7 @@ use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{Known, MeshPeerId, NodeKey, Ticket};
 
 use super::node::{Node, peer};
-use super::owner::Reply;
+use super::owner::Given;
 use super::random::Random;
 use super::truth::Truth;
 
@@ -37,7 +37,7 @@ enum Message {
     Pull(Ticket, MeshPeerId, Known),
     Answer(Advert),
     Call(Call),
-    Reply(u64, Result<Reply, Fault>),
+    Reply(u64, Result<Given, Fault>),
 }
 
 /// The answer to a pull; it ends with the process that opened its stream.
@@ -77,6 +77,8 @@ struct Stream {
     to: (usize, u64, usize),
     /// Owner, its life, its task.
     of: (usize, u64, usize),
+    /// The owner's list it was opened under.
+    list: u64,
     /// The last event told; `None` before the task as a whole.
     told: Option<usize>,
     next_at: u64,

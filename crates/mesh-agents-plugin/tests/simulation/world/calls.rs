@@ -6,7 +6,7 @@ use mesh_agents_a2a::remote::{Fault, Stage};
 use mesh_agents_core::ids::AgentId;
 
 use super::super::caller::Sent;
-use super::super::owner::{Let, Reply, caller_of};
+use super::super::owner::{Given, Let, Reply, caller_of};
 use super::{Call, Message, SILENCE, Stream, TIMEOUT, Under, World};
 
 fn lost() -> Fault {
@@ -92,7 +92,7 @@ impl World {
         from: &mesh_agents_mesh::NodeKey,
         agent: &AgentId,
         request: &Request,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Given, Fault> {
         let now = self.mono;
         let owner = &mut self.nodes[to];
         let advertised = owner.advertises(agent);
@@ -117,11 +117,13 @@ impl World {
         } else {
             self.counts.refused += 1;
         }
-        reply
+        let owner = &self.nodes[to];
+        let (life, lists) = (owner.life, owner.lists);
+        reply.map(|reply| Given { reply, life, lists })
     }
 
     /// An answer arrives.
-    pub(super) fn take_reply(&mut self, to: usize, id: u64, reply: Result<Reply, Fault>) {
+    pub(super) fn take_reply(&mut self, to: usize, id: u64, reply: Result<Given, Fault>) {
         let Some(under) = self.calls.remove(&id) else {
             return;
         };
@@ -137,9 +139,12 @@ impl World {
         }
         self.nodes[node].sent[sent].request = None;
         let input = match reply {
-            Ok(Reply::Task(task)) => Input::Answered(Answered::Task(task)),
-            Ok(Reply::Stream(task, behind)) => {
-                self.open(id, (node, life, sent), task, behind);
+            Ok(Given {
+                reply: Reply::Task(task),
+                ..
+            }) => Input::Answered(Answered::Task(task)),
+            Ok(given) => {
+                self.open(id, (node, life, sent), &given);
                 Input::Answered(Answered::Stream)
             }
             Err(fault) => {
@@ -158,15 +163,19 @@ impl World {
         self.tell(node, sent, input);
     }
 
-    fn open(&mut self, id: u64, to: (usize, u64, usize), task: usize, behind: Option<usize>) {
+    fn open(&mut self, id: u64, to: (usize, u64, usize), given: &Given) {
+        let Reply::Stream(task, behind) = given.reply else {
+            return;
+        };
         let sent = &mut self.nodes[to.0].sent[to.2];
         sent.stream = Some(id);
         let owner = self.at_key(&self.nodes[to.0].sent[to.2].owner);
-        let of = (owner, self.nodes[owner].life, task);
+        let of = (owner, given.life, task);
         let stream = Stream {
             id,
             to,
             of,
+            list: given.lists,
             told: behind,
             next_at: self.mono,
             heard_at: self.mono,
@@ -212,7 +221,7 @@ impl World {
         if self.is_cut(node, owner) || (self.stormy && self.random.one_in(60)) {
             stream.broken = true;
         }
-        if self.nodes[owner].life != owner_life {
+        if self.nodes[owner].life != owner_life || self.nodes[owner].lists != stream.list {
             // Its host tells at once, or nobody does.
             if self.random.one_in(3) {
                 self.end(stream, Some(lost()));
