@@ -20,6 +20,9 @@ const ARCHIVE_ENV: &str = "ARCHIVE";
 /// The fence of a block that this program runs.
 const FENCE: &str = "```sh host";
 
+/// The fence of the stanza for a program that is not installed, and the path that stands for the program.
+const STANZA: (&str, &str) = ("```toml host\n", "/path/to/agents");
+
 /// The skills of the archive.
 const SKILLS: [&str; 2] = ["mesh-agents", "mesh-agent-authoring"];
 
@@ -36,7 +39,8 @@ const CLIENTS: [(&str, &str, &str); 5] = [
 async fn main() {
     run(async |home| {
         let person = Person::sits_down(home)?;
-        let commands = commands(&fs::read_to_string(repository().join("README.md"))?);
+        let readme = fs::read_to_string(repository().join("README.md"))?;
+        let commands = commands(&readme);
         ensure!(
             commands.iter().any(|line| line.contains("plugins install")),
             "README.md has no {FENCE:?} block that installs"
@@ -61,6 +65,7 @@ async fn main() {
         the_skills_are_there(home)?;
         ensure!(host.lost_plugins()? == 0, "the host lost its plugin");
         host.stop().await?;
+        the_stanza_works_too(home, &readme).await?;
         let finished = finished.context("README.md sends no message")?;
         say(&format!(
             "installed: {} commands; archive to first finished task: {:.1} s",
@@ -186,6 +191,24 @@ async fn the_client_sees_the_agents(host: &Host<'_>) -> Result<()> {
     );
     say(&format!("{PLUGIN}.get_agents at /mcp: {}", ids.join(", ")));
     mcp.close().await
+}
+
+/// The same host with README's stanza, which names a program instead of what is installed.
+async fn the_stanza_works_too(home: &Home, readme: &str) -> Result<()> {
+    let (fence, path) = STANZA;
+    let (_, rest) = readme
+        .split_once(fence)
+        .with_context(|| format!("README.md has no {fence:?} block"))?;
+    let stanza = rest.split("```").next().unwrap_or_default();
+    ensure!(stanza.contains(path), "{stanza}");
+    let elsewhere = home.shared("built")?.join(PLUGIN);
+    let installed = home.use_installed()?;
+    fs::copy(&installed, &elsewhere).context("copy the program")?;
+    let stanza = stanza.replace(path, &elsewhere.display().to_string());
+    fs::write(home.data_dir().join("config.toml"), stanza)?;
+    let host = Host::start(home, HostSpec::installed("stanza", elsewhere)).await?;
+    the_client_sees_the_agents(&host).await?;
+    host.stop().await
 }
 
 fn the_skills_are_there(home: &Home) -> Result<()> {
