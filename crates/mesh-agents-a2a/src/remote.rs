@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::{QuestionId, RunId};
-use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -236,7 +236,13 @@ impl Runner for RemoteRunner {
         if let Err(error) = self.shared.pipe(&target) {
             return Some(misconfigured(error.to_string()).message);
         }
-        self.shared.mesh.as_ref()?.away(target.node.as_deref()?)
+        let away = self.shared.mesh.as_ref()?.away(target.node.as_deref()?);
+        away.map(|away| away.why)
+    }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        let node = agent.id.node()?;
+        self.shared.mesh.as_ref()?.away(&node)
     }
 }
 

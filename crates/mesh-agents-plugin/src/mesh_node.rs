@@ -38,10 +38,11 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
 use mesh_agents_tasks::{Agents, Fact, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -50,7 +51,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
 pub use meant::{Meant, News};
-pub use prefer::{PreferRequest, Preferred};
+pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
 pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
 
@@ -119,6 +120,8 @@ struct State {
     owners: BTreeMap<AgentId, Stored>,
     /// What is not on disk yet.
     unsaved: Vec<Fact>,
+    /// The others may not have heard of the advert of now.
+    hint_due: bool,
 }
 
 impl fmt::Debug for MeshNode {
@@ -157,6 +160,7 @@ impl MeshNode {
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
             unsaved: Vec::new(),
+            hint_due: false,
         };
         Ok(Self(Arc::new(Inner {
             config,
@@ -248,10 +252,19 @@ impl Dial for MeshNode {
         Ok(Box::new(stream))
     }
 
-    fn away(&self, node: &str) -> Option<String> {
+    fn away(&self, node: &str) -> Option<Away> {
         let key: NodeKey = node.parse().ok()?;
         let state = self.state();
-        let route = state.directory.route(&key);
-        route.err().map(|error| error.to_string())
+        let error = state.directory.route(&key).err()?;
+        let told = state.directory.remembered(&key);
+        let name = told.map_or_else(|| node.to_owned(), |told| told.name.clone());
+        Some(Away {
+            name: name.chars().filter(|c| !c.is_control()).collect(),
+            since: match &error {
+                NoRoute::Away { since, .. } => Some(*since),
+                _ => None,
+            },
+            why: error.to_string(),
+        })
     }
 }

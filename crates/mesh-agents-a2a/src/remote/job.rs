@@ -50,7 +50,10 @@ impl Job {
         let target = Target::of(&self.spec.agent, &self.shared.lookup)?;
         let pipe = self.shared.pipe(&target);
         let pipe = pipe.map_err(|error| misconfigured(error.to_string()))?;
-        let timeouts = self.shared.timeouts;
+        let mut timeouts = self.shared.timeouts;
+        if let Some(patience) = self.spec.patience {
+            timeouts.opening = timeouts.opening.max(patience);
+        }
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };

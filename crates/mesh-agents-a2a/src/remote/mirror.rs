@@ -203,6 +203,8 @@ pub struct Mirror {
     contact: Now,
     /// Whether contact is lost now, and was told to be.
     lost: bool,
+    /// Whether the log may say of an earlier run that contact is lost.
+    unsure: bool,
     /// When the end was asked for.
     cancel: Option<Now>,
     /// Whether the end was said.
@@ -300,6 +302,7 @@ impl Mirror {
             late: None,
             contact: now,
             lost: false,
+            unsure: terms.attempt > 1,
             cancel: None,
             ended: false,
             retry: Backoff::new(times.retry_first, times.retry_most),

@@ -5,7 +5,7 @@
 
 pub(crate) mod identity;
 mod listen;
-mod mesh;
+pub(crate) mod mesh;
 pub(crate) mod runners;
 mod servers;
 mod snapshots;

@@ -24,6 +24,7 @@ pub(crate) struct MemoryMesh {
 
 #[derive(Debug)]
 struct Node {
+    linked: watch::Sender<bool>,
     peers: watch::Sender<Peers>,
     incoming: Option<mpsc::Sender<Incoming>>,
     hints: Option<mpsc::Sender<Hint>>,
@@ -40,6 +41,7 @@ impl MemoryMesh {
     /// A node joins.
     pub(crate) fn join(&self, id: &MeshPeerId) -> MemoryLink {
         let node = Node {
+            linked: watch::Sender::new(true),
             peers: watch::Sender::default(),
             incoming: None,
             hints: None,
@@ -49,6 +51,13 @@ impl MemoryMesh {
         MemoryLink {
             mesh: self.clone(),
             id: id.clone(),
+        }
+    }
+
+    /// The link of a node to its host breaks, or is there again.
+    pub(crate) fn set_linked(&self, id: &MeshPeerId, linked: bool) {
+        if let Some(node) = self.nodes().get(id) {
+            node.linked.send_replace(linked);
         }
     }
 
@@ -88,7 +97,8 @@ impl MemoryLink {
 
 impl MeshLink for MemoryLink {
     fn linked(&self) -> watch::Receiver<bool> {
-        watch::Sender::new(true).subscribe()
+        let linked = self.of(|node| node.linked.subscribe());
+        linked.unwrap_or_else(|| watch::Sender::default().subscribe())
     }
 
     fn local(&self) -> watch::Receiver<Option<LocalNode>> {
@@ -133,6 +143,9 @@ impl MeshLink for MemoryLink {
 
     fn hint(&self, body: &str) -> bool {
         let nodes = self.mesh.nodes();
+        if !nodes.get(&self.id).is_some_and(|own| *own.linked.borrow()) {
+            return false;
+        }
         for (_, node) in nodes.iter().filter(|(id, _)| **id != self.id) {
             if let Some(hints) = &node.hints {
                 let from = self.id.clone();
@@ -140,7 +153,7 @@ impl MeshLink for MemoryLink {
                 let _full = hints.try_send(Hint { from, body });
             }
         }
-        nodes.contains_key(&self.id)
+        true
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

@@ -133,7 +133,7 @@ impl MeshNode {
 
     /// Tells the others what there is, if it is not what was told before.
     ///
-    /// Returns the line to say so with, once it is kept.
+    /// Returns the line to say so with, once it is kept, if they may not have heard it.
     fn publish(&self) -> Option<String> {
         let local = self.link().local().borrow().clone()?;
         let standing = Standing {
@@ -156,11 +156,12 @@ impl MeshNode {
             state.bulletin.publish(&standing, agents, secret, now)
         };
         self.note_withheld(&published.withheld);
-        published.changed.then(|| {
-            let sequence = memory::sequence(published.sequence);
-            self.state().unsaved.push(sequence);
-            write_hint(published.sequence)
-        })
+        let mut state = self.state();
+        if published.changed {
+            state.unsaved.push(memory::sequence(published.sequence));
+            state.hint_due = true;
+        }
+        std::mem::take(&mut state.hint_due).then(|| write_hint(published.sequence))
     }
 }
 
@@ -196,10 +197,20 @@ async fn listen(node: MeshNode) {
     let (mut peers, mut hints) = (node.link().peers(), node.link().hints());
     let mut known = Peers::default();
     let mut is_linked = false;
+    let mut flipped = false;
     loop {
+        flipped |= linked.has_changed().unwrap_or(false);
         let link = *linked.borrow_and_update();
+        if std::mem::take(&mut flipped) && link && is_linked {
+            // Gone and back before anybody looked.
+            is_linked = false;
+            node.happen(Happening::LinkDown);
+        }
         if link != is_linked {
             is_linked = link;
+            // What was said meanwhile was heard by nobody. A peer that comes asks by itself, and each hint
+            // goes to every peer there is (host-contract T13): none is sent for one that came.
+            node.state().hint_due |= link;
             node.happen(if link {
                 Happening::LinkUp
             } else {
@@ -213,7 +224,7 @@ async fn listen(node: MeshNode) {
         node.0.agents.notify_one();
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
-            () = changed(&mut linked) => {}
+            () = changed(&mut linked) => flipped = true,
             () = changed(&mut local) => {}
             () = changed(&mut peers) => {}
             Some(hint) = hints.recv() => {
@@ -304,8 +315,11 @@ async fn agents(node: MeshNode) {
         }
         let hint = node.publish();
         node.save().await;
-        if let Some(hint) = hint {
-            node.link().hint(&hint);
+        if let Some(hint) = hint
+            && !node.link().hint(&hint)
+        {
+            // It leaves when the link is back.
+            node.state().hint_due = true;
         }
         let agents = node.all_agents();
         if let Some(engine) = node.0.engine.get() {

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod grants;
+mod hints;
 mod peers;
 mod served;
 mod tools;
@@ -126,6 +127,10 @@ impl Runner for Both {
         self.there
             .unavailable(agent)
             .filter(|_| !agent.id.is_local())
+    }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        self.there.away(agent)
     }
 }
 
@@ -275,6 +280,7 @@ impl Peer {
             context_id: None,
             task_id: None,
             push: None,
+            queue_if_offline: false,
             minted: None,
         };
         self.engine.submit(&Caller::local(), submit).await.unwrap()

@@ -16,7 +16,9 @@ use ulid::Ulid;
 
 use super::Refused;
 use crate::mesh_link::{HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, line, ping};
-use crate::mesh_node::{MeshNode, MeshReport, PeerShown, PreferRequest, Preferred};
+use crate::mesh_node::{
+    ForgetRequest, Forgotten, MeshNode, MeshReport, PeerShown, PreferRequest, Preferred,
+};
 
 /// Peers asked at a time.
 const PINGS: usize = 16;
@@ -64,6 +66,7 @@ pub(crate) fn routes(hub: MeshHub, node: Option<MeshNode>) -> Router {
     let of_node = Router::new()
         .route("/engine/v1/mesh/peers/{peer}", get(show))
         .route("/engine/v1/mesh/prefer", post(prefer))
+        .route("/engine/v1/mesh/forget", post(forget))
         .with_state(node.clone());
     Router::new()
         .route(line::PATH, post(link))
@@ -120,6 +123,14 @@ async fn prefer(
 ) -> Result<Json<Preferred>, Refused> {
     let chosen = on_mesh(node)?.prefer(&request).await;
     chosen.map(Json).map_err(Refused)
+}
+
+async fn forget(
+    State(node): State<Option<MeshNode>>,
+    Json(request): Json<ForgetRequest>,
+) -> Result<Json<Forgotten>, Refused> {
+    let known = on_mesh(node)?.forget(&request.peer_id);
+    Ok(Json(Forgotten { known }))
 }
 
 fn on_mesh(node: Option<MeshNode>) -> Result<MeshNode, Refused> {

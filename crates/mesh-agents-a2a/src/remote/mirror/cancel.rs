@@ -48,8 +48,10 @@ impl Mirror {
         let Some(at) = self.cancel else { return };
         match &self.phase {
             Phase::Canceling(_) | Phase::LastLook { .. } | Phase::Leaving(_) | Phase::Over => {}
-            Phase::Context { .. } => self.over(Outcome::Canceled),
             // It has heard nothing of it yet, and will not.
+            Phase::Context { .. } if self.said == Said::No || !self.terms.on_mesh => {
+                self.over(Outcome::Canceled);
+            }
             Phase::Resending { .. } if self.terms.on_mesh && self.said == Said::No => {
                 self.over(Outcome::Canceled);
             }

@@ -14,6 +14,7 @@ use http_body_util::{BodyDataStream, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use mesh_agents_core::run::Away;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -42,7 +43,7 @@ pub trait Dial: Send + Sync {
     async fn dial(&self, node: &str) -> io::Result<Box<dyn MeshStream>>;
 
     /// Why that node cannot be called at the moment, if that is known without asking it.
-    fn away(&self, node: &str) -> Option<String>;
+    fn away(&self, node: &str) -> Option<Away>;
 }
 
 type Sender = SendRequest<Full<Bytes>>;

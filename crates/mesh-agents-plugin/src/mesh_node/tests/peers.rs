@@ -127,6 +127,30 @@ async fn a_choice_that_makes_no_sense_is_refused_by_the_argument() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_forgotten_is_not_known_until_it_is_met_again() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    let echo = b.sees("echo", &a).await;
+    let key = a.node.key();
+    let meant = |b: &Peer| b.node.meant(&"echo".parse().unwrap(), None).unwrap();
+    assert_eq!(meant(&b).id, echo);
+    let (seed, dir) = (1, a.leave(&mesh).await);
+    assert!(b.node.forget(&key));
+    until(async || !b.engine.agents().contains_key(&echo)).await;
+    until(async || b.engine.facts(FactKind::Node).await.unwrap().is_empty()).await;
+    assert!(b.engine.facts(FactKind::Owner).await.unwrap().is_empty());
+    assert!(b.node.report().nodes.is_empty());
+    assert!(!b.node.forget(&key), "nothing is left of it");
+    let id = format!("{:064x}", 1).parse().unwrap();
+    let a = Peer::join_as(&mesh, seed, id, vec![offered("echo")], dir).await;
+    b.sees("echo", &a).await;
+    assert_eq!(meant(&b).why, Some(Why::Only));
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_known_of_a_node_is_shown_to_the_owner() {
     let mesh = MemoryMesh::default();
     let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
