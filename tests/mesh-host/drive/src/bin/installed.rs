@@ -26,6 +26,17 @@ const STANZA: (&str, &str) = ("```toml host\n", "/path/to/agents");
 /// The skills of the archive.
 const SKILLS: [&str; 2] = ["mesh-agents", "mesh-agent-authoring"];
 
+/// What somebody who follows the skill for making agents puts in the place of its words.
+const SKILL_WORDS: [(&str, &str); 4] = [
+    ("<id>", "mine"),
+    ("<template>", "test-runner"),
+    ("<a real message>", "$PWD/crates/mesh-agents-cli/demo/shop"),
+    (
+        "<key>",
+        "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+    ),
+];
+
 /// What a coding client leaves in a home, by which the installer tells that it is used there, and where it reads skills.
 const CLIENTS: [(&str, &str, &str); 5] = [
     ("opencode", ".config/opencode", ".config/opencode/skills"),
@@ -61,6 +72,10 @@ async fn main() {
             }
         }
         let host = host.context("no command installed the plugin")?;
+        say("The commands of the skill mesh-agent-authoring:");
+        for command in skill_commands()? {
+            person.types(&command)?;
+        }
         the_client_sees_the_agents(&host).await?;
         the_skills_are_there(home)?;
         ensure!(host.lost_plugins()? == 0, "the host lost its plugin");
@@ -152,6 +167,34 @@ fn commands(readme: &str) -> Vec<String> {
         );
     }
     commands
+}
+
+/// The commands that the skill for making agents tells a client to type, with words in their places.
+fn skill_commands() -> Result<Vec<String>> {
+    let text = fs::read_to_string(repository().join("skills").join(SKILLS[1]).join("SKILL.md"))?;
+    // What stands between the first two rules is for the client's list of skills.
+    let (_, steps) = text.split_once("\n---\n").context("front matter")?;
+    let commands: Vec<_> = steps
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|span| span.starts_with("mesh-llm "))
+        .map(|span| {
+            SKILL_WORDS
+                .iter()
+                .fold(span.to_owned(), |span, (word, value)| {
+                    span.replace(word, value)
+                })
+        })
+        .collect();
+    for verb in ["init", "validate", "send", "disable"] {
+        let typed = format!("mesh-llm agents {verb} ");
+        ensure!(
+            commands.iter().any(|command| command.starts_with(&typed)),
+            "the skill does not tell of {verb}: {commands:?}"
+        );
+    }
+    Ok(commands)
 }
 
 /// The archive's own name and that of the machine README shows.
