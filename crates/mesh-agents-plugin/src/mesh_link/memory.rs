@@ -1,14 +1,16 @@
 //! A mesh inside one process, for tests: nodes that open streams to each other without a host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_agents_core::clock::UnixMillis;
+use tokio::io::copy_bidirectional;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{
     Hint, HostPeer, Incoming, LocalNode, MeshLink, MeshPeerId, MeshStream, OpenError, Peers,
@@ -29,8 +31,10 @@ pub(crate) struct MemoryMesh {
 struct Lines {
     /// Nodes no line leads to or from.
     cut: BTreeSet<MeshPeerId>,
-    /// Both ends of every stream there was, and one handle to break it by.
-    streams: Vec<([MeshPeerId; 2], std::os::unix::net::UnixStream)>,
+    /// Both ends of every stream there was, and what breaks it.
+    streams: Vec<([MeshPeerId; 2], CancellationToken)>,
+    /// Owns what carries the bytes.
+    carriers: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -83,11 +87,10 @@ impl MemoryMesh {
         {
             let mut lines = self.lines();
             lines.cut.insert(id.clone());
-            lines.streams.retain(|(ends, stream)| {
+            lines.streams.retain(|(ends, cut)| {
                 let broken = ends.contains(id);
                 if broken {
-                    // One that is closed already cannot break.
-                    let _closed = stream.shutdown(std::net::Shutdown::Both);
+                    cut.cancel();
                 }
                 !broken
             });
@@ -166,11 +169,17 @@ impl MeshLink for MemoryLink {
             if [peer, &self.id].iter().any(|end| lines.cut.contains(end)) {
                 return Err(refused());
             }
-            let (near, far) = UnixStream::pair().map_err(OpenError::Connect)?;
-            let handle = far.as_fd().try_clone_to_owned();
-            let handle = handle.map_err(OpenError::Connect)?.into();
+            let pair = || UnixStream::pair().map_err(OpenError::Connect);
+            let ((near, mut here), (mut there, far)) = (pair()?, pair()?);
             let ends = [peer.clone(), self.id.clone()];
-            lines.streams.push((ends, handle));
+            let cut = CancellationToken::new();
+            lines.streams.push((ends, cut.clone()));
+            lines.carriers.spawn(async move {
+                tokio::select! {
+                    _over = copy_bidirectional(&mut here, &mut there) => {}
+                    () = cut.cancelled() => {}
+                }
+            });
             drop(lines);
             let nodes = self.mesh.nodes();
             let there = nodes.get(peer).ok_or_else(refused)?;
