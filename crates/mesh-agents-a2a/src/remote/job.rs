@@ -57,7 +57,7 @@ impl Job {
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };
-        let caller = Caller::new(&target, pipe, patience).await?;
+        let caller = Caller::new(&target, self.spec.skill.as_deref(), pipe, patience).await?;
         let spec = self.spec;
         let terms = Terms {
             task: spec.task_id,
