@@ -321,6 +321,9 @@ pub(crate) struct Send {
     /// The node whose agent it is, by key or label, when several have one of that id
     #[arg(long, value_name = "NODE")]
     pub(crate) peer: Option<String>,
+    /// The skill it is for; some owners let in calls for one skill alone
+    #[arg(long, value_name = "ID")]
+    pub(crate) skill: Option<String>,
     /// Key of this message: sending it again under the same key is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,

@@ -14,6 +14,10 @@ use crate::principal::Principal;
 use crate::refusal::{Code, Refusal};
 use crate::run::QuestionKind;
 
+/// The header of a request on a mesh stream that names the skill it is for: whether it may call is decided
+/// before its body is read. A call without it names none.
+pub const SKILL_HEADER: &str = "mesh-agents-skill";
+
 /// A caller, with what its authority rests on. Made by its constructors only, so that none of it is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

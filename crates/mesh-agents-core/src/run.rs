@@ -96,6 +96,8 @@ pub struct RunSpec {
     pub resume: Option<Resume>,
     /// What the runs before it left, when it goes on with the same task; else empty.
     pub before: Before,
+    /// The skill the message is for, where its caller named one.
+    pub skill: Option<String>,
     /// How long to try to deliver its message to a node that does not take it; `None` for as long as
     /// the runner thinks right.
     pub patience: Option<Duration>,

@@ -27,10 +27,6 @@ pub use self::knocks::{Knock, Knocks};
 pub use self::last_good::{LastGood, Read, Reading};
 pub use self::pattern::{Pattern, PatternError};
 
-/// The header of a request on a mesh stream that names the skill it is for: whether it may call is decided
-/// before its body is read. A call without it names none.
-pub const SKILL_HEADER: &str = "mesh-agents-skill";
-
 /// The list, checked. The default one has nobody on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Acl {

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use mesh_agents_core::agent::{AgentDefinition, OnInterrupt, SessionScope};
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
+use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::run::{Before, Outcome, Resume, ResumeReason, RunSpec, ToolsGrant};
 use mesh_agents_core::task::{ArtifactInfo, Failure, Task};
 use mesh_agents_core::transition::Happening;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -27,6 +29,9 @@ use follow::{Drive, seconds};
 
 /// Between tries to write what must be written (an end), while the disk refuses.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
+
+/// Characters of a skill's id at the most, as in an owner's list.
+const SKILL_CHARS: usize = 128;
 
 /// Such tries once the engine stops.
 pub(crate) const LAST_TRIES: u32 = 5;
@@ -271,12 +276,24 @@ async fn spec(
         dirs: inner.layout.run(&agent.id, &task.id),
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
+        skill: skill(task.metadata.as_ref()),
         patience: task
             .deliver_until
             .map(|until| Duration::from_millis(until.since(inner.now()))),
         tools,
     };
     Ok(spec)
+}
+
+/// The skill a task's metadata names (`skill_id`), if it has a form that can stand in a header.
+fn skill(metadata: Option<&JsonText>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        skill_id: String,
+    }
+    let Named { skill_id } = metadata?.read().ok()?;
+    let plain = skill_id.bytes().all(|byte| byte.is_ascii_graphic());
+    (plain && (1..=SKILL_CHARS).contains(&skill_id.len())).then_some(skill_id)
 }
 
 /// The entry of streamed text; the digest is known once it is stored.

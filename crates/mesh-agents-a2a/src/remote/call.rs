@@ -16,6 +16,7 @@ use super::mirror::Answered;
 use super::pipe::Pipe;
 use super::target::{BINDINGS, Target, misconfigured};
 use super::wire::{Factory, Patience};
+use mesh_agents_core::policy::SKILL_HEADER;
 use mesh_agents_core::task::Failure;
 
 /// Messages of the history asked for: the agent's last word is among the newest few.
@@ -31,9 +32,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Sets up the calls to `target` over `pipe`.
+    /// Sets up the calls to `target` over `pipe`, all of them for `skill`, if one is named.
     pub(crate) async fn new(
         target: &Target,
+        skill: Option<&str>,
         pipe: Arc<dyn Pipe>,
         patience: Patience,
     ) -> Result<Self, Failure> {
@@ -45,6 +47,11 @@ impl Caller {
         }
         if let Some(token) = &target.token {
             factory = factory.with_interceptor(Arc::new(AuthInterceptor::bearer(token)));
+        }
+        // Elsewhere nobody knows the header.
+        if let Some(skill) = skill.filter(|_| target.node.is_some()) {
+            let names = AuthInterceptor::custom(SKILL_HEADER, skill);
+            factory = factory.with_interceptor(Arc::new(names));
         }
         let client = factory
             .build()

@@ -59,7 +59,8 @@ impl Job {
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };
-        let caller = Caller::new(&target, Arc::clone(&pipe), patience).await?;
+        let skill = self.spec.skill.as_deref();
+        let caller = Caller::new(&target, skill, Arc::clone(&pipe), patience).await?;
         let spec = self.spec;
         let terms = Terms {
             task: spec.task_id,

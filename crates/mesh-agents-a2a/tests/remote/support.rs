@@ -128,6 +128,7 @@ impl Plan {
             resume: self.resume.clone(),
             before: self.before.clone(),
             patience: None,
+            skill: None,
             dirs: Layout::new(self.dir.path()).run(&agent.id, &task_id),
             home: self.dir.path().join("home"),
             mesh: MeshEndpoints::default(),

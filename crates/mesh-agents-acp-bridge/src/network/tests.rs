@@ -27,6 +27,7 @@ fn spec(env: &[(&str, &str)]) -> RunSpec {
         resume: None,
         before: Before::default(),
         patience: None,
+        skill: None,
         dirs: layout.run(&agent.id, &task_id),
         home: layout.agent_home(&agent.id),
         mesh: MeshEndpoints {

@@ -88,6 +88,7 @@ impl Machine {
             resume: None,
             before: Before::default(),
             patience: None,
+            skill: None,
             mesh: self.mesh.clone(),
             tools: None,
         }

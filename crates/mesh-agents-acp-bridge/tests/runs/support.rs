@@ -86,6 +86,7 @@ impl World {
             resume: None,
             before: Before::default(),
             patience: None,
+            skill: None,
             dirs: layout.run(&agent.id, &task_id),
             home: layout.agent_home(&agent.id),
             mesh: MeshEndpoints {

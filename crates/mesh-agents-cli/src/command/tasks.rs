@@ -111,7 +111,11 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
     let text = send.message.or_else(|| send.option.clone());
     args.insert("message".into(), message(text.unwrap_or_default())?.into());
     let mut metadata = Map::new();
-    for (name, value) in [("option_id", send.option), ("question_id", send.question)] {
+    for (name, value) in [
+        ("option_id", send.option),
+        ("question_id", send.question),
+        ("skill_id", send.skill),
+    ] {
         metadata.extend(value.map(|value| (name.to_owned(), value.into())));
     }
     if !metadata.is_empty() {

@@ -8,10 +8,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mesh_agents_a2a::router::{TurnedAway, turned_away};
 use mesh_agents_core::ids::AgentId;
-use mesh_agents_core::policy::{Caller, Grant, Standing};
+use mesh_agents_core::policy::{Caller, Grant, SKILL_HEADER, Standing};
 use mesh_agents_core::refusal::Code;
 use mesh_agents_mesh::NodeKey;
-use mesh_agents_mesh::acl::SKILL_HEADER;
 use mesh_agents_mesh::rate::Flooded;
 use mesh_agents_tasks::Grants;
 

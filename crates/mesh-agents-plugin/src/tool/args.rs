@@ -190,7 +190,7 @@ pub struct SendMessage {
     /// Default 0
     #[serde(default)]
     pub wait_seconds: Option<u64>,
-    /// Your own data, kept with the task
+    /// Your own data, kept with the task; skill_id names the skill it is for
     #[serde(default)]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub metadata: Option<JsonText>,

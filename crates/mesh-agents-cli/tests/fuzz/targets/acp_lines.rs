@@ -147,6 +147,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<RunSpec> {
         resume,
         before: Before::default(),
         patience: None,
+        skill: None,
         dirs: layout.run(&agent.id, &task_id),
         home: layout.agent_home(&agent.id),
         mesh: MeshEndpoints::default(),

@@ -3,8 +3,8 @@
 use axum::http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use mesh_agents_core::policy::SKILL_HEADER;
 use mesh_agents_core::refusal::Code;
-use mesh_agents_mesh::acl::SKILL_HEADER;
 
 use super::*;
 
@@ -155,6 +155,26 @@ async fn a_skill_on_the_list_lets_in_calls_that_say_they_are_for_it() {
         assert_eq!(status, StatusCode::FORBIDDEN, "{skill:?}: {body}");
         let asks = format!("agents peers allow {key} {to_allow}\"");
         assert!(body.contains(&asks), "{skill:?}: {body}");
+    }
+    // So does a message, and all that follows from it, whose sender names the skill.
+    let sent = async |metadata: Value| {
+        let args = json!({
+            "agent_id": "echo", "message": "hi", "wait_seconds": 60, "metadata": metadata
+        });
+        b.call(Caller::local(), "send_message", args).await.unwrap()
+    };
+    let said = sent(json!({ "skill_id": "say" })).await;
+    assert_eq!(said["state"], "completed", "{said}");
+    let args = json!({ "task_id": said["task_id"], "artifact_id": "response" });
+    let text = b.call(Caller::local(), "view_text_artifact", args).await;
+    assert_eq!(text.unwrap()["text"], "echo: hi");
+    for metadata in [
+        json!({}),
+        json!({ "skill_id": "a b" }),
+        json!({ "skill_id": 7 }),
+    ] {
+        let refused = sent(metadata).await;
+        assert_eq!(refused["state"], "failed", "{refused}");
     }
     b.leave(&mesh).await;
     a.leave(&mesh).await;

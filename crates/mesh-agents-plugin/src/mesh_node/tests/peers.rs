@@ -217,6 +217,8 @@ async fn a_node_with_a_new_key_is_a_new_one_that_nobody_has_let_in() {
     let dir = b.stop().await;
     let b = Peer::join_as(&mesh, 12, id, vec![offered("front")], dir).await;
     let new = b.node.key();
+    // Nothing is sent to a node that was not heard since the start.
+    until(async || b.node.away(&a.node.key().to_string()).is_none()).await;
     let refused = b.ended(&b.send(&echo, "hi").await).await;
     let why = refused.failure.unwrap().message;
     assert!(why.contains(&format!("your node's key {new} yet")), "{why}");
