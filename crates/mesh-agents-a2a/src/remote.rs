@@ -68,6 +68,9 @@ pub struct RemoteTimeouts {
     pub contact: Duration,
     /// For the whole of a cancel, of the 2 s that a cancel may take.
     pub cancel: Duration,
+    /// How long a node of the mesh may leave the message that makes a task unanswered once its end is
+    /// wanted: longer than a stream to it may take to open.
+    pub silent: Duration,
     /// Between the first two tries of anything tried again; doubles up to [`Self::retry_most`].
     pub retry_first: Duration,
     /// The longest pause between two tries.
@@ -87,6 +90,7 @@ impl Default for RemoteTimeouts {
             opening: Duration::from_secs(10),
             contact: Duration::from_secs(300),
             cancel: Duration::from_millis(1800),
+            silent: Duration::from_secs(30),
             retry_first: Duration::from_millis(250),
             retry_most: Duration::from_secs(15),
             poll_most: Duration::from_secs(5),

@@ -179,15 +179,16 @@ impl MeshNode {
     }
 
     /// Begins: `engine` runs the tasks, `app` holds the A2A routes, which are shown to callers that the
-    /// owner's list lets in.
-    pub fn start(&self, engine: TaskEngine, app: Router) {
+    /// owner's list lets in. What was known of other nodes when the last engine ended is known when this
+    /// returns.
+    pub async fn start(&self, engine: TaskEngine, app: Router) {
         if self.0.engine.set(engine).is_err() {
             return;
         }
         if let Some(engine) = self.0.engine.get() {
             engine.set_grants(Arc::new(self.clone()));
         }
-        life::begin(self, serve::app(self, app));
+        life::begin(self, serve::app(self, app)).await;
     }
 
     /// This node's key.

@@ -195,6 +195,8 @@ pub struct Mirror {
     first: Option<Box<Message>>,
     /// Whether the remote may have it.
     said: Said,
+    /// When the last one was.
+    sent_at: Now,
     /// Messages sent in this run.
     sent: u32,
     /// Questions asked in this run.
@@ -299,6 +301,7 @@ impl Mirror {
             } else {
                 Said::No
             },
+            sent_at: now,
             sent: 0,
             asked: 0,
             late: None,

@@ -43,6 +43,21 @@ fn engine_socket_requests() {
     soak(targets::engine_socket::run);
 }
 
+#[test]
+fn handshakes_of_nodes() {
+    soak(targets::mesh_handshake::run);
+}
+
+#[test]
+fn adverts_and_mesh_cards() {
+    soak(targets::mesh_advert::run);
+}
+
+#[test]
+fn lists_of_who_may_call() {
+    soak(targets::acl_toml::run);
+}
+
 /// Feeds `target` until the time is over, or the one seed asked for.
 fn soak(target: fn(&[u8])) {
     if let Some(seed) = number("FUZZ_SEED") {

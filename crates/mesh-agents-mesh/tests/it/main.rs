@@ -9,5 +9,4 @@ mod cards;
 mod directory;
 mod floods;
 mod routes;
-mod simulation;
 mod support;

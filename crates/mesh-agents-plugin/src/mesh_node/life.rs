@@ -26,15 +26,18 @@ const PULLS: usize = 16;
 const LIST_EVERY: Duration = Duration::from_millis(400);
 
 /// Starts all of it.
-pub(super) fn begin(node: &MeshNode, app: Router) {
+pub(super) async fn begin(node: &MeshNode, app: Router) {
     let tasks = &node.0.config.tasks;
     // Before the first caller. Looked at before it is read, so that no edit falls in between.
     let seen = stamp(node);
     node.read_list();
+    // What was known before is known before anything is heard, and before anybody asks for it.
+    node.restore().await;
+    if let Some(engine) = node.0.engine.get() {
+        engine.set_agents(node.all_agents()).await;
+    }
     let node = node.clone();
     tasks.spawn(async move {
-        // What was known before is known before anything is heard.
-        node.restore().await;
         tokio::join!(
             serve::accept(node.clone(), app),
             listen(node.clone()),

@@ -1,6 +1,7 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
 mod attacks;
+mod contact;
 mod grants;
 mod hints;
 mod peers;
@@ -195,6 +196,7 @@ impl Peer {
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),
+            silent: Duration::from_secs(1),
             ..RemoteTimeouts::default()
         };
         let there = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(node.clone())));
@@ -225,7 +227,8 @@ impl Peer {
             place: place("http://127.0.0.1:1"),
             end: CancellationToken::new(),
         };
-        node.start(engine.clone(), mesh_agents_a2a::router::router(server));
+        node.start(engine.clone(), mesh_agents_a2a::router::router(server))
+            .await;
         Self {
             node,
             engine,
@@ -295,6 +298,11 @@ impl Peer {
     /// Leaves; what it knew stays in its directory.
     async fn leave(self, mesh: &MemoryMesh) -> TempDir {
         mesh.leave(&self.id);
+        self.stop().await
+    }
+
+    /// Its engine ends; its host stays.
+    async fn stop(self) -> TempDir {
         self.node.0.config.end.cancel();
         self.engine.shutdown(true).await;
         self.node.0.config.tasks.close();

@@ -110,6 +110,7 @@ impl Mirror {
     }
 
     fn dispatch(&mut self, message: Box<Message>, stream: bool) {
+        self.sent_at = self.now;
         let phase = Phase::Sending {
             message: message.clone(),
             stream,
