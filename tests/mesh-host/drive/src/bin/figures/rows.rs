@@ -86,6 +86,12 @@ impl Row {
         self
     }
 
+    /// What else is to be said of it.
+    pub(crate) fn note(mut self, note: String) -> Self {
+        self.budget = note;
+        self
+    }
+
     pub(crate) fn print(self) {
         let cells = [
             self.what.as_str(),

@@ -121,7 +121,7 @@ pub(crate) async fn submits(nodes: &Nodes<'_>) -> Result<()> {
     .print();
     Row::new("remote submit, until the owner lists it", &arrived)
         .beside(baseline, &own, &arrived)
-        .budget(beyond(&arrived, &own, &nodes.echo), true)
+        .note(beyond(&arrived, &own, &nodes.echo))
         .print();
 
     let (mut own, mut remote) = (vec![], vec![]);
@@ -135,7 +135,7 @@ pub(crate) async fn submits(nodes: &Nodes<'_>) -> Result<()> {
         &remote,
     )
     .beside("the owner's own", &own, &remote)
-    .budget(beyond(&remote, &own, &nodes.echo), true)
+    .note(beyond(&remote, &own, &nodes.echo))
     .print();
     Ok(())
 }
