@@ -4,6 +4,8 @@
 #
 #   scripts/bench.sh                     all of it: about ten minutes after the build, 2.5 GiB of disk
 #   scripts/bench.sh node [start|…]      one bench (engine, cards, runs, node, server), or a part of it
+#   scripts/bench.sh mesh                two real mesh-llm nodes, beside a bare echo over a mesh stream between the same
+#                                        hosts: three minutes after the builds (the host: six minutes once, unoptimised)
 #   STORES="1000 100000" scripts/bench.sh server read      other numbers of stored tasks than up to a million
 set -euo pipefail
 load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)
@@ -16,7 +18,8 @@ crate_of() {
     runs) echo mesh-agents-acp-bridge ;;
     node) echo mesh-agents ;;
     server) echo mesh-agents-a2a ;;
-    *) echo "bench.sh: no bench \"$1\"; there are engine, cards, runs, node and server" >&2; exit 2 ;;
+    mesh) echo mesh-agents-plugin ;;
+    *) echo "bench.sh: no bench \"$1\"; there are engine, cards, runs, node, server and mesh" >&2; exit 2 ;;
   esac
 }
 if [ $# -gt 0 ]; then crate_of "$1" >/dev/null; fi
@@ -29,7 +32,9 @@ size=$(wc -c <"$target/release/agents")
 
 packages=(-p mesh-agents -p mesh-agents-a2a -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
 benches=(--bench engine --bench cards --bench runs --bench node --bench server)
-cargo build --release --locked --bins "${benches[@]}" "${packages[@]}"
+if [ "${1:-}" != mesh ]; then
+  cargo build --release --locked --bins "${benches[@]}" "${packages[@]}"
+fi
 
 rows=$(mktemp)
 stores=$(mktemp -d "$target/tmp/stores.XXXXXX")
@@ -50,9 +55,23 @@ server() {
   fi
   bench server --stock="$target/stock/release/stock-a2a-server" --stores="$stores" "$@"
 }
+# Two nodes are two hosts: started, measured and ended by a program of the drive tests.
+mesh() {
+  cargo build --release --locked -p mesh-agents-plugin --example mesh-echo
+  cargo build --release --locked --manifest-path tests/mesh-host/Cargo.toml --target-dir "$target/mesh-host" \
+    -p mesh-host-drive --bin figures
+  AGENTS_BIN=$target/release/agents
+  ECHO_BIN=$target/release/examples/mesh-echo
+  MESHHOST_BIN=$(scripts/mesh-host.sh)
+  export AGENTS_BIN ECHO_BIN MESHHOST_BIN
+  (
+    . scripts/homes.sh
+    TMPDIR=$homes "$target/mesh-host/release/figures" "$@"
+  )
+}
 measure() { # bench, words for it
   echo "bench.sh: $1" >&2
-  if [ "$1" = server ]; then "$@"; else bench "$@"; fi | tee -a "$rows" >&2
+  if [ "$1" = server ] || [ "$1" = mesh ]; then "$@"; else bench "$@"; fi | tee -a "$rows" >&2
 }
 if [ $# -gt 0 ]; then
   measure "$@"

@@ -58,7 +58,8 @@ case ${target:-$host} in *-windows-*) suffix=.exe ;; esac
 # Builds the tree DIRECTORY into TARGET_DIR and prints the program's path. Where the sources and the dependencies
 # lie on this machine is not to be read in the program, nor to change a byte of it.
 build() { # directory, target directory
-  local flags="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$1=/agents"
+  # The last that fits is taken, and the target directory may lie below the sources.
+  local flags="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$1=/agents --remap-path-prefix=$2=/target"
   local started=$SECONDS
   (
     cd "$1"
@@ -110,8 +111,8 @@ mkdir -p "$out"
 archive=$(pack "$program" "$PWD" "$(cd "$out" && pwd)")
 say "packed in $((SECONDS - at)) s: program $(bytes "$program") bytes, archive $(bytes "$archive") bytes"
 
-if [ -z "$given" ] && LC_ALL=C grep -qaF -e "$cargo_home/" -e "$PWD/" "$program"; then
-  fail "$program names directories of this machine ($cargo_home or $PWD), so another machine would build other bytes"
+if [ -z "$given" ] && LC_ALL=C grep -qaF -e "$cargo_home/" -e "$PWD/" -e "$target_dir/" "$program"; then
+  fail "$program names a directory of this machine ($cargo_home, $PWD or $target_dir), so another would build other bytes"
 fi
 
 if $check; then

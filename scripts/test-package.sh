@@ -35,18 +35,7 @@ AGENTS_BIN=$(realpath "$AGENTS_BIN")
 MESHHOST_BIN=$(scripts/mesh-host.sh)
 export AGENTS_BIN MESHHOST_BIN
 
-homes=$(mktemp -d /tmp/mh.XXXXXX)
-# As in test-host.sh: for when this is interrupted.
-leave() {
-  for environ in /proc/[0-9]*/environ; do
-    if grep -qsF "$homes/" "$environ"; then
-      pid=${environ#/proc/}
-      kill -9 "${pid%/environ}" 2>/dev/null || true
-    fi
-  done
-  rm -rf "$homes"
-}
-trap leave EXIT
+. scripts/homes.sh
 
 packed=$SECONDS
 # Twice, with another umask: the same bytes.

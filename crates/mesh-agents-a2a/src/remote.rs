@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::{QuestionId, RunId};
-use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,6 +68,9 @@ pub struct RemoteTimeouts {
     pub contact: Duration,
     /// For the whole of a cancel, of the 2 s that a cancel may take.
     pub cancel: Duration,
+    /// How long a node of the mesh may leave the message that makes a task unanswered once its end is
+    /// wanted: longer than a stream to it may take to open.
+    pub silent: Duration,
     /// Between the first two tries of anything tried again; doubles up to [`Self::retry_most`].
     pub retry_first: Duration,
     /// The longest pause between two tries.
@@ -87,6 +90,7 @@ impl Default for RemoteTimeouts {
             opening: Duration::from_secs(10),
             contact: Duration::from_secs(300),
             cancel: Duration::from_millis(1800),
+            silent: Duration::from_secs(30),
             retry_first: Duration::from_millis(250),
             retry_most: Duration::from_secs(15),
             poll_most: Duration::from_secs(5),
@@ -236,7 +240,13 @@ impl Runner for RemoteRunner {
         if let Err(error) = self.shared.pipe(&target) {
             return Some(misconfigured(error.to_string()).message);
         }
-        self.shared.mesh.as_ref()?.away(target.node.as_deref()?)
+        let away = self.shared.mesh.as_ref()?.away(target.node.as_deref()?);
+        away.map(|away| away.why)
+    }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        let node = agent.id.node()?;
+        self.shared.mesh.as_ref()?.away(&node)
     }
 }
 

@@ -10,6 +10,7 @@ use axum::routing::{any, get, post};
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::{Caller, Operation};
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::{Code, Refusal};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -80,7 +81,7 @@ impl Named {
 }
 
 /// The agent, if it is served and the caller may do this with it; else what to answer.
-fn entered(
+async fn entered(
     server: &A2aServer,
     named: &Named,
     extensions: &Extensions,
@@ -91,7 +92,15 @@ fn entered(
         .get::<Caller>()
         .ok_or_else(|| Box::new(unknown_caller()))?;
     let agent = named.agent().ok_or_else(nobody)?;
-    let entered = server.engine.agent(caller, &agent, operation);
+    let mut entered = server.engine.agent(caller, &agent, operation);
+    if operation == Operation::Enter
+        && matches!(&entered, Err(refusal) if refusal.code == Code::AgentNotFound)
+        && matches!(caller.principal, Principal::Key(_))
+        && server.has_tasks(caller, &agent).await
+    {
+        // Not offered any more; what it has begun here goes on to its end.
+        entered = server.engine.agent(caller, &agent, Operation::Return);
+    }
     entered.map_err(|refusal| match refusal.code {
         // Byte for byte what an agent that never was is answered with.
         Code::AgentNotFound | Code::AgentDisabled | Code::AgentUnavailable => nobody(),
@@ -104,7 +113,7 @@ async fn jsonrpc(
     Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &named, request.extensions(), Operation::Enter) {
+    match entered(&server, &named, request.extensions(), Operation::Enter).await {
         Ok(agent) => server.jsonrpc(agent, request).await,
         Err(answer) => *answer,
     }
@@ -115,7 +124,7 @@ async fn rest(
     Path(named): Path<Named>,
     request: Request,
 ) -> Response {
-    match entered(&server, &named, request.extensions(), Operation::Enter) {
+    match entered(&server, &named, request.extensions(), Operation::Enter).await {
         Ok(agent) => server.rest(agent, &named.path, request).await,
         Err(answer) => *answer,
     }
@@ -127,7 +136,7 @@ async fn serve_card(
     request: Request,
 ) -> Response {
     let (headers, extensions) = (request.headers(), request.extensions());
-    let Ok(agent) = entered(&server, &named, extensions, Operation::Discover) else {
+    let Ok(agent) = entered(&server, &named, extensions, Operation::Discover).await else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let card = match card::served(&agent, &server.place) {

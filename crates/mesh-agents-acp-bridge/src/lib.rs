@@ -32,4 +32,5 @@ pub use command_harness::command_main;
 pub use config::{BridgeConfig, Timeouts};
 pub use confinement::{ConfinementSupport, confinement_support, platform_confinement};
 pub use guard::{guard_main, probe_main, stage_main};
+pub use model::lacks_model;
 pub use platform::may_be_in_a_run;

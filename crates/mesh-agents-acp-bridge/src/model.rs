@@ -36,6 +36,13 @@ pub(crate) async fn resolve_model(
     resolve_within(TIME_LIMIT, openai_url, wanted).await
 }
 
+/// Why a run here could not have the model `wanted` of the mesh at `openai_url`, with the way out;
+/// `None` when it could.
+pub async fn lacks_model(openai_url: Option<&str>, wanted: &str) -> Option<String> {
+    let failure = resolve_model(openai_url, wanted).await.err()?;
+    Some(failure.message)
+}
+
 /// The failure of a run that cannot have a model, with both ways out.
 pub(crate) fn no_model(cause: &str) -> Failure {
     Failure::new(

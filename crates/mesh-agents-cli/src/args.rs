@@ -36,20 +36,23 @@ pub(crate) enum Verb {
     /// List the agents of this machine, disabled and broken ones too
     List,
     /// Create an agent directory that works, to be edited
-    Init {
-        /// Its id, which is the name of its directory
-        agent: String,
-        /// What runs it
-        #[arg(long, value_enum, default_value_t = AgentRuntimeArg::Opencode)]
-        runtime: AgentRuntimeArg,
-        /// Where a remote agent is called
-        #[arg(long, value_name = "URL", required_if_eq("runtime", "remote"))]
-        url: Option<String>,
-    },
+    Init(Init),
     /// Check agent directories; all of them when none is named
-    Validate {
-        /// Agents to check
-        agents: Vec<String>,
+    ///
+    /// Tells every mistake at once with its place, the reason and the fix; warns of what is legal and
+    /// probably not meant, and of what this machine lacks. Exit code 0: nothing is wrong, whatever the
+    /// warnings; 1: an agent cannot be used, or with --strict there is a warning; 2: called wrongly.
+    /// --json is for editors; crates/mesh-agents-registry/AUTHORING.md has its shape.
+    Validate(Validate),
+    /// Print the JSON Schema of a file, for editors
+    ///
+    /// `init` writes both beside the agents, in .schemas, and has runtime.toml name its own. Cards do not
+    /// name theirs, since a card is served and signed as it is: tell your editor that agent-card.json has
+    /// the schema .schemas/agent-card.json.
+    Schema {
+        /// Whose
+        #[arg(value_enum)]
+        of: SchemaArg,
     },
     /// Show one agent: card, runtime, problems
     Show {
@@ -143,6 +146,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         now: bool,
     },
+    /// Show every setting, its value, and where that comes from
+    Settings,
     /// Check this machine: harnesses, confinement, mesh, data directory
     Doctor,
     /// Watch an agent do real work, without host, model or network
@@ -167,6 +172,39 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         part: Harness,
     },
+}
+
+/// `agents init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Its id, which is the name of its directory
+    #[arg(required_unless_present = "list_templates")]
+    pub(crate) agent: Option<String>,
+    /// What it is to begin with; an id that is the name of a template takes that one
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pub(crate) template: Option<String>,
+    /// List the templates there are
+    #[arg(long)]
+    pub(crate) list_templates: bool,
+    /// What runs it [default: what the template says, else opencode]
+    #[arg(long, value_enum)]
+    pub(crate) runtime: Option<AgentRuntimeArg>,
+    /// Where a remote agent is called
+    #[arg(long, value_name = "URL", required_if_eq("runtime", "remote"))]
+    pub(crate) url: Option<String>,
+}
+
+/// `agents validate`.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Agents to check
+    pub(crate) agents: Vec<String>,
+    /// Look at the files alone, not at what this machine has
+    #[arg(long)]
+    pub(crate) files_only: bool,
+    /// Fail on warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// `agents tasks …`.
@@ -230,7 +268,7 @@ pub(crate) enum PeersAction {
         /// Agents or "agent/skill"; all when none is named
         agents: Vec<String>,
     },
-    /// Remove all that is written of a node
+    /// Remove all that is written and known of a node; one that is there is met again as a new one
     Forget {
         /// Its key or label
         key: String,
@@ -277,6 +315,9 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
+    /// Have it wait, up to 72 hours, when the agent's node is away
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) queue_if_offline: bool,
     /// The node whose agent it is, by key or label, when several have one of that id
     #[arg(long, value_name = "NODE")]
     pub(crate) peer: Option<String>,
@@ -314,6 +355,15 @@ pub(crate) enum Harness {
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
+}
+
+/// A file of an agent.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub(crate) enum SchemaArg {
+    /// agent-card.json
+    Card,
+    /// runtime.toml
+    Runtime,
 }
 
 /// What runs a new agent.

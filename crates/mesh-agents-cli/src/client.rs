@@ -11,7 +11,9 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
-use mesh_agents_plugin::mesh_node::{PeerShown, PreferRequest, Preferred};
+use mesh_agents_plugin::mesh_node::{
+    ForgetRequest, Forgotten, PeerShown, PreferRequest, Preferred,
+};
 pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
 use mesh_agents_plugin::socket::{
     BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest, Status,
@@ -124,6 +126,11 @@ impl Client {
     /// Chooses the node a plain agent id means.
     pub(crate) async fn prefer(&self, request: &PreferRequest) -> Result<Preferred> {
         Ok(self.frontend.prefer(request).await?)
+    }
+
+    /// Forgets what is known of a node.
+    pub(crate) async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten> {
+        Ok(self.frontend.forget(request).await?)
     }
 
     /// How the engine is; `None` when it has just gone.

@@ -5,7 +5,9 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, IdentityAction, PeersAction, Serve, TasksAction, Verb};
 use crate::client::Client;
-use crate::command::{access, care, demo, doctor, engine, files, peers, tasks};
+use crate::command::{
+    access, care, demo, doctor, engine, files, init, peers, settings, tasks, validate,
+};
 use crate::context::Context;
 use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
@@ -35,17 +37,15 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
     let context = Context::load(&cli.common, environment)?;
     match verb {
         Verb::List => files::list(&context, output),
-        Verb::Init {
-            agent,
-            runtime,
-            url,
-        } => files::init(&context, output, &agent, runtime, url.as_deref()),
-        Verb::Validate { agents } => files::validate(&context, output, &agents),
+        Verb::Init(asked) => init::init(&context, output, &asked),
+        Verb::Schema { of } => init::schema(output, of),
+        Verb::Validate(asked) => validate::validate(&context, output, &asked).await,
         Verb::Show { agent } => files::show(&context, output, &agent),
         Verb::Enable { agent } => files::set_enabled(&context, output, &agent, true),
         Verb::Disable { agent } => files::set_enabled(&context, output, &agent, false),
         Verb::Status => engine::status(&context, output).await,
         Verb::Stop { now } => engine::stop(&context, output, now).await,
+        Verb::Settings => settings::settings(&context, &cli.common, output),
         Verb::Doctor => doctor::doctor(&context, output).await,
         Verb::Demo => demo::demo(&context, output).await,
         Verb::Serve(serve) => serve_node(&context, output, serve).await,
@@ -86,7 +86,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         } => access::deny(&context, output, &key, &agents),
         Verb::Peers {
             action: PeersAction::Forget { key },
-        } => access::forget(&context, output, &key),
+        } => access::forget(&context, output, &key).await,
         Verb::Identity {
             action: IdentityAction::Show,
         } => access::identity(&context, output),

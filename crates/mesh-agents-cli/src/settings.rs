@@ -2,6 +2,8 @@
 //!
 //! The environment is read here and nowhere else; everything below gets values.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::args::Common;
+pub(crate) use shown::{Shown, Source, shown};
 
 /// The environment of this process, read once.
 #[derive(Debug, Clone, Default)]
@@ -169,9 +172,10 @@ impl Settings {
     }
 }
 
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
 fn retention(file: &File) -> Retention {
-    /// Seconds of a day.
-    const DAY: u64 = 86_400;
     let default = Retention::default();
     let days = |days: NonZeroU32| Duration::from_secs(u64::from(days.get()) * DAY);
     Retention {

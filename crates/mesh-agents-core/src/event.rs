@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::UnixMillis;
 use crate::ids::{QuestionId, RunId};
 use crate::json::JsonText;
 use crate::question::Question;
@@ -109,6 +110,17 @@ pub enum TaskEvent {
     },
     /// A caller asked for the end of the task.
     CancelRequested,
+    /// Whoever works on the task is out of reach, or in reach again. Nothing else changes by it.
+    Reach {
+        /// Why not; `None` when it is in reach again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        away: Option<String>,
+    },
+    /// The message waits for the node it is for, which is away, at most until then.
+    Waits {
+        /// When it is given up.
+        until: UnixMillis,
+    },
 }
 
 impl TaskEvent {
@@ -145,6 +157,8 @@ impl TaskEvent {
             Self::QuestionGone { .. } => "question_gone",
             Self::Note { .. } => "note",
             Self::CancelRequested => "cancel_requested",
+            Self::Reach { .. } => "reach",
+            Self::Waits { .. } => "waits",
         }
     }
 }

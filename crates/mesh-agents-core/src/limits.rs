@@ -32,6 +32,11 @@ pub const RETENTION_TASKS: u64 = 10_000;
 pub const RETENTION_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// Days the key of a submit is known, its task being kept or not: no client repeats later.
 pub const KEY_DAYS: u32 = 90;
+/// Longest a message waits for the node it is for. A laptop that is closed over a weekend is back by then,
+/// and older wishes are mostly no wishes any more.
+pub const OFFLINE_WAIT: Duration = Duration::from_secs(72 * 60 * 60);
+/// Most messages that wait for one node: it works through as many in an hour or so once it is back.
+pub const OFFLINE_PER_NODE: u64 = 100;
 /// Longest park of a call on our own servers: MCP sessions end at 300 s (host-contract T4).
 pub const WAIT_SECONDS: u64 = 240;
 /// Longest park of a call through the mesh-llm host, which kills the plugin at 30 s (host-contract T3).

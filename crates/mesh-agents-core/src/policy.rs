@@ -141,6 +141,8 @@ pub enum Operation<'a> {
     Discover,
     /// To come with a call that is not read yet: whatever it is, it may be read.
     Enter,
+    /// The same, for one who has tasks of it.
+    Return,
     /// To give it work.
     Send,
     /// To see a task of it: state, history, artifacts, stream. Here and below: who sent the task, `None` when
@@ -167,7 +169,14 @@ pub fn may(
     operation: Operation<'_>,
 ) -> Result<(), Refusal> {
     match operation {
-        Operation::Discover | Operation::Enter | Operation::Send => {
+        Operation::Return if matches!(caller.principal, Principal::Key(_)) => {
+            // Its work ends normally, and is read, whatever became of the agent since.
+            match Peer::of(caller, id) {
+                Some(peer) if peer.is_allowed() => Ok(()),
+                _ => may(caller, id, state, Operation::Enter),
+            }
+        }
+        Operation::Discover | Operation::Enter | Operation::Return | Operation::Send => {
             match Peer::of(caller, id) {
                 Some(peer) => peer.may_use(state, operation != Operation::Discover)?,
                 None => usable(id, state)?,

@@ -1,5 +1,7 @@
 //! Byte offsets into a text as people count.
 
+use std::ops::Range;
+
 /// Line and column of the byte `offset`, both from 1, the column in characters.
 #[must_use]
 pub fn line_column(text: &str, offset: usize) -> (u32, u32) {
@@ -34,7 +36,13 @@ const EXCERPT_CHARS: usize = 100;
 /// shown as spaces.
 #[must_use]
 pub fn excerpt(text: &str, offset: usize) -> String {
-    let (line, column) = line_column(text, offset);
+    excerpt_of(text, offset..offset)
+}
+
+/// The same with a mark below each character of `bytes` that is on the first of its lines.
+#[must_use]
+pub fn excerpt_of(text: &str, bytes: Range<usize>) -> String {
+    let (line, column) = line_column(text, bytes.start);
     let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX) - 1;
     let content = text.split('\n').nth(index(line)).unwrap_or_default();
     // A place far to the right keeps some of what is before it.
@@ -56,7 +64,26 @@ pub fn excerpt(text: &str, offset: usize) -> String {
         " ".repeat(number.len()),
         " ".repeat(index(column) - skipped),
     );
-    format!("{number} | {}\n{indent} | {below}^", shown.trim_end())
+    let marked = text.get(bytes).and_then(|marked| marked.lines().next());
+    let most = shown.chars().count().saturating_sub(below.len());
+    let marks = marked.map_or(0, |marked| marked.chars().count()).min(most);
+    let marks = "^".repeat(marks.max(1));
+    format!("{number} | {}\n{indent} | {below}{marks}", shown.trim_end())
+}
+
+/// The byte offset of a line and a column that counts characters, both from 1.
+#[must_use]
+pub fn byte_of(text: &str, line: u32, column: u32) -> usize {
+    let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(index(line))
+        .map(str::len)
+        .sum();
+    text[start..]
+        .char_indices()
+        .nth(index(column))
+        .map_or(text.len(), |(at, _)| start + at)
 }
 
 #[cfg(test)]
@@ -80,6 +107,9 @@ mod tests {
     fn an_excerpt_points_at_the_place() {
         assert_eq!(excerpt("a\nbä = x\r\n", 8), "2 | bä = x\n  |      ^");
         assert_eq!(excerpt("", 0), "1 | \n  | ^");
+        assert_eq!(excerpt_of("a\nbä = x\ny", 2..10), "2 | bä = x\n  | ^^^^^^");
+        assert_eq!(byte_of("a\nbä = x\n", 2, 4), 6);
+        assert_eq!(byte_of("a\n", 9, 9), 2);
         assert_eq!(excerpt("a\n", 99), "2 | \n  | ^");
         let long = format!("{}X{}", "a".repeat(200), "b".repeat(200));
         let shown = excerpt(&long, 200);

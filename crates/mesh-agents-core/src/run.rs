@@ -8,11 +8,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
+use crate::clock::UnixMillis;
 use crate::ids::{ArtifactId, ContextId, QuestionId, RunId, TaskId};
 use crate::layout::RunDirs;
 use crate::task::Failure;
@@ -33,6 +35,22 @@ pub trait Runner: Send + Sync + fmt::Debug {
 
     /// What stands in the way of running this agent here and now, such as a harness not on PATH.
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String>;
+
+    /// Whether the node the agent is on cannot be called at the moment. `None` for agents of this node.
+    fn away(&self, _agent: &AgentDefinition) -> Option<Away> {
+        None
+    }
+}
+
+/// A node that cannot be called at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// What people call it.
+    pub name: String,
+    /// Since when it is away; `None` when it is there, and something else is in the way.
+    pub since: Option<UnixMillis>,
+    /// The cause, in words.
+    pub why: String,
 }
 
 /// A run under way.
@@ -78,6 +96,9 @@ pub struct RunSpec {
     pub resume: Option<Resume>,
     /// What the runs before it left, when it goes on with the same task; else empty.
     pub before: Before,
+    /// How long to try to deliver its message to a node that does not take it; `None` for as long as
+    /// the runner thinks right.
+    pub patience: Option<Duration>,
     /// Where prompt, artifacts and logs lie. The runner creates them.
     pub dirs: RunDirs,
     /// The harness's private HOME. The runner creates it.
@@ -205,6 +226,11 @@ pub enum RunEvent {
         code: String,
         /// For a person.
         text: String,
+    },
+    /// Whoever does the work is out of reach, or in reach again. It says nothing about the work.
+    Reach {
+        /// Why not; `None` when it is in reach again.
+        away: Option<String>,
     },
     /// The run asks and waits.
     Question {

@@ -296,6 +296,10 @@ pub struct ArtifactInfo {
     pub sha256: String,
     /// Whether the run that wrote it did not complete.
     pub partial: bool,
+    /// What it is called at the node its content is fetched from, when somebody asks for it; `None` when
+    /// its content was stored with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// A task as it stands: the row that the event log adds up to.
@@ -317,6 +321,11 @@ pub struct Task {
     pub failure: Option<Failure>,
     /// Whether somebody asked for its end and the run has not ended yet.
     pub cancel_requested: bool,
+    /// Since when whoever works on it is out of reach; it may go on there. Changes no state.
+    pub unreachable_since: Option<UnixMillis>,
+    /// Until when its message waits for the node it is for; `None` once it was delivered, and for
+    /// every task that does not wait so.
+    pub deliver_until: Option<UnixMillis>,
     /// The task whose harness sent it.
     pub parent: Option<TaskId>,
     /// Tasks between it and a caller's own; 0 for a caller's own.

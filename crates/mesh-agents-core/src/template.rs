@@ -44,6 +44,24 @@ const OF_THE_RUN: &[(&str, &str)] = &[
     ("TASK_PROMPT_PATH", "task.prompt_path"),
 ];
 
+/// The template variable that gives what a run's own processes have in this variable.
+#[must_use]
+pub fn template_of(environment_variable: &str) -> Option<&'static str> {
+    OF_THE_RUN
+        .iter()
+        .find(|(name, _)| *name == environment_variable)
+        .map(|(_, variable)| *variable)
+}
+
+/// The variable of a run's own processes that holds what this template variable gives.
+#[must_use]
+pub fn environment_of(variable: &str) -> Option<&'static str> {
+    OF_THE_RUN
+        .iter()
+        .find(|(_, same)| *same == variable)
+        .map(|(name, _)| *name)
+}
+
 /// What a template asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variable {

@@ -1,24 +1,17 @@
 //! Reads a TOML table key by key, remembering where each value stands and never stopping at the
 //! first mistake: a derived deserializer would, and a person would fix one error a round.
 
+mod meant;
+mod mistake;
+
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::meant::{SECONDS, meant_bool, meant_number, quoted, replace, what_was_meant};
+pub use self::mistake::{Mistake, Mistakes, Repair, code};
 use crate::near::nearest;
-
-/// Where mistakes of a file are gathered, so that all of them are told at once.
-pub trait Mistakes {
-    /// Adds one at the bytes `span` of the file: the full name of the key, what is wrong, what to do.
-    fn error(
-        &mut self,
-        span: Option<Range<usize>>,
-        key: &str,
-        reason: impl Into<String>,
-        fix: impl Into<String>,
-    );
-}
 
 /// A value with the bytes of the file it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +62,7 @@ impl<'d> Section<'d> {
         let wrong = written.filter(|_| table.is_none());
         if let Some(value) = wrong {
             let fix = format!("write it as [{path}] with its keys below");
-            self.wrong_type(report, name, value, "a table", &fix);
+            self.wrong_type(report, name, value, "a table", &fix, None);
         }
         Section {
             path,
@@ -89,23 +82,18 @@ impl<'d> Section<'d> {
             if keys.contains(&key) {
                 continue;
             }
-            let fix = if let Some(near) = nearest(key, keys.iter().copied()) {
-                format!("did you mean {near:?}?")
-            } else if let Some(table) = elsewhere(key) {
-                if self
-                    .get(key)
-                    .is_some_and(|(_, value)| value.get_ref().is_table())
-                {
-                    format!("write it as [{table}.{key}]")
-                } else if table.is_empty() {
-                    "it belongs at the top of the file, before the first [table]".to_owned()
-                } else {
-                    format!("it belongs under [{table}]")
-                }
-            } else {
-                format!("valid here: {}", keys.join(", "))
+            let Some((_, value)) = self.get(key) else {
+                continue;
             };
-            report.error(Some(span), &self.key(key), "unknown key", fix);
+            let (fix, repair) = what_was_meant(key, &span, value, keys, &elsewhere);
+            report.mistake(Mistake {
+                code: code::UNKNOWN_KEY,
+                span,
+                key: self.key(key),
+                reason: "unknown key".to_owned(),
+                fix,
+                repair,
+            });
         }
     }
 
@@ -136,6 +124,11 @@ impl<'d> Section<'d> {
         self.get(key).map(|(span, _)| span)
     }
 
+    /// Where the key is written, and where its value.
+    pub fn entry(self, key: &str) -> Option<(Range<usize>, Range<usize>)> {
+        self.get(key).map(|(span, value)| (span, value.span()))
+    }
+
     /// The full name of a key of this table.
     pub fn key(self, key: &str) -> String {
         if self.path.is_empty() {
@@ -150,7 +143,8 @@ impl<'d> Section<'d> {
         let (_, value) = self.get(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong_type(report, key, value, "a string", "put it in double quotes");
+            let fix = "put it in double quotes";
+            self.wrong_type(report, key, value, "a string", fix, quoted(value));
         }
         Some(At {
             value: text?.to_owned(),
@@ -162,12 +156,15 @@ impl<'d> Section<'d> {
     pub fn filled(self, key: &str, report: &mut impl Mistakes) -> Option<At<String>> {
         let text = self.string(key, report)?;
         if text.value.trim().is_empty() {
-            report.error(
-                Some(text.span),
-                &self.key(key),
-                "is empty",
-                "give it a value, or remove the key",
-            );
+            let name = self.place(key).unwrap_or(text.span.clone());
+            report.mistake(Mistake {
+                code: code::EMPTY,
+                span: text.span.clone(),
+                key: self.key(key),
+                reason: "is empty".to_owned(),
+                fix: "give it a value, or remove the key".to_owned(),
+                repair: Some(Repair::Remove(name, text.span)),
+            });
             return None;
         }
         Some(text)
@@ -183,6 +180,10 @@ impl<'d> Section<'d> {
                 value,
                 "a list of strings",
                 &format!("write it as {key} = [\"…\"]"),
+                value
+                    .get_ref()
+                    .is_str()
+                    .then(|| Repair::Wrap(value.span(), "[", "]")),
             );
             return None;
         };
@@ -199,6 +200,7 @@ impl<'d> Section<'d> {
                     item,
                     "a string",
                     "put it in double quotes",
+                    quoted(item),
                 ),
             }
         }
@@ -216,6 +218,7 @@ impl<'d> Section<'d> {
                 value,
                 "true or false",
                 "write true or false without quotes",
+                meant_bool(value.get_ref()).map(|word| replace(value, word)),
             );
         }
         found
@@ -235,7 +238,14 @@ impl<'d> Section<'d> {
                 key,
                 value,
                 "a whole number",
-                "write it without quotes and without a fraction",
+                if key.ends_with(SECONDS) {
+                    "write the number of seconds, without quotes, unit and fraction"
+                } else {
+                    "write it without quotes and without a fraction"
+                },
+                meant_number(value.get_ref(), key)
+                    .filter(|number| range.contains(number))
+                    .map(|number| replace(value, &number.to_string())),
             );
             return None;
         };
@@ -243,12 +253,19 @@ impl<'d> Section<'d> {
             .ok()
             .filter(|number| range.contains(number));
         if number.is_none() {
-            report.error(
-                Some(value.span()),
-                &self.key(key),
-                format!("{integer} is out of range"),
-                format!("give a number from {} to {}", range.start(), range.end()),
-            );
+            let bound = if integer.as_str().starts_with('-') || integer.as_str() == "0" {
+                range.start()
+            } else {
+                range.end()
+            };
+            report.mistake(Mistake {
+                code: code::OUT_OF_RANGE,
+                span: value.span(),
+                key: self.key(key),
+                reason: format!("{integer} is out of range"),
+                fix: format!("give a number from {} to {}", range.start(), range.end()),
+                repair: Some(replace(value, &bound.to_string())),
+            });
         }
         number
     }
@@ -274,25 +291,30 @@ impl<'d> Section<'d> {
         match choices.iter().find(|(name, _)| *name == text.value) {
             Some((_, Choice::Built(value))) => Some(*value),
             Some((name, Choice::NotYet(value))) => {
-                report.error(
-                    Some(text.span),
-                    &self.key(key),
-                    format!("{key} = {name:?} is not built yet"),
-                    format!("what works now: {list}"),
-                );
+                report.mistake(Mistake {
+                    code: code::NOT_BUILT,
+                    span: text.span,
+                    key: self.key(key),
+                    reason: format!("{key} = {name:?} is not built yet"),
+                    fix: format!("what works now: {list}"),
+                    repair: None,
+                });
                 Some(*value)
             }
             None => {
-                let fix = match nearest(&text.value, built()) {
+                let near = nearest(&text.value, built());
+                let fix = match near {
                     Some(near) => format!("did you mean {near:?}? What works now: {list}"),
                     None => format!("what works now: {list}"),
                 };
-                report.error(
-                    Some(text.span),
-                    &self.key(key),
-                    format!("{:?} is no {key} there is", text.value),
+                report.mistake(Mistake {
+                    code: code::UNKNOWN_VALUE,
+                    span: text.span.clone(),
+                    key: self.key(key),
+                    reason: format!("{:?} is no {key} there is", text.value),
                     fix,
-                );
+                    repair: near.map(|near| Repair::Replace(text.span, format!("{near:?}"))),
+                });
                 None
             }
         }
@@ -312,6 +334,7 @@ impl<'d> Section<'d> {
         value: &Spanned<DeValue<'_>>,
         wanted: &str,
         fix: &str,
+        repair: Option<Repair>,
     ) {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
@@ -322,11 +345,13 @@ impl<'d> Section<'d> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        report.error(
-            Some(value.span()),
-            &self.key(key),
-            format!("must be {wanted}, found {found}"),
-            fix,
-        );
+        report.mistake(Mistake {
+            code: code::WRONG_TYPE,
+            span: value.span(),
+            key: self.key(key),
+            reason: format!("must be {wanted}, found {found}"),
+            fix: fix.to_owned(),
+            repair,
+        });
     }
 }

@@ -89,6 +89,9 @@ pub struct Standing {
     /// What its next attempt is to be, when it had one and no run of it is there. An interrupted
     /// task with this is *parked*: it waits for an answer without a run and without a slot.
     pub again: Option<Again>,
+    /// Whether the work is done elsewhere: its agent is on another node of the mesh, and a run here
+    /// follows it. What is over here may go on there, so a wish to end it is kept until it was told.
+    pub elsewhere: bool,
 }
 
 impl Standing {
@@ -97,6 +100,7 @@ impl Standing {
         state: TaskState::Submitted,
         stopping: None,
         again: None,
+        elsewhere: false,
     };
 
     /// Whether it waits for an answer, and its run is gone.
@@ -125,7 +129,7 @@ pub enum Happening {
     Stop(StopCause),
     /// Its run is over and nothing of it is left.
     Ended(Outcome),
-    /// Its run is gone before its end, and no other follows.
+    /// Its run is gone before its end, or never came about, and no other follows.
     Lost(Failure),
     /// Its run is gone before its end, and another attempt follows when it has a slot.
     Again(Again),
@@ -204,17 +208,33 @@ fn next_of_queued(standing: Standing, happening: &Happening) -> Option<Next> {
         Happening::Start => Some(Next {
             standing: Standing {
                 state: TaskState::Working,
-                stopping: None,
                 again: None,
+                ..standing
             },
             failure: None,
             effects: vec![Effect::StartRun],
         }),
+        // The run that comes tells it.
+        Happening::Stop(StopCause::Canceled) if standing.elsewhere && standing.again.is_some() => {
+            Some(Next {
+                standing: Standing {
+                    stopping: Some(StopCause::Canceled),
+                    ..standing
+                },
+                failure: None,
+                effects: Vec::new(),
+            })
+        }
         Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::LeaveQueue)),
         Happening::AgentRemoved => Some(removed(Effect::LeaveQueue)),
         Happening::Ended(Outcome::Refused(why)) => Some(end(
             TaskState::Rejected,
             Some(Failure::new("refused", why.clone())),
+            &[Effect::LeaveQueue],
+        )),
+        Happening::Lost(failure) => Some(end(
+            TaskState::Failed,
+            Some(failure.clone()),
             &[Effect::LeaveQueue],
         )),
         _ => None,
@@ -236,6 +256,17 @@ fn next_of_parked(standing: Standing, happening: &Happening) -> Option<Next> {
             },
             failure: None,
             effects: vec![Effect::Enqueue],
+        }),
+        // A run is needed to tell it.
+        Happening::Stop(StopCause::Canceled) if standing.elsewhere => Some(Next {
+            standing: Standing {
+                state: TaskState::Submitted,
+                stopping: Some(StopCause::Canceled),
+                again: Some(Again::Resume),
+                ..standing
+            },
+            failure: None,
+            effects: vec![Effect::VoidQuestions, Effect::Enqueue],
         }),
         Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::VoidQuestions)),
         Happening::AgentRemoved => Some(removed(Effect::VoidQuestions)),
@@ -278,6 +309,23 @@ fn next_of_running(standing: Standing, happening: &Happening) -> Option<Next> {
             Some(to(Standing { state, ..standing }, &[Effect::ResumeIdle]))
         }
         Happening::Ended(outcome) => Some(ended(standing, outcome)),
+        // Nobody has told it yet, or nobody knows.
+        Happening::Again(_) | Happening::Parked
+            if standing.elsewhere && standing.stopping == Some(StopCause::Canceled) =>
+        {
+            let again = match happening {
+                Happening::Again(again) => *again,
+                _ => Again::Resume,
+            };
+            Some(to(
+                Standing {
+                    state: TaskState::Submitted,
+                    again: Some(again),
+                    ..standing
+                },
+                &[Effect::VoidQuestions, Effect::FreeSlot, Effect::Enqueue],
+            ))
+        }
         Happening::Again(_) | Happening::Parked | Happening::Lost(_)
             if standing.stopping.is_some() =>
         {
@@ -289,6 +337,7 @@ fn next_of_running(standing: Standing, happening: &Happening) -> Option<Next> {
                 state: TaskState::Submitted,
                 stopping: None,
                 again: Some(*again),
+                ..standing
             },
             &[Effect::FreeSlot, Effect::Enqueue],
         )),
@@ -362,6 +411,7 @@ fn end(state: TaskState, failure: Option<Failure>, effects: &[Effect]) -> Next {
             state,
             stopping: None,
             again: None,
+            elsewhere: false,
         },
         failure,
         effects: effects.to_vec(),
@@ -438,13 +488,31 @@ mod tests {
                 });
             }
         }
+        // Where it matters that the work is done elsewhere: a wish to end it that has not been told.
+        let there = |standing: &Standing| {
+            let canceled = standing.stopping == Some(StopCause::Canceled);
+            (canceled || standing.again.is_some()).then_some(Standing {
+                elsewhere: true,
+                ..*standing
+            })
+        };
+        let elsewhere: Vec<_> = all.iter().filter_map(there).collect();
+        all.extend(elsewhere);
+        all.push(Standing {
+            stopping: Some(StopCause::Canceled),
+            again: Some(Again::Resume),
+            elsewhere: true,
+            ..Standing::NEW
+        });
         all
     }
 
     fn shown(standing: Standing) -> String {
         let stopping = standing.stopping.map(|c| format!(" (stopping: {c:?})"));
         let again = standing.again.map(|again| format!(" (again: {again:?})"));
-        let marks = [stopping, again].map(Option::unwrap_or_default).concat();
+        let elsewhere = standing.elsewhere.then(|| " (elsewhere)".to_owned());
+        let marks = [stopping, again, elsewhere].map(Option::unwrap_or_default);
+        let marks = marks.concat();
         format!("{}{marks}", standing.state)
     }
 
@@ -480,10 +548,14 @@ mod tests {
         /// exactly while there is a run, a place in the queue exactly while the task waits for one,
         /// and a task that is being stopped never starts again.
         #[test]
-        fn slots_balance_and_ends_are_final(picks in prop::collection::vec(0_usize..21, 0..60)) {
+        fn slots_balance_and_ends_are_final(
+            elsewhere: bool,
+            picks in prop::collection::vec(0_usize..21, 0..60),
+        ) {
             let all = happenings();
             prop_assert_eq!(all.len(), 21);
-            let (mut standing, mut slots, mut places) = (Standing::NEW, 0, 1);
+            let begun = Standing { elsewhere, ..Standing::NEW };
+            let (mut standing, mut slots, mut places) = (begun, 0, 1);
             for pick in picks {
                 let before = standing;
                 let to = match next(standing, &all[pick].1) {
@@ -506,7 +578,9 @@ mod tests {
                 standing = to.standing;
                 prop_assert_eq!(slots, i32::from(standing.runs()));
                 prop_assert_eq!(places, i32::from(standing.state == TaskState::Submitted));
-                prop_assert!(before.stopping.is_none() || standing.runs() || standing.state.is_terminal());
+                let told_later = elsewhere && standing.stopping == Some(StopCause::Canceled);
+                prop_assert!(before.stopping.is_none() || standing.runs()
+                    || standing.state.is_terminal() || told_later);
                 prop_assert_eq!(to.failure.is_some(),
                     matches!(standing.state, TaskState::Failed | TaskState::Rejected));
             }

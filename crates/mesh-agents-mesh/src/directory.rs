@@ -119,6 +119,7 @@ impl Directory {
             Happening::PeerUp(peer) => self.see(&peer, Source::Host, now, &mut changes),
             Happening::PeerDown(peer) => self.lose(&peer, now, &mut changes),
             Happening::Hint(peer, sequence) => self.hint(&peer, sequence, now, &mut changes),
+            Happening::Met(peer) => self.met(&peer, now, &mut changes),
             Happening::LinkDown => {
                 self.linked = false;
                 self.tickets.clear();
@@ -244,6 +245,19 @@ impl Directory {
         if node.is_none_or(|node| node.sequence() < sequence) {
             peer.schedule.hinted(sequence, now.mono);
         }
+    }
+
+    /// A peer that did not answer when it was asked may do so now. Whoever opens streams can make this node
+    /// ask a peer, as by hints, and no more often.
+    fn met(&mut self, id: &MeshPeerId, now: Moment, changes: &mut Vec<Change>) {
+        let well = |peer: &Peer| peer.schedule.is_well();
+        if self.peers.get(id).is_some_and(well) {
+            return;
+        }
+        let known = self.peers.get(id).and_then(|peer| peer.key);
+        let known = known.and_then(|key| self.nodes.get(&key));
+        let next = known.map_or(0, Node::sequence).saturating_add(1);
+        self.hint(id, next, now, changes);
     }
 
     fn answered(

@@ -24,7 +24,7 @@ use ulid::Ulid;
 
 use crate::backend::{CallMeta, ToolBackend};
 use crate::mesh_link::line;
-use crate::mesh_node::{PeerShown, PreferRequest, Preferred};
+use crate::mesh_node::{ForgetRequest, Forgotten, PeerShown, PreferRequest, Preferred};
 use crate::socket::{
     BackupAnswer, BackupRequest, CheckAnswer, INSTANCE_HEADER, LogPage, LoggedEvent, MINTED_HEADER,
     MeshReport, PROTOCOL, PeersAnswer, PruneAnswer, PruneRequest, SURFACE_HEADER, Status, Stop,
@@ -217,6 +217,14 @@ impl Frontend {
     /// `invalid_argument`, `agent_not_found`, `storage`, `engine_unavailable`.
     pub async fn prefer(&self, request: &PreferRequest) -> Result<Preferred, Refusal> {
         self.post("/engine/v1/mesh/prefer", request).await
+    }
+
+    /// Forgets what is known of a node.
+    ///
+    /// # Errors
+    /// `engine_unavailable`.
+    pub async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, Refusal> {
+        self.post("/engine/v1/mesh/forget", request).await
     }
 
     /// Links this process, the plugin of a host, to the engine that runs. Starts nothing.

@@ -14,6 +14,7 @@ pub mod line;
 pub(crate) mod memory;
 mod ping;
 mod stream;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ pub use mesh_agents_mesh::MeshPeerId;
 pub use hub::{Claim, HubConfig, MeshHub};
 pub use ping::{PingError, ping};
 pub use stream::MeshStream;
+pub use traffic::Traffic;
 
 /// The mesh channel both ends declare: hints travel on it, streams are opened for it.
 pub const CHANNEL: &str = "mesh-agents.v1";

@@ -20,6 +20,7 @@ mod prefer;
 mod pull;
 mod remote;
 mod report;
+mod route;
 mod serve;
 mod show;
 #[cfg(test)]
@@ -33,15 +34,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use futures::future::BoxFuture;
 use mesh_agents_a2a::remote::{Dial, MeshStream as BoxedStream};
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::Clock;
 use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
 use mesh_agents_tasks::{Agents, Fact, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -50,7 +53,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
 pub use meant::{Meant, News};
-pub use prefer::{PreferRequest, Preferred};
+pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
 pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
 
@@ -100,6 +103,8 @@ struct Inner {
     pulls: Notify,
     /// The agents of this node or of others are not what they were.
     agents: Notify,
+    /// Counts what was heard of where nodes are.
+    routes: watch::Sender<u64>,
     /// Counts the owner's lists; callers' streams end when it grows.
     lists: watch::Sender<u64>,
 }
@@ -119,6 +124,8 @@ struct State {
     owners: BTreeMap<AgentId, Stored>,
     /// What is not on disk yet.
     unsaved: Vec<Fact>,
+    /// The others may not have heard of the advert of now.
+    hint_due: bool,
 }
 
 impl fmt::Debug for MeshNode {
@@ -157,6 +164,7 @@ impl MeshNode {
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
             unsaved: Vec::new(),
+            hint_due: false,
         };
         Ok(Self(Arc::new(Inner {
             config,
@@ -165,20 +173,22 @@ impl MeshNode {
             engine: OnceLock::new(),
             pulls: Notify::new(),
             agents: Notify::new(),
+            routes: watch::Sender::new(0),
             lists: watch::Sender::new(0),
         })))
     }
 
     /// Begins: `engine` runs the tasks, `app` holds the A2A routes, which are shown to callers that the
-    /// owner's list lets in.
-    pub fn start(&self, engine: TaskEngine, app: Router) {
+    /// owner's list lets in. What was known of other nodes when the last engine ended is known when this
+    /// returns.
+    pub async fn start(&self, engine: TaskEngine, app: Router) {
         if self.0.engine.set(engine).is_err() {
             return;
         }
         if let Some(engine) = self.0.engine.get() {
             engine.set_grants(Arc::new(self.clone()));
         }
-        life::begin(self, serve::app(self, app));
+        life::begin(self, serve::app(self, app)).await;
     }
 
     /// This node's key.
@@ -244,14 +254,33 @@ impl Dial for MeshNode {
             peer_id: peer_id.map_err(io::Error::other)?,
             key: Some(key),
         };
-        let (_key, stream) = self.open(whom).await?;
+        let peer_id = whom.peer_id.clone();
+        let (key, stream) = self.open(whom).await?;
+        let stream = route::Routed::new(stream, self.clone(), key, peer_id);
         Ok(Box::new(stream))
     }
 
-    fn away(&self, node: &str) -> Option<String> {
+    fn back(&self, node: &str) -> BoxFuture<'static, ()> {
+        match node.parse() {
+            Ok(key) => self.way_back(key),
+            // There is no such node.
+            Err(_) => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn away(&self, node: &str) -> Option<Away> {
         let key: NodeKey = node.parse().ok()?;
         let state = self.state();
-        let route = state.directory.route(&key);
-        route.err().map(|error| error.to_string())
+        let error = state.directory.route(&key).err()?;
+        let told = state.directory.remembered(&key);
+        let name = told.map_or_else(|| node.to_owned(), |told| told.name.clone());
+        Some(Away {
+            name: name.chars().filter(|c| !c.is_control()).collect(),
+            since: match &error {
+                NoRoute::Away { since, .. } => Some(*since),
+                _ => None,
+            },
+            why: error.to_string(),
+        })
     }
 }

@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::problem::Report;
+use crate::code;
+use crate::problem::Action;
+use crate::report::Report;
 
 /// The public contract, A2A v1 native JSON.
 pub const CARD_FILE: &str = "agent-card.json";
@@ -32,11 +34,17 @@ pub(crate) fn read_text(
     match try_read(path, limit) {
         Ok(text) => Some(text),
         Err(Unreadable::Missing) => {
-            report.error(None, "", "there is no such file", missing);
+            report.error(code::NOT_FOUND, None, "", "there is no such file", missing);
             None
         }
-        Err(Unreadable::Because(reason, fix)) => {
-            report.error(None, "", reason, fix);
+        Err(Unreadable::Because(code, reason, fix)) => {
+            let told = report.error(code, None, "", reason, fix);
+            if code == code::PERMISSIONS {
+                told.action(Action::SetMode {
+                    file: path.to_owned(),
+                    mode: 0o644,
+                });
+            }
             None
         }
     }
@@ -44,13 +52,17 @@ pub(crate) fn read_text(
 
 enum Unreadable {
     Missing,
-    Because(String, String),
+    Because(&'static str, String, String),
 }
 
 fn try_read(path: &Path, limit: usize) -> Result<String, Unreadable> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
-        _ => Unreadable::Because(
+        kind => Unreadable::Because(
+            match kind {
+                std::io::ErrorKind::PermissionDenied => code::PERMISSIONS,
+                _ => code::UNREADABLE,
+            },
             format!("cannot be read: {error}"),
             "check its owner and permissions".to_owned(),
         ),
@@ -58,6 +70,7 @@ fn try_read(path: &Path, limit: usize) -> Result<String, Unreadable> {
     // Asked before opening: opening a pipe would wait for its writer for ever.
     if !fs::metadata(path).map_err(io)?.is_file() {
         return Err(Unreadable::Because(
+            code::UNREADABLE,
             "is not a file".to_owned(),
             "put a text file in its place".to_owned(),
         ));
@@ -69,18 +82,21 @@ fn try_read(path: &Path, limit: usize) -> Result<String, Unreadable> {
         .map_err(io)?;
     if bytes.len() > limit {
         return Err(Unreadable::Because(
+            code::TOO_LARGE,
             format!("is larger than {} KiB", limit / 1024),
             "shorten it".to_owned(),
         ));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         Unreadable::Because(
+            code::UNREADABLE,
             format!("is not UTF-8 (byte {})", error.utf8_error().valid_up_to()),
             "save it as UTF-8".to_owned(),
         )
     })?;
     if text.starts_with('\u{feff}') {
         return Err(Unreadable::Because(
+            code::UNREADABLE,
             "starts with a byte order mark".to_owned(),
             "save it as UTF-8 without one".to_owned(),
         ));

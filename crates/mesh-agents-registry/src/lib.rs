@@ -15,13 +15,22 @@
 
 mod agent_dir;
 mod card;
+mod check;
+pub mod code;
 pub mod edit;
 mod files;
+mod json_text;
+mod lint;
 mod loader;
+mod patched;
 mod problem;
+mod report;
 mod runtime_toml;
 pub mod scaffold;
+pub mod schema;
+mod slips;
 mod snapshot;
+mod toml_text;
 mod validate;
 mod watch;
 
@@ -30,8 +39,9 @@ use std::collections::BTreeMap;
 pub use mesh_agents_core::near::nearest;
 use mesh_agents_core::{position, toml_reader};
 
+pub use crate::check::check;
 pub use crate::files::{CARD_FILE, INSTRUCTIONS_BYTES, RUNTIME_BYTES, RUNTIME_FILE};
-pub use crate::problem::{Problem, Severity};
+pub use crate::problem::{Action, Place, Problem, Severity};
 pub use crate::snapshot::{Snapshot, load};
 pub use crate::watch::{WatchError, Watcher};
 

@@ -12,12 +12,16 @@ use mesh_agents_core::ids::AgentId;
 
 use crate::Environment;
 use crate::agent_dir::{self, Reading};
+use crate::code;
 use crate::files::{CARD_FILE, DEFAULT_INSTRUCTIONS_FILE, Inode, RUNTIME_FILE, Stamp, inode};
-use crate::problem::{Problem, Severity};
+use crate::problem::{Action, Problem, Severity};
 use crate::snapshot::Snapshot;
 
 /// What to do about an agents directory without agents.
 const INIT_HINT: &str = "run `mesh-llm agents init pr-review` to make a first agent";
+
+/// The longest id of an agent, in characters.
+const AGENT_ID_CHARS: usize = 64;
 
 /// What to do with directories that are broken and look unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,18 +202,17 @@ impl Loader {
             return Refreshed::default();
         }
         let shown = name.to_string_lossy().into_owned();
-        let problem = Problem {
-            agent: Some(shown.clone()),
-            file: dir.to_owned(),
-            line: None,
-            column: None,
-            key: None,
-            reason: format!(
+        let mut problem = Problem::new(
+            Severity::Error,
+            code::NAME,
+            Some(&shown),
+            dir.to_owned(),
+            format!(
                 "the directory's name is no agent id: {shown:?} must be 1 to 64 characters of A-Z a-z 0-9 _ -"
             ),
-            fix: Some("rename it; a directory that is no agent may start with a dot".to_owned()),
-            severity: Severity::Error,
-        };
+            "rename it; a directory that is no agent may start with a dot",
+        );
+        problem.actions.extend(renamed(dir, &shown));
         self.entries.insert(
             name.to_owned(),
             Entry {
@@ -312,14 +315,30 @@ fn unlistable(dir: &Path, error: &std::io::Error) -> Problem {
 }
 
 fn own_problem(dir: &Path, reason: String, fix: String) -> Problem {
-    Problem {
-        agent: None,
-        file: dir.to_owned(),
-        line: None,
-        column: None,
-        key: None,
+    Problem::new(
+        Severity::Error,
+        code::NOT_FOUND,
+        None,
+        dir.to_owned(),
         reason,
-        fix: Some(fix),
-        severity: Severity::Error,
-    }
+        fix,
+    )
+}
+
+/// The directory under the nearest name that is an agent id, if that is free.
+fn renamed(dir: &Path, name: &str) -> Option<Action> {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let id: String = name.chars().map(plain).take(AGENT_ID_CHARS).collect();
+    let id = id.trim_matches('-');
+    let to = dir.with_file_name(id);
+    (!id.is_empty() && !to.exists()).then(|| Action::Rename {
+        file: dir.to_owned(),
+        to,
+    })
 }

@@ -2,18 +2,63 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use crate::position::line_column;
-use crate::toml_reader::Mistakes;
+use std::path::PathBuf;
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The files as they are now give no agent. One loaded before keeps serving.
     Error,
-    /// The agent serves; something its owner wrote has no effect.
+    /// The agent serves; something its owner wrote has no effect, or not the one it seems to have.
     Warning,
+}
+
+/// A place in a text: line and column from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1, in characters.
+    pub column: u32,
+}
+
+/// One change that is part of putting a [`Problem`] right, for a program to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Bytes of a file become another text.
+    Replace {
+        /// The file.
+        file: PathBuf,
+        /// The bytes, as the file was when it was read.
+        bytes: Range<usize>,
+        /// Where they begin.
+        start: Place,
+        /// Where the text goes on after them.
+        end: Place,
+        /// What stands there afterwards.
+        text: String,
+    },
+    /// A file that is not there is written.
+    Create {
+        /// The file.
+        file: PathBuf,
+        /// Its content.
+        text: String,
+    },
+    /// A file or directory gets another name.
+    Rename {
+        /// What it is called now.
+        file: PathBuf,
+        /// What it is called then.
+        to: PathBuf,
+    },
+    /// A file gets other permissions.
+    SetMode {
+        /// The file.
+        file: PathBuf,
+        /// As chmod takes it.
+        mode: u32,
+    },
 }
 
 /// One thing that is wrong, where, and what to do.
@@ -29,17 +74,49 @@ pub struct Problem {
     pub line: Option<u32>,
     /// Column, from 1, in characters.
     pub column: Option<u32>,
+    /// Where what is wrong ends: the place after its last character.
+    pub end: Option<Place>,
     /// The key of `runtime.toml` (`runtime.queue.mode`) or the path in the card (`skills[0].tags`).
     pub key: Option<String>,
+    /// What kind of mistake it is: one of [`crate::code`].
+    pub code: &'static str,
     /// What is wrong.
     pub reason: String,
     /// What to do.
     pub fix: Option<String>,
+    /// The same for a program: all of these together. Empty when a person has to decide.
+    pub actions: Vec<Action>,
     /// How bad it is.
     pub severity: Severity,
 }
 
 impl Problem {
+    /// One without a place in a text.
+    #[must_use]
+    pub fn new(
+        severity: Severity,
+        code: &'static str,
+        agent: Option<&str>,
+        file: PathBuf,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let fix = fix.into();
+        Self {
+            agent: agent.map(str::to_owned),
+            file,
+            line: None,
+            column: None,
+            end: None,
+            key: None,
+            code,
+            reason: reason.into(),
+            fix: (!fix.is_empty()).then_some(fix),
+            actions: Vec::new(),
+            severity,
+        }
+    }
+
     /// Whether the files as they are now give no agent.
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -67,93 +144,5 @@ impl fmt::Display for Problem {
             write!(f, "\n  {fix}")?;
         }
         Ok(())
-    }
-}
-
-/// Gathers the problems of one file of one agent, so that all mistakes are told at once.
-#[derive(Debug)]
-pub(crate) struct Report<'a> {
-    agent: &'a str,
-    file: &'a Path,
-    text: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Report<'a> {
-    /// A report on `file`, whose whole content is `text` (empty when there is none to point into).
-    pub(crate) fn new(agent: &'a str, file: &'a Path, text: &'a str) -> Self {
-        Self {
-            agent,
-            file,
-            text,
-            problems: Vec::new(),
-        }
-    }
-
-    /// Adds an error at the bytes `span` of the text.
-    pub(crate) fn error(
-        &mut self,
-        span: Option<Range<usize>>,
-        key: &str,
-        reason: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(Severity::Error, span, key, reason.into(), fix.into());
-    }
-
-    /// Adds a warning at the bytes `span` of the text.
-    pub(crate) fn warning(
-        &mut self,
-        span: Option<Range<usize>>,
-        key: &str,
-        reason: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(Severity::Warning, span, key, reason.into(), fix.into());
-    }
-
-    fn add(
-        &mut self,
-        severity: Severity,
-        span: Option<Range<usize>>,
-        key: &str,
-        reason: String,
-        fix: String,
-    ) {
-        let place = span.map(|span| line_column(self.text, span.start));
-        self.problems.push(Problem {
-            agent: Some(self.agent.to_owned()),
-            file: self.file.to_owned(),
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
-            key: (!key.is_empty()).then(|| key.to_owned()),
-            reason,
-            fix: (!fix.is_empty()).then_some(fix),
-            severity,
-        });
-    }
-
-    /// Whether an error was added.
-    pub(crate) fn failed(&self) -> bool {
-        self.problems.iter().any(Problem::is_error)
-    }
-
-    /// The problems, in the order of the file; those without a place last.
-    pub(crate) fn into_problems(mut self) -> Vec<Problem> {
-        self.problems
-            .sort_by_key(|p| (p.line.is_none(), p.line, p.column));
-        self.problems
-    }
-}
-
-impl Mistakes for Report<'_> {
-    fn error(
-        &mut self,
-        span: Option<Range<usize>>,
-        key: &str,
-        reason: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(Severity::Error, span, key, reason.into(), fix.into());
     }
 }

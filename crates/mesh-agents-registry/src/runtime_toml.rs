@@ -4,7 +4,7 @@
 //! (`validate`). Defaults are given there too, so that "not written" stays visible here: `None` is
 //! "not written", or written wrongly and reported.
 
-mod words;
+pub(crate) mod words;
 
 use std::ops::RangeInclusive;
 
@@ -14,19 +14,19 @@ use mesh_agents_core::agent::{
 };
 use toml::de::DeTable;
 
-use crate::problem::Report;
+use crate::report::Report;
 use crate::toml_reader::{At, Choice, Section};
 
 pub(crate) use self::words::WorkspaceWord;
 
 /// One agent runs this many tasks at once at the most; each is a process tree.
-const CONCURRENT: RangeInclusive<u32> = 1..=1024;
+pub(crate) const CONCURRENT: RangeInclusive<u32> = 1..=1024;
 /// A queue longer than this is no longer waited for by anybody.
-const PENDING: RangeInclusive<u32> = 0..=100_000;
+pub(crate) const PENDING: RangeInclusive<u32> = 0..=100_000;
 /// More attempts than this hide a fault.
-const ATTEMPTS: RangeInclusive<u32> = 1..=100;
+pub(crate) const ATTEMPTS: RangeInclusive<u32> = 1..=100;
 /// Up to a year: deadlines stay far from what a monotonic clock can add.
-const SECONDS: RangeInclusive<u32> = 1..=31_536_000;
+pub(crate) const SECONDS: RangeInclusive<u32> = 1..=31_536_000;
 
 /// The whole file.
 pub(crate) struct RuntimeFile<'d> {
@@ -39,6 +39,8 @@ pub(crate) struct RuntimeFile<'d> {
     pub(crate) tools_mesh: Option<bool>,
     pub(crate) require: Vec<At<String>>,
     pub(crate) bearer_env: Option<At<String>>,
+    /// To ask what was written in `[auth]` and where.
+    pub(crate) auth: Section<'d>,
     pub(crate) policy: PolicyTable<'d>,
     /// The full name of every key that decides something about a run, where it stands.
     pub(crate) written: Vec<At<String>>,
@@ -60,6 +62,8 @@ pub(crate) struct RuntimeTable<'d> {
     pub(crate) session: Option<SessionScope>,
     pub(crate) queue: Option<QueueMode>,
     pub(crate) max_pending_tasks: Option<u32>,
+    /// To ask what was written in `[runtime.queue]` and where.
+    pub(crate) queue_section: Section<'d>,
     /// To ask what was written and where.
     pub(crate) section: Section<'d>,
 }
@@ -129,6 +133,7 @@ pub(crate) fn read<'d>(table: &'d DeTable<'d>, report: &mut Report<'_>) -> Runti
         tools_mesh: tools_mesh.boolean("enabled", report),
         require: result.strings("require", report).unwrap_or_default(),
         bearer_env: auth.filled("bearer_env", report),
+        auth,
         policy: policy_table(policy, report),
     }
 }
@@ -149,6 +154,7 @@ fn runtime_table<'d>(runtime: Section<'d>, report: &mut Report<'_>) -> RuntimeTa
         session: runtime.choice("session", words::SESSION, report),
         queue: queue.choice("mode", words::QUEUE, report),
         max_pending_tasks: queue.number("max_pending_tasks", PENDING, report),
+        queue_section: queue,
         section: runtime,
     }
 }

@@ -1,6 +1,10 @@
 //! Making the directory of a first agent: the three files, right as they stand, nothing asked.
 
+mod templates;
 mod text;
+
+pub use self::templates::{TEMPLATES, Template};
+pub(crate) use self::text::title;
 
 use std::fs;
 use std::io;
@@ -15,6 +19,7 @@ use crate::agent_dir;
 use crate::files::{CARD_FILE, DEFAULT_INSTRUCTIONS_FILE, RUNTIME_FILE};
 use crate::problem::Problem;
 use crate::runtime_toml::is_built;
+use crate::schema;
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Created {
     pub dir: PathBuf,
     /// The files in it.
     pub files: Vec<PathBuf>,
+    /// The directory of the schemas that editors use.
+    pub schemas: PathBuf,
     /// What its owner has to do before it can run; empty when nothing.
     pub to_do: Vec<String>,
 }
@@ -47,6 +54,24 @@ pub enum InitError {
         built_kinds()
     )]
     NotBuilt {
+        /// The type.
+        kind: RuntimeKind,
+    },
+    /// There is no such template.
+    #[error("there is no template {name:?}; there are {}", template_names())]
+    NoTemplate {
+        /// The name.
+        name: String,
+    },
+    /// The template needs what this type has not.
+    #[error(
+        "template {template} cannot be run by {kind}: {}",
+        if *template == "test-runner" { "it is a command without a model; leave --runtime out" }
+        else { "it needs a harness with a model: opencode, goose or pi" }
+    )]
+    TemplateKind {
+        /// The template.
+        template: &'static str,
         /// The type.
         kind: RuntimeKind,
     },
@@ -79,6 +104,26 @@ pub enum InitError {
     },
 }
 
+/// A card for the agent, right as it stands.
+pub(crate) fn card(agent: &AgentId) -> String {
+    text::card(agent, None)
+}
+
+/// A policy, right as it stands.
+pub(crate) fn runtime() -> String {
+    text::runtime(RuntimeKind::Opencode)
+}
+
+/// A brief, right as it stands.
+pub(crate) fn instructions(agent: &AgentId) -> String {
+    text::instructions(agent)
+}
+
+fn template_names() -> String {
+    let names: Vec<&str> = TEMPLATES.iter().map(|one| one.name).collect();
+    names.join(", ")
+}
+
 fn built_kinds() -> String {
     let names: Vec<_> = RuntimeKind::ALL
         .into_iter()
@@ -94,7 +139,34 @@ fn built_kinds() -> String {
 /// # Errors
 /// When the directory exists, the type is not built yet, or writing fails.
 pub fn init(agents_dir: &Path, agent: &AgentId, kind: RuntimeKind) -> Result<Created, InitError> {
-    make(agents_dir, agent, kind, None)
+    make(agents_dir, agent, kind, None, &made_up(agent, kind, None))
+}
+
+/// Makes the directory of the agent `agent` as the template `name` has it, as [`init`] does. It is
+/// run by `kind`, or by what the template itself says.
+///
+/// # Errors
+/// As [`init`], and when there is no such template or it cannot be run by `kind`.
+pub fn init_template(
+    agents_dir: &Path,
+    agent: &AgentId,
+    name: &str,
+    kind: Option<RuntimeKind>,
+) -> Result<Created, InitError> {
+    let template = Template::named(name).ok_or_else(|| InitError::NoTemplate {
+        name: name.to_owned(),
+    })?;
+    let kind = kind.unwrap_or(template.kind());
+    if kind != template.kind() && !(kind.is_preset() && template.kind().is_preset()) {
+        return Err(InitError::TemplateKind {
+            template: template.name,
+            kind,
+        });
+    }
+    let files = template.files_for(agent, kind);
+    let mut created = make(agents_dir, agent, kind, None, &files)?;
+    created.to_do.clear();
+    Ok(created)
 }
 
 /// Makes the directory of the agent `agent` that stands for the remote agent at `url`, as [`init`]
@@ -107,7 +179,21 @@ pub fn init_remote(agents_dir: &Path, agent: &AgentId, url: &str) -> Result<Crea
         url: url.to_owned(),
         source,
     })?;
-    make(agents_dir, agent, RuntimeKind::Remote, Some(url))
+    let files = made_up(agent, RuntimeKind::Remote, Some(url));
+    make(agents_dir, agent, RuntimeKind::Remote, Some(url), &files)
+}
+
+/// The files of an agent of which nothing is known but its id.
+fn made_up(agent: &AgentId, kind: RuntimeKind, url: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut files = vec![
+        (CARD_FILE, text::card(agent, url)),
+        (RUNTIME_FILE, text::runtime(kind)),
+    ];
+    // What a remote agent is told, its owner tells it.
+    if kind != RuntimeKind::Remote {
+        files.push((DEFAULT_INSTRUCTIONS_FILE, text::instructions(agent)));
+    }
+    files
 }
 
 fn make(
@@ -115,6 +201,7 @@ fn make(
     agent: &AgentId,
     kind: RuntimeKind,
     url: Option<&str>,
+    files: &[(&'static str, String)],
 ) -> Result<Created, InitError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -136,15 +223,7 @@ fn make(
         .prefix(".init-")
         .tempdir_in(agents_dir)
         .map_err(failed(agents_dir))?;
-    let mut files = vec![
-        (CARD_FILE, text::card(agent, url)),
-        (RUNTIME_FILE, text::runtime(kind)),
-    ];
-    // What a remote agent is told, its owner tells it.
-    if kind != RuntimeKind::Remote {
-        files.push((DEFAULT_INSTRUCTIONS_FILE, text::instructions(agent)));
-    }
-    for (name, text) in &files {
+    for (name, text) in files {
         let path = made.path().join(name);
         fs::write(&path, text).map_err(failed(&path))?;
     }
@@ -160,8 +239,11 @@ fn make(
             problems: reading.problems,
         });
     }
+    let schemas =
+        schema::write(agents_dir).map_err(|(path, source)| InitError::Io { path, source })?;
     fs::rename(made.path(), &dir).map_err(failed(&dir))?;
     Ok(Created {
+        schemas,
         files: files.iter().map(|(name, _)| dir.join(name)).collect(),
         to_do: to_do(kind, url, &dir),
         dir,

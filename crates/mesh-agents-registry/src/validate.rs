@@ -14,7 +14,8 @@ use mesh_agents_core::agent::{
 use mesh_agents_core::ids::ArtifactId;
 
 use crate::Environment;
-use crate::problem::Report;
+use crate::code;
+use crate::report::Report;
 use crate::runtime_toml::{PolicyTable, RuntimeFile, RuntimeTable, WorkspaceTable, WorkspaceWord};
 use crate::toml_reader::At;
 
@@ -132,34 +133,53 @@ fn policy(
 fn check_kind(table: &RuntimeTable<'_>, report: &mut Report<'_>) {
     let Some(kind) = table.kind else {
         if table.section.lacks("type") {
-            report.error(
-                None,
-                "runtime.type",
-                "is missing",
-                "add `type = \"opencode\"` (or goose, pi, acp, command, remote) under [runtime]",
-            );
+            report
+                .error(
+                    code::MISSING,
+                    None,
+                    "runtime.type",
+                    "is missing",
+                    "add `type = \"opencode\"` (or goose, pi, acp, command, remote) under [runtime]",
+                )
+                .add_line("runtime", "type = \"opencode\"");
         }
         return;
     };
     if matches!(kind, RuntimeKind::Acp | RuntimeKind::Command) && table.section.lacks("command") {
-        let example = match kind {
-            RuntimeKind::Acp => "`command = \"my-harness\"`, a program that speaks ACP on stdio",
-            _ => "`command = \"cargo\"` and `args = [\"test\"]`, or whatever should run",
+        let (example, line) = match kind {
+            RuntimeKind::Acp => (
+                "`command = \"my-harness\"`, a program that speaks ACP on stdio",
+                "command = \"my-harness\"",
+            ),
+            _ => (
+                "`command = \"cargo\"` and `args = [\"test\"]`, or whatever should run",
+                "command = \"cargo\"\nargs = [\"test\"]",
+            ),
         };
-        report.error(
+        let told = report.error(
+            code::MISSING,
             table.section.place("type"),
             "runtime.command",
             format!("is required when type is {:?}", kind.as_str()),
             format!("add {example}, under [runtime]"),
         );
+        // `args` that are there already stay as they are.
+        let line = match table.section.has("args") {
+            true => line.lines().next().unwrap_or(line),
+            false => line,
+        };
+        told.add_line("runtime", line);
     }
     if let Some(model) = table.model.as_ref().filter(|at| at.value.contains("{{")) {
-        report.error(
-            Some(model.span.clone()),
-            "runtime.model",
-            "templates are not expanded here",
-            "write \"auto\" for the mesh's model, or a model's name",
-        );
+        report
+            .error(
+                code::TEMPLATE,
+                Some(model.span.clone()),
+                "runtime.model",
+                "templates are not expanded here",
+                "write \"auto\" for the mesh's model, or a model's name",
+            )
+            .replace(model.span.clone(), "\"auto\"");
     }
 }
 
@@ -177,12 +197,15 @@ fn check_approval(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
         }
         _ => return,
     };
-    report.error(
-        file.policy.section.place("approval"),
-        "policy.approval",
-        format!("cannot be kept: {cause}"),
-        "write \"deny\" or \"auto\"; what it reaches is bounded by filesystem, read and write under [policy]",
-    );
+    report
+        .error(
+            code::CONFLICT,
+            file.policy.section.place("approval"),
+            "policy.approval",
+            format!("cannot be kept: {cause}"),
+            "write \"deny\" or \"auto\"; what it reaches is bounded by filesystem, read and write under [policy]",
+        )
+        .set(file.policy.section.entry("approval"), "\"deny\"");
 }
 
 /// `policy.network`: what could not work, or would hold nothing.
@@ -192,25 +215,32 @@ fn check_network(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
     let (Some(kind), Some(network)) = (file.runtime.kind, confined) else {
         return;
     };
-    let (cause, fix) = if policy.filesystem == Some(Filesystem::Unconfined) {
+    let (cause, fix, entry, value) = if policy.filesystem == Some(Filesystem::Unconfined) {
         (
             "cannot be kept while filesystem is \"unconfined\": a run that writes anywhere has other programs of yours connect for it".to_owned(),
             "write filesystem = \"workspace\" or \"read_all\", or network = \"allow\"",
+            policy.section.entry("filesystem"),
+            "\"workspace\"",
         )
     } else if network == Network::Deny && kind.is_preset() {
         (
             format!("leaves {:?} without its model", kind.as_str()),
             "write \"loopback\", which lets it reach the mesh's models on this machine, or \"allow\"",
+            policy.section.entry("network"),
+            "\"loopback\"",
         )
     } else {
         return;
     };
-    report.error(
-        policy.section.place("network"),
-        "policy.network",
-        cause,
-        fix,
-    );
+    report
+        .error(
+            code::CONFLICT,
+            policy.section.place("network"),
+            "policy.network",
+            cause,
+            fix,
+        )
+        .set(entry, value);
 }
 
 /// Keys that are right in themselves and do nothing here.
@@ -221,20 +251,26 @@ fn without_effect(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
     if let Some(at) = file.bearer_env.as_ref()
         && kind != RuntimeKind::Remote
     {
-        report.warning(
-            Some(at.span.clone()),
-            "auth.bearer_env",
-            format!("has no effect when type is {:?}", kind.as_str()),
-            "remove it; `inherit_env` under [runtime] hands a variable to the harness",
-        );
+        report
+            .warning(
+                code::NO_EFFECT,
+                Some(at.span.clone()),
+                "auth.bearer_env",
+                format!("has no effect when type is {:?}", kind.as_str()),
+                "remove it; `inherit_env` under [runtime] hands a variable to the harness",
+            )
+            .remove(file.auth.entry("bearer_env"));
     }
     if file.runtime.config.is_some() && !kind.is_preset() && kind != RuntimeKind::Remote {
-        report.warning(
-            file.runtime.section.place("config"),
-            "runtime.config",
-            format!("has no effect when type is {:?}", kind.as_str()),
-            "remove it; the command runs with its owner's own configuration",
-        );
+        report
+            .warning(
+                code::NO_EFFECT,
+                file.runtime.section.place("config"),
+                "runtime.config",
+                format!("has no effect when type is {:?}", kind.as_str()),
+                "remove it; the command runs with its owner's own configuration",
+            )
+            .remove(file.runtime.section.entry("config"));
     }
     if kind != RuntimeKind::Remote {
         unused_workspace_keys(&file.workspace, report);
@@ -252,12 +288,15 @@ fn unused_workspace_keys(table: &WorkspaceTable<'_>, report: &mut Report<'_>) {
         ("base", WorkspaceWord::GitWorktree, "git_worktree"),
     ] {
         if table.section.has(key) && table.mode != Some(word) {
-            report.warning(
-                table.section.place(key),
-                &table.section.key(key),
-                format!("has no effect unless mode is {mode:?}"),
-                format!("set `mode = {mode:?}`, or remove it"),
-            );
+            report
+                .warning(
+                    code::NO_EFFECT,
+                    table.section.place(key),
+                    &table.section.key(key),
+                    format!("has no effect unless mode is {mode:?}"),
+                    format!("set `mode = {mode:?}`, or remove it"),
+                )
+                .remove(table.section.entry(key));
         }
     }
 }

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::{Grants, Submit};
 use crate::engine::{Inner, TaskEngine, storage};
+use crate::offline::Offline;
 use crate::push::checked;
 use crate::store::push::NewPush;
 use crate::store::{self, Found, Key, StoreError};
@@ -32,7 +33,8 @@ impl TaskEngine {
     /// question that task asks.
     ///
     /// # Errors
-    /// `message_too_large`, `agent_not_found`, `agent_disabled`, `agent_full`, `not_allowed`,
+    /// `message_too_large`, `agent_not_found`, `agent_disabled`, `agent_unavailable` (its node is away, and
+    /// the message may not wait), `agent_full`, `not_allowed`,
     /// `message_conflict` (the key was used for another body), `storage`; for an answer `task_not_found`,
     /// `task_busy`, `task_terminal`, `question_gone`, `invalid_argument` (with the options there are).
     /// Nothing is stored then.
@@ -46,6 +48,9 @@ impl TaskEngine {
             return self.answer(caller, submit, &task).await;
         }
         let admitted = inner.admit(caller, &submit.agent_id);
+        let may_wait = submit.queue_if_offline;
+        let offline = admitted.as_ref().ok();
+        let offline = offline.and_then(|agent| Offline::of(inner, agent, may_wait));
         let key = key_of(caller, &submit)?;
         let (shared, now) = (Arc::clone(inner), inner.now());
         let push = submit.push.clone();
@@ -53,7 +58,9 @@ impl TaskEngine {
         let new = new_task(inner, caller, &submit);
         let told = push.is_some();
         let stored = inner.to_the_end(async move {
-            let outcome = shared.store_new(now, admitted, key, new, push).await?;
+            let outcome = shared
+                .store_new(now, (admitted, offline), key, new, push)
+                .await?;
             if let Outcome::New(task, place) = &outcome {
                 if told {
                     shared.wakes.bell.watch(&task.id);
@@ -157,12 +164,12 @@ impl Inner {
     async fn store_new(
         self: &Arc<Self>,
         now: UnixMillis,
-        admitted: Result<Arc<AgentDefinition>, Refusal>,
+        (admitted, offline): (Result<Arc<AgentDefinition>, Refusal>, Option<Offline>),
         key: Key,
-        (task, message): (Task, Message),
+        (mut task, message): (Task, Message),
         push: Option<NewPush>,
     ) -> Result<Outcome, StoreError> {
-        let shared = Arc::clone(self);
+        let (shared, minted) = (Arc::clone(self), self.mint_message());
         let stored = self.store.write(move |db| {
             match store::find(db, now, &key)? {
                 Found::Repeat(task) => return Ok(Outcome::Repeat(task)),
@@ -174,6 +181,11 @@ impl Inner {
                 Ok(place) => place,
                 Err(refusal) => return Ok(Outcome::Refused(refusal)),
             };
+            if let Some(offline) = &offline
+                && let Err(refusal) = offline.admit(db, now, &mut task, &minted)?
+            {
+                return Ok(Outcome::Refused(refusal));
+            }
             let task = store::insert_task(db, now, task, message, push.as_ref(), &key)?;
             Ok(Outcome::New(Box::new(task), place))
         });
@@ -342,6 +354,8 @@ fn new_task(inner: &Inner, caller: &Caller, submit: &Submit) -> (Task, Message) 
         status_message: None,
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: None,
         parent,
         depth: caller.depth.map_or(0, |depth| depth.saturating_add(1)),
         attempt: 0,

@@ -100,6 +100,8 @@ pub struct Submit {
     pub task_id: Option<TaskId>,
     /// Where the caller wants to be told what happens; stored with the task.
     pub push: Option<PushConfig>,
+    /// Whether the message may wait for the node its agent is on, when that is away.
+    pub queue_if_offline: bool,
     /// Set when the key is not the caller's own but was minted by the front-end of a host that may
     /// re-send the bare call to a later instance of that front-end (host-contract T2).
     pub minted: Option<Minted>,

@@ -38,8 +38,10 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
     let (answers, answered) = mpsc::channel(ask::QUESTIONS);
     // A token nobody can guess: two ULIDs carry 160 random bits.
     let token = format!("{}{}", Ulid::new(), Ulid::new());
+    let let_go = CancellationToken::new();
     let live = Live {
         end: end.clone(),
+        let_go: (!agent.id.is_local()).then(|| let_go.clone()),
         answers,
         token: token.clone(),
         depth: 0,
@@ -60,8 +62,12 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
             let resume = begun.resume.as_ref();
             let resumed = resume.is_some_and(|resume| resume.why != ResumeReason::NextTask);
             let said = spec.before.said.clone();
+            if stored.cancel_requested {
+                // It was wanted while no run was there to be told.
+                end.cancel();
+            }
             let run = inner.runner.start(spec);
-            let drive = Drive::new(&inner, &begun, &agent, &end, said);
+            let drive = Drive::new(&inner, &begun, &agent, (&end, &let_go), said);
             let (end, opened) = drive.follow(run, answered).await;
             match end {
                 End::Said(Outcome::Interrupted(why)) => {
@@ -70,6 +76,8 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
                     recover::run_gone(&inner, &stored, cut).await;
                 }
                 End::Said(outcome) => finish(&inner, &stored, outcome).await,
+                // The next engine finds it at work, and follows it.
+                End::LetGo => {}
                 End::Lost(why) => {
                     let mut cut = cut(&inner, &agent, CutBy::Loss, why.to_owned());
                     cut.undead = clear(&inner, &stored, run_id).await;
@@ -96,6 +104,8 @@ enum End {
     Said(Outcome),
     /// Without a word; this is what is known.
     Lost(&'static str),
+    /// Not at all: its work goes on elsewhere, and this engine stops.
+    LetGo,
 }
 
 /// What a run that was cut off leaves, as known so far.
@@ -261,6 +271,9 @@ async fn spec(
         dirs: inner.layout.run(&agent.id, &task.id),
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
+        patience: task
+            .deliver_until
+            .map(|until| Duration::from_millis(until.since(inner.now()))),
         tools,
     };
     Ok(spec)
@@ -274,6 +287,7 @@ pub(crate) fn response_info(text: &str) -> ArtifactInfo {
         bytes: text.len() as u64,
         sha256: String::new(),
         partial: true,
+        remote: None,
     }
 }
 

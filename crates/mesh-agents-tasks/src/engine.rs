@@ -15,7 +15,7 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::run::MeshEndpoints;
 use mesh_agents_core::task::{ArtifactInfo, Task, TaskState};
 use mesh_agents_core::transition::{Happening, StopCause};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{
@@ -24,6 +24,7 @@ use crate::api::{
 use crate::blobs::Blobs;
 use crate::drive;
 use crate::mint::Mint;
+use crate::offline;
 use crate::push::{self, Desk};
 use crate::recover;
 use crate::retention::Care;
@@ -76,6 +77,7 @@ impl TaskEngine {
             stop: watch::Sender::new(false),
             load: watch::Sender::default(),
             tracker: TaskTracker::new(),
+            waits: Notify::new(),
             care: Care::default(),
             late: AtomicU64::new(0),
         });
@@ -87,6 +89,7 @@ impl TaskEngine {
             .await
             .map_err(|source| OpenError::Store { path, source })?;
         inner.pump_all();
+        offline::watch(&inner);
         Ok(Self { inner })
     }
 
@@ -100,6 +103,7 @@ impl TaskEngine {
             }
         }
         self.inner.pump_all();
+        self.inner.waits.notify_one();
     }
 
     /// The agents as they are known now.
@@ -270,7 +274,9 @@ impl TaskEngine {
     }
 
     /// Ends a task: a queued one at once, a running one with its whole process tree. Answers when
-    /// nothing of it is left, or after five seconds with the task as it stands.
+    /// nothing of it is left, or after five seconds with the task as it stands. The wish to end a task of
+    /// another node is stored, over restarts too, and told as soon as the node is there; until it has
+    /// said that nothing runs, the task stands as it stood, with `cancel_requested`.
     ///
     /// # Errors
     /// `task_not_found`; `task_terminal` when it had ended otherwise; `not_allowed`; `storage`.
@@ -296,10 +302,18 @@ impl TaskEngine {
     async fn wait_terminal(&self, caller: &Caller, id: &TaskId) -> Result<Task, Refusal> {
         let mut wakes = self.inner.wakes.subscribe(id);
         let task = self.task(caller, id).await?;
-        if task.state.is_terminal() {
+        if task.state.is_terminal() || task.unreachable_since.is_some() {
             return Ok(task);
         }
-        let ended = async { while !wakes.changed().await.state.is_terminal() {} };
+        let ended = async {
+            loop {
+                let seen = wakes.changed().await;
+                // Who cannot be reached is told later; there is nothing to wait for.
+                if seen.state.is_terminal() || seen.unreachable {
+                    return;
+                }
+            }
+        };
         let _in_time = tokio::time::timeout(CANCEL_PATIENCE, ended).await;
         self.task(caller, id).await
     }
@@ -382,8 +396,16 @@ impl TaskEngine {
     /// what is queued stays queued for the next engine. Returns when all is on disk.
     pub async fn shutdown(&self, now: bool) {
         self.inner.stop.send_replace(true);
+        // Work that is done elsewhere goes on there; the next engine follows it.
+        for run in self.inner.live().values() {
+            if let Some(let_go) = &run.let_go {
+                let_go.cancel();
+            }
+        }
         if now {
-            let running: Vec<TaskId> = self.inner.live().keys().cloned().collect();
+            let here =
+                |(task, run): (&TaskId, &Arc<Live>)| run.let_go.is_none().then(|| task.clone());
+            let running: Vec<TaskId> = self.inner.live().iter().filter_map(here).collect();
             for task in running {
                 if let Err(error) = self
                     .inner

@@ -19,6 +19,7 @@ pub mod engine;
 mod facts;
 mod follow;
 mod mint;
+mod offline;
 mod park;
 mod prompt;
 pub mod push;

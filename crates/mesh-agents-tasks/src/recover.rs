@@ -71,11 +71,15 @@ async fn clear(slot: Slot, task: Task) {
         None => 0,
     };
     keep_response(inner, &task).await;
+    let why = if task.agent_id.is_local() {
+        "the engine that ran this task ended without stopping it (it was killed, or the machine went down), \
+         and its run ended with it"
+    } else {
+        "the engine of this node was started anew, and the work goes on at the agent's node"
+    };
     let cut = Cut {
         by: CutBy::Kill,
-        why: "the engine that ran this task ended without stopping it (it was killed, or the machine went down), \
-              and its run ended with it"
-            .to_owned(),
+        why: why.to_owned(),
         at: None,
         session_lost: false,
         agent_known: inner.agents().knows(&task.agent_id),
@@ -150,8 +154,8 @@ pub(crate) async fn run_gone(inner: &Arc<Inner>, task: &Task, cut: Cut) {
                 let (again, task) = (change.again, inner.follow(change));
                 let standing = Standing {
                     state: task.state,
-                    stopping: None,
                     again,
+                    ..Standing::NEW
                 };
                 if standing.parked() {
                     park::watch(inner, &task);

@@ -35,6 +35,8 @@ struct Lane {
     running: HashMap<TaskId, Talk>,
     /// Task ids grow as they are minted, so their order is the order of arrival.
     queued: BTreeMap<TaskId, Talk>,
+    /// Those among the queued whose message waits for the node it is for.
+    undelivered: HashSet<TaskId>,
     /// Those among the running whose run is over and that queue again once they gave their slot back.
     again: HashSet<TaskId>,
     /// Tasks that wait for an answer, with no run and no slot.
@@ -49,6 +51,15 @@ impl Lane {
         Load {
             running: count(self.running.len()),
             queued: count(self.queued.len()) + self.reserved,
+        }
+    }
+
+    /// Notes whether a task about to be queued waits for its node.
+    fn note(&mut self, task: &Task) {
+        if task.deliver_until.is_some() {
+            self.undelivered.insert(task.id.clone());
+        } else {
+            self.undelivered.remove(&task.id);
         }
     }
 
@@ -102,6 +113,7 @@ impl Slots {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
+        lane.note(task);
         lane.queued.insert(task.id.clone(), talk(task));
     }
 
@@ -112,6 +124,7 @@ impl Slots {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.parked.remove(&task.id);
+        lane.note(task);
         if lane.running.contains_key(&task.id) {
             lane.again.insert(task.id.clone());
         } else {
@@ -147,17 +160,23 @@ impl Slots {
         lane.running.insert(task.id.clone(), talk(task));
     }
 
-    /// Moves the task that came first, of those that may run, into a free slot.
-    pub(crate) fn take(&self, agent: &AgentId, room: Room) -> Option<TaskId> {
+    /// Moves the task that came first, of those that may run, into a free slot. While the agent's node is
+    /// `away`, those whose message waits for it may not.
+    pub(crate) fn take(&self, agent: &AgentId, room: Room, away: bool) -> Option<TaskId> {
         let mut lanes = self.lanes();
         let lane = lanes.get_mut(agent)?;
         if lane.load().running >= room.limit {
             return None;
         }
         let free = |talk: &Talk| !room.one_per_context || !lane.is_busy(talk);
-        let (task, _) = lane.queued.iter().find(|(_, talk)| free(talk))?;
+        let waits = |task: &TaskId| away && lane.undelivered.contains(task);
+        let (task, _) = lane
+            .queued
+            .iter()
+            .find(|(task, talk)| free(talk) && !waits(task))?;
         let task = task.clone();
         let talk = lane.queued.remove(&task)?;
+        lane.undelivered.remove(&task);
         lane.running.insert(task.clone(), talk);
         Some(task)
     }
@@ -166,6 +185,7 @@ impl Slots {
     pub(crate) fn leave(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.queued.remove(task);
+            lane.undelivered.remove(task);
             lane.again.remove(task);
             lane.running.remove(task);
         }
@@ -245,6 +265,8 @@ mod tests {
             status_message: None,
             failure: None,
             cancel_requested: false,
+            unreachable_since: None,
+            deliver_until: None,
             parent: None,
             depth: 0,
             attempt: 0,
@@ -277,12 +299,12 @@ mod tests {
         for n in [3, 1, 2] {
             slots.arrive(&of(n, "c"));
         }
-        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
-        assert_eq!(slots.take(&agent.id, room(2)), Some(task(2)));
-        assert_eq!(slots.take(&agent.id, room(2)), None);
+        assert_eq!(slots.take(&agent.id, room(2), false), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, room(2), false), Some(task(2)));
+        assert_eq!(slots.take(&agent.id, room(2), false), None);
         slots.leave(&agent.id, &task(1));
         slots.reserve(&agent).unwrap();
-        assert_eq!(slots.take(&agent.id, room(2)), Some(task(3)));
+        assert_eq!(slots.take(&agent.id, room(2), false), Some(task(3)));
     }
 
     #[test]
@@ -292,9 +314,9 @@ mod tests {
         for n in 0..3 {
             slots.restore(&of(n, "c"));
         }
-        assert!(slots.take(&agent.id, room(3)).is_some());
-        assert!(slots.take(&agent.id, room(3)).is_some());
-        assert_eq!(slots.take(&agent.id, room(1)), None);
+        assert!(slots.take(&agent.id, room(3), false).is_some());
+        assert!(slots.take(&agent.id, room(3), false).is_some());
+        assert_eq!(slots.take(&agent.id, room(1), false), None);
         assert_eq!(
             slots.load(&agent.id),
             Load {
@@ -309,14 +331,14 @@ mod tests {
         let slots = Slots::default();
         let agent = definition("a");
         slots.restore(&of(1, "c"));
-        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, room(2), false), Some(task(1)));
         // Cut off, it is to go on; but its slot is still being cleared.
         slots.restore(&of(1, "c"));
-        assert_eq!(slots.take(&agent.id, room(2)), None);
+        assert_eq!(slots.take(&agent.id, room(2), false), None);
         slots.end(&agent.id, &task(1));
-        assert_eq!(slots.take(&agent.id, room(2)), Some(task(1)));
+        assert_eq!(slots.take(&agent.id, room(2), false), Some(task(1)));
         slots.end(&agent.id, &task(1));
-        assert_eq!(slots.take(&agent.id, room(2)), None);
+        assert_eq!(slots.take(&agent.id, room(2), false), None);
         slots.park(&of(1, "c"));
         assert_eq!(slots.load(&agent.id), Load::default());
         assert_eq!(slots.waited_for(), std::slice::from_ref(&agent.id));
@@ -340,7 +362,7 @@ mod tests {
         for task in [of(1, "c"), of(2, "c"), of(3, "d"), theirs, of(5, "e")] {
             slots.restore(&task);
         }
-        let next = || slots.take(&agent.id, room);
+        let next = || slots.take(&agent.id, room, false);
         // Another's context of the same name is another context.
         assert_eq!(
             [next(), next(), next(), next()],
@@ -355,6 +377,21 @@ mod tests {
         assert_eq!(next(), Some(task(1)), "it came first");
         slots.end(&agent.id, &task(1));
         assert_eq!(next(), Some(task(2)));
+    }
+
+    #[test]
+    fn a_message_for_a_node_that_is_away_waits_and_lets_others_pass() {
+        let slots = Slots::default();
+        let agent = definition("a");
+        let waits = Task {
+            deliver_until: Some(UnixMillis(9)),
+            ..of(1, "c")
+        };
+        slots.restore(&waits);
+        slots.restore(&of(2, "d"));
+        assert_eq!(slots.take(&agent.id, room(3), true), Some(task(2)));
+        assert_eq!(slots.take(&agent.id, room(3), true), None);
+        assert_eq!(slots.take(&agent.id, room(3), false), Some(task(1)));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-pub(crate) use append::{Change, append, apply, store_artifact};
+pub(crate) use append::{Change, append, apply, reach, store_artifact};
 pub(crate) use attempts::{Terms, attempt, run_gone, run_process, session_opened, start_attempt};
 pub(crate) use backup::{Looked, copy, look_at_all};
 pub(crate) use count::total;
@@ -42,7 +42,7 @@ pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
 };
 pub(crate) use rows::Row;
-pub(crate) use submits::{Found, Key, answered, find, insert_task};
+pub(crate) use submits::{Found, Key, answered, find, insert_task, overdue, waiting_for_node};
 
 use open::open_connection;
 use read::Readers;

@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) seq: u64,
     /// State.
     pub(crate) state: TaskState,
+    /// Whether whoever works on it is out of reach.
+    pub(crate) unreachable: bool,
 }
 
 /// Waiters by task; only tasks somebody waits for are in it.
@@ -35,6 +37,7 @@ impl Wakes {
             watch::Sender::new(Seen {
                 seq: 0,
                 state: TaskState::Submitted,
+                unreachable: false,
             })
         });
         Subscription {
@@ -56,6 +59,7 @@ impl Wakes {
                     *seen = Seen {
                         seq: task.last_seq,
                         state: task.state,
+                        unreachable: task.unreachable_since.is_some(),
                     };
                 }
                 newer

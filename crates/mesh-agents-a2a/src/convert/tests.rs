@@ -16,6 +16,8 @@ fn a_task(state: TaskState) -> Task {
         status_message: None,
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: None,
         parent: None,
         depth: 0,
         attempt: 1,
@@ -35,6 +37,7 @@ fn info(id: &str, media_type: &str) -> ArtifactInfo {
         bytes: 5,
         sha256: "0".repeat(64),
         partial: false,
+        remote: None,
     }
 }
 

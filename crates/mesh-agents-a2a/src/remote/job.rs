@@ -1,6 +1,7 @@
 //! One run: does what its mirror says, and tells it what came of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use mesh_agents_core::ids::{ArtifactId, QuestionId};
@@ -13,12 +14,13 @@ use super::Shared;
 use super::call::{Caller, Stream};
 use super::fault::Fault;
 use super::mirror::{Answered, Do, Input, Kept, Mirror, Now, Request, Terms};
+use super::pipe::Pipe;
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
 
 /// One run to be done.
 pub(super) struct Job {
-    pub(super) shared: std::sync::Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) spec: RunSpec,
     pub(super) events: mpsc::Sender<RunEvent>,
     pub(super) answers: mpsc::Receiver<(QuestionId, Answer)>,
@@ -50,11 +52,14 @@ impl Job {
         let target = Target::of(&self.spec.agent, &self.shared.lookup)?;
         let pipe = self.shared.pipe(&target);
         let pipe = pipe.map_err(|error| misconfigured(error.to_string()))?;
-        let timeouts = self.shared.timeouts;
+        let mut timeouts = self.shared.timeouts;
+        if let Some(patience) = self.spec.patience {
+            timeouts.opening = timeouts.opening.max(patience);
+        }
         let patience = Patience {
             first_byte: timeouts.first_byte,
         };
-        let caller = Caller::new(&target, pipe, patience).await?;
+        let caller = Caller::new(&target, Arc::clone(&pipe), patience).await?;
         let spec = self.spec;
         let terms = Terms {
             task: spec.task_id,
@@ -73,6 +78,7 @@ impl Job {
         let started = Instant::now();
         Ok(Talk {
             caller,
+            pipe,
             started,
             mirror: Mirror::new(terms, Now::ZERO),
             artifacts: spec.dirs.artifacts(),
@@ -86,6 +92,8 @@ impl Job {
 /// A run under way.
 struct Talk {
     caller: Caller,
+    /// What `caller` calls over.
+    pipe: Arc<dyn Pipe>,
     started: Instant,
     mirror: Mirror,
     /// Where content that is no text lies until the engine has it.
@@ -115,10 +123,15 @@ impl Talk {
     async fn hold(mut self) {
         let mut line = Line::Free;
         let mut canceled = false;
+        let mut back = self.pipe.back();
         loop {
             while let Some(next) = self.mirror.next() {
                 match next {
-                    Do::Request(request) => line = Line::Busy(self.start(request)),
+                    Do::Request(request) => {
+                        // From before the try on: a way that opens while it fails counts.
+                        back = self.pipe.back();
+                        line = Line::Busy(self.start(request));
+                    }
                     Do::HangUp => line = Line::Free,
                     Do::Log(event) => self.emit(event).await,
                     Do::Keep(kept) => self.keep(kept).await,
@@ -138,6 +151,10 @@ impl Talk {
                 Some((question, answer)) = self.answers.recv() => Input::Answer(question, answer),
                 input = heard(&mut line) => input,
                 () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => Input::Tick,
+                () = &mut back, if self.mirror.waits() => {
+                    back = self.pipe.back();
+                    Input::Back
+                }
             };
             let now = self.started.elapsed();
             self.mirror.take(input, now);

@@ -91,6 +91,8 @@ pub enum Input {
     Closed(Option<Fault>),
     /// The time of [`Mirror::wake`] has come.
     Tick,
+    /// There is another way to the remote than there was when contact broke.
+    Back,
     /// The caller's user answers a question.
     Answer(QuestionId, run::Answer),
     /// The caller's user wants the end.
@@ -193,6 +195,8 @@ pub struct Mirror {
     first: Option<Box<Message>>,
     /// Whether the remote may have it.
     said: Said,
+    /// When the last one was.
+    sent_at: Now,
     /// Messages sent in this run.
     sent: u32,
     /// Questions asked in this run.
@@ -203,6 +207,8 @@ pub struct Mirror {
     contact: Now,
     /// Whether contact is lost now, and was told to be.
     lost: bool,
+    /// Whether the log may say of an earlier run that contact is lost.
+    unsure: bool,
     /// When the end was asked for.
     cancel: Option<Now>,
     /// Whether the end was said.
@@ -295,11 +301,13 @@ impl Mirror {
             } else {
                 Said::No
             },
+            sent_at: now,
             sent: 0,
             asked: 0,
             late: None,
             contact: now,
             lost: false,
+            unsure: terms.attempt > 1,
             cancel: None,
             ended: false,
             retry: Backoff::new(times.retry_first, times.retry_most),
@@ -325,6 +333,7 @@ impl Mirror {
             Input::Answer(id, answer) => self.answer(&id, &answer),
             Input::Cancel => self.cancel = self.cancel.or(Some(self.now)),
             Input::Tick => self.tick(),
+            Input::Back => self.back(),
         }
         self.heed_cancel();
     }
@@ -422,6 +431,26 @@ impl Mirror {
             | Phase::Reading { .. }
             | Phase::Pausing(_)
             | Phase::Over) => self.phase = other,
+        }
+    }
+
+    /// Whether it waits for nothing but the time of the next try.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        let tries_again = match &self.phase {
+            Phase::Context { .. } | Phase::Resending { .. } | Phase::Pausing(Look::Attach) => true,
+            Phase::Canceling(way) => way.tries_again(),
+            _ => false,
+        };
+        tries_again && self.timer.is_some()
+    }
+
+    /// The remote can be reached again: the next try is now.
+    fn back(&mut self) {
+        if self.waits() {
+            self.retry.reset();
+            self.timer = Some(self.now);
+            self.tick();
         }
     }
 

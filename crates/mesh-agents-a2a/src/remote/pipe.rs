@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Client, Method, Url};
@@ -43,6 +44,12 @@ pub(crate) struct Response {
 pub(crate) trait Pipe: Send + Sync {
     /// Sends one request and waits for the head of its answer.
     async fn send(&self, request: Request) -> Result<Response, Fault>;
+
+    /// Waits until there is another way to the remote than there is at this call; for ever, where only a try
+    /// can tell.
+    fn back(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// HTTP.

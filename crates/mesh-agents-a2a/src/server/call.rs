@@ -151,6 +151,7 @@ impl Call {
             context_id: context,
             task_id: asked.task.clone(),
             push: asked.push.clone(),
+            queue_if_offline: false,
             minted: None,
         };
         let task = self.server.engine.submit(&self.caller, submit).await?;

@@ -17,6 +17,8 @@ fn task() -> Task {
         status_message: None,
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: None,
         parent: None,
         depth: 0,
         attempt: 1,
@@ -75,6 +77,7 @@ fn response(content: &str) -> TaskEvent {
             bytes: content.len() as u64,
             sha256: format!("{:x}", Sha256::digest(content)),
             partial: false,
+            remote: None,
         },
     }
 }

@@ -145,6 +145,7 @@ impl Node {
             context_id: None,
             task_id: None,
             push: Some(push),
+            queue_if_offline: false,
             minted: None,
         };
         let task = self.engine.submit(&Caller::local(), submit).await.unwrap();

@@ -127,6 +127,7 @@ impl Plan {
             prompt: "Review it.".to_owned(),
             resume: self.resume.clone(),
             before: self.before.clone(),
+            patience: None,
             dirs: Layout::new(self.dir.path()).run(&agent.id, &task_id),
             home: self.dir.path().join("home"),
             mesh: MeshEndpoints::default(),

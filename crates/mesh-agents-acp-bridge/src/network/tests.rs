@@ -26,6 +26,7 @@ fn spec(env: &[(&str, &str)]) -> RunSpec {
         prompt: String::new(),
         resume: None,
         before: Before::default(),
+        patience: None,
         dirs: layout.run(&agent.id, &task_id),
         home: layout.agent_home(&agent.id),
         mesh: MeshEndpoints {

@@ -87,6 +87,7 @@ impl Machine {
             prompt: "Review it.".to_owned(),
             resume: None,
             before: Before::default(),
+            patience: None,
             mesh: self.mesh.clone(),
             tools: None,
         }

@@ -85,6 +85,7 @@ impl World {
             prompt: prompt.to_owned(),
             resume: None,
             before: Before::default(),
+            patience: None,
             dirs: layout.run(&agent.id, &task_id),
             home: layout.agent_home(&agent.id),
             mesh: MeshEndpoints {

@@ -185,6 +185,7 @@ async fn submit(engine: &TaskEngine) {
         context_id: None,
         task_id: None,
         push: None,
+        queue_if_offline: false,
         minted: None,
     };
     engine.submit(&Caller::local(), submit).await.unwrap();

@@ -1,6 +1,6 @@
 //! Who of other nodes may call: `peers allow|deny|forget` edit `acl.toml`, `identity show` prints what a
-//! node asks its friends to allow, `identity rotate` makes another. Only the last needs an engine; one that
-//! runs reads the file within a second.
+//! node asks its friends to allow, `identity rotate` makes another. `forget` and `rotate` need an engine;
+//! one that runs reads the list within a second.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,6 +11,7 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_mesh::NodeKey;
 use mesh_agents_mesh::acl::edit::{self, EditError, Edited};
 use mesh_agents_mesh::acl::{Acl, Pattern};
+use mesh_agents_plugin::mesh_node::ForgetRequest;
 use serde::Serialize;
 
 use crate::client::Client;
@@ -117,6 +118,11 @@ pub(crate) async fn rotate(
                 "the engine takes no new work until its {running} running tasks have ended under the old key"
             ));
         }
+        if queued > 0 {
+            output.say(&format!(
+                "{queued} tasks wait and start under the new key; those for other nodes are refused there until it is let in"
+            ));
+        }
     }
     Ok(Exit::Done)
 }
@@ -152,9 +158,36 @@ pub(crate) fn deny(
     })
 }
 
-/// `agents peers forget`.
-pub(crate) fn forget(context: &Context, output: &mut Output, key: &str) -> Result<Exit> {
-    change(context, output, "peers.forget", key, edit::forget)
+/// `agents peers forget`. What is known of the node is with the engine, which is started when none runs.
+pub(crate) async fn forget(context: &Context, output: &mut Output, key: &str) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        list: Changed<'a>,
+        /// Whether the node had been heard of.
+        known: bool,
+    }
+    let file = context.settings.layout.acl();
+    let list = edited(&file, key, edit::forget)?;
+    let request = ForgetRequest {
+        peer_id: list.peer_id,
+    };
+    let known = Client::connect(context)
+        .await?
+        .forget(&request)
+        .await?
+        .known;
+    let done = Document { list, known };
+    output.answer("peers.forget", &done, |out| {
+        done.list.say(out)?;
+        let did = if known {
+            "is forgotten"
+        } else {
+            "was not known"
+        };
+        writeln!(out, "{}: {did}", done.list.peer_id)
+    })?;
+    Ok(Exit::Done)
 }
 
 fn patterns(agents: &[String]) -> Result<Vec<Pattern>> {
@@ -173,30 +206,43 @@ fn change(
     edit: impl FnOnce(&str, &Path, &NodeKey) -> Result<Edited, EditError>,
 ) -> Result<Exit> {
     let file = context.settings.layout.acl();
-    let text = match fs::read_to_string(&file) {
+    let done = edited(&file, key, edit)?;
+    output.answer(verb, &done, |out| done.say(out))?;
+    Ok(Exit::Done)
+}
+
+/// Changes the list.
+fn edited<'a>(
+    file: &'a Path,
+    key: &str,
+    edit: impl FnOnce(&str, &Path, &NodeKey) -> Result<Edited, EditError>,
+) -> Result<Changed<'a>> {
+    let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("cannot read {}", file.display()))?,
     };
-    let key = meant(&text, &file, key)?;
-    let edited = edit(&text, &file, &key)
+    let key = meant(&text, file, key)?;
+    let edited = edit(&text, file, &key)
         .map_err(|error| Refusal::new(Code::InvalidArgument, error.to_string()))?;
     if let Edited::Changed(new) = &edited {
-        replace(&file, new).with_context(|| format!("cannot write {}", file.display()))?;
+        replace(file, new).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let done = Changed {
+    Ok(Changed {
         peer_id: key,
-        file: &file,
+        file,
         changed: edited != Edited::Unchanged,
-    };
-    output.answer(verb, &done, |out| {
-        let did = if done.changed {
+    })
+}
+
+impl Changed<'_> {
+    fn say(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let did = if self.changed {
             "changed"
         } else {
             "says so already"
         };
-        writeln!(out, "{}: {did}", file.display())
-    })?;
-    Ok(Exit::Done)
+        writeln!(out, "{}: {did}", self.file.display())
+    }
 }
 
 /// A key as it is, or the one with that label in the list.

@@ -1,35 +1,21 @@
-//! The verbs that only touch agent directories: list, init, validate, show, enable, disable.
+//! The verbs that only touch agent directories: list, show, enable, disable.
 
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
+use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_registry::edit::{self, Edited};
-use mesh_agents_registry::{Problem, Snapshot, load, scaffold};
+use mesh_agents_registry::{Problem, Snapshot, load};
 use serde::Serialize;
 
-use crate::args::AgentRuntimeArg;
 use crate::context::Context;
 use crate::output::{Exit, Output};
 
-impl From<AgentRuntimeArg> for RuntimeKind {
-    fn from(argument: AgentRuntimeArg) -> Self {
-        match argument {
-            AgentRuntimeArg::Opencode => Self::Opencode,
-            AgentRuntimeArg::Goose => Self::Goose,
-            AgentRuntimeArg::Pi => Self::Pi,
-            AgentRuntimeArg::Acp => Self::Acp,
-            AgentRuntimeArg::Command => Self::Command,
-            AgentRuntimeArg::Remote => Self::Remote,
-        }
-    }
-}
-
 /// A problem as JSON documents show it.
 #[derive(Debug, Serialize)]
-struct ProblemLine<'a> {
+pub(super) struct ProblemLine<'a> {
     agent: Option<&'a str>,
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +25,7 @@ struct ProblemLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     severity: &'static str,
+    code: &'static str,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<&'a str>,
@@ -57,6 +44,7 @@ impl<'a> From<&'a Problem> for ProblemLine<'a> {
             } else {
                 "warning"
             },
+            code: problem.code,
             reason: &problem.reason,
             fix: problem.fix.as_deref(),
         }
@@ -125,128 +113,6 @@ pub(crate) fn list(context: &Context, output: &mut Output) -> Result<Exit> {
         say_problems(&snapshot.problems, output);
     }
     Ok(Exit::Done)
-}
-
-/// `agents init`.
-pub(crate) fn init(
-    context: &Context,
-    output: &mut Output,
-    agent: &str,
-    runtime: AgentRuntimeArg,
-    url: Option<&str>,
-) -> Result<Exit> {
-    #[derive(Serialize)]
-    struct Init {
-        agent_id: AgentId,
-        dir: String,
-        files: Vec<String>,
-        to_do: Vec<String>,
-    }
-    let id = agent_id(agent)?;
-    let agents_dir = &context.settings.agents_dir;
-    let remote = runtime == AgentRuntimeArg::Remote;
-    let created = match url {
-        Some(url) if remote => scaffold::init_remote(agents_dir, &id, url)?,
-        Some(_) => anyhow::bail!("--url is for --runtime remote only\nLeave it out"),
-        None => scaffold::init(agents_dir, &id, runtime.into())?,
-    };
-    let document = Init {
-        agent_id: id,
-        dir: created.dir.display().to_string(),
-        files: created
-            .files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect(),
-        to_do: created.to_do,
-    };
-    output.answer("init", &document, |out| {
-        writeln!(out, "created {}", document.dir)?;
-        for file in &document.files {
-            writeln!(out, "  {file}")?;
-        }
-        Ok(())
-    })?;
-    if !output.is_json() {
-        for line in &document.to_do {
-            output.say(line);
-        }
-        output.say(if remote {
-            "Then try it:"
-        } else {
-            "Edit instructions.md, then try it:"
-        });
-        output.say(&format!(
-            "  agents send {} \"what it should do\"",
-            document.agent_id
-        ));
-    }
-    Ok(Exit::Done)
-}
-
-/// `agents validate`. Fails when anything is wrong; warnings alone do not fail.
-pub(crate) fn validate(context: &Context, output: &mut Output, agents: &[String]) -> Result<Exit> {
-    #[derive(Serialize)]
-    struct Validate<'a> {
-        valid: bool,
-        checked: Vec<String>,
-        problems: Vec<ProblemLine<'a>>,
-    }
-    let snapshot = snapshot(context);
-    for name in agents {
-        agent_id(name)?;
-        let known = snapshot.dir.join(name).is_dir();
-        if !known {
-            return Err(not_found(&snapshot, name).into());
-        }
-    }
-    let wanted = |problem: &&Problem| match &problem.agent {
-        Some(agent) => agents.is_empty() || agents.contains(agent),
-        None => agents.is_empty(),
-    };
-    let problems: Vec<&Problem> = snapshot.problems.iter().filter(wanted).collect();
-    let valid = !problems.iter().any(|problem| problem.is_error());
-    let mut checked: Vec<String> = if agents.is_empty() {
-        snapshot.agents.keys().map(ToString::to_string).collect()
-    } else {
-        agents.to_vec()
-    };
-    if agents.is_empty() {
-        checked.extend(
-            snapshot
-                .problems
-                .iter()
-                .filter_map(|problem| problem.agent.clone()),
-        );
-        checked.sort();
-        checked.dedup();
-    }
-    let document = Validate {
-        valid,
-        checked,
-        problems: problems
-            .iter()
-            .map(|problem| ProblemLine::from(*problem))
-            .collect(),
-    };
-    output.answer("validate", &document, |out| {
-        for problem in &problems {
-            writeln!(out, "{problem}")?;
-        }
-        for agent in &document.checked {
-            let errors = problems
-                .iter()
-                .filter(|p| p.agent.as_deref() == Some(agent) && p.is_error())
-                .count();
-            match errors {
-                0 => writeln!(out, "{agent}: ok")?,
-                1 => writeln!(out, "{agent}: 1 error")?,
-                n => writeln!(out, "{agent}: {n} errors")?,
-            }
-        }
-        Ok(())
-    })?;
-    Ok(if valid { Exit::Done } else { Exit::Failed })
 }
 
 /// `agents show`.
@@ -357,7 +223,7 @@ fn say_problems(problems: &[Problem], output: &mut Output) {
     }
 }
 
-fn agent_id(text: &str) -> Result<AgentId> {
+pub(super) fn agent_id(text: &str) -> Result<AgentId> {
     let refused = |why: String| {
         Refusal::new(Code::InvalidArgument, why)
             .hint("The id of an agent is the name of its directory; `agents list` shows them.")
@@ -374,7 +240,7 @@ fn agent_id(text: &str) -> Result<AgentId> {
     Ok(id)
 }
 
-fn not_found(snapshot: &Snapshot, agent: &str) -> Refusal {
+pub(super) fn not_found(snapshot: &Snapshot, agent: &str) -> Refusal {
     let refusal = Refusal::new(
         Code::AgentNotFound,
         format!("no agent {agent:?} in {}", snapshot.dir.display()),

@@ -23,6 +23,10 @@ struct Shown {
     agent_id: String,
     task_id: String,
     state: TaskState,
+    unreachable_since: Option<String>,
+    #[serde(default)]
+    cancel_requested: bool,
+    note: Option<String>,
     task: A2aTask,
     /// Which node was taken, and why.
     route: Option<String>,
@@ -65,6 +69,20 @@ struct Part {
 }
 
 impl Shown {
+    /// What a person should know besides its state.
+    fn remarks(&self) -> Vec<String> {
+        let away = self.unreachable_since.as_ref().map(|since| {
+            format!("its node cannot be reached since {since}; the task may go on there")
+        });
+        let cancel = self.cancel_requested.then(|| {
+            self.note.as_ref().map_or_else(
+                || "its end is asked for and has not come yet".to_owned(),
+                |note| format!("not canceled yet: {note}"),
+            )
+        });
+        away.into_iter().chain(cancel).collect()
+    }
+
     /// What it asks, while it waits for an answer.
     fn question(&self) -> Option<Question> {
         let message = self.task.status.message.as_ref()?;
@@ -99,6 +117,9 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
     if !metadata.is_empty() {
         args.insert("metadata".into(), metadata.into());
     }
+    if send.queue_if_offline {
+        args.insert("queue_if_offline".into(), true.into());
+    }
     for (name, value) in [
         ("context_id", send.context),
         ("task_id", send.task),
@@ -125,6 +146,9 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
             "{} (Ctrl-C leaves it running; agents task {0} --wait)",
             shown.task_id
         ));
+        if let Some(message) = &shown.task.status.message {
+            output.say(&message.text());
+        }
     }
     let ended = wait(client, &shown.task_id, None).await?;
     let ended = with_route(&sent, &ended)?;
@@ -216,6 +240,9 @@ fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
             .unwrap_or_default();
         let colon = if why.is_empty() { "" } else { ": " };
         output.say(&format!("{} {}{colon}{why}", shown.task_id, shown.state));
+        for remark in shown.remarks() {
+            output.say(&remark);
+        }
         if let Some(question) = shown.question() {
             for line in question.how_to_answer(&shown.agent_id, &shown.task_id) {
                 output.say(&line);
@@ -266,6 +293,18 @@ pub(crate) async fn tasks(client: &Client, output: &mut Output, filter: Filter) 
         state: TaskState,
         updated_at: String,
         summary: String,
+        unreachable_since: Option<String>,
+        #[serde(default)]
+        cancel_requested: bool,
+    }
+    impl Line {
+        /// What is to be known besides the state, before the summary.
+        fn marks(&self) -> String {
+            let away = self.unreachable_since.as_ref();
+            let away = away.map(|since| format!("[node unreachable since {since}] "));
+            let cancel = self.cancel_requested.then_some("[cancel asked for] ");
+            format!("{}{}", away.unwrap_or_default(), cancel.unwrap_or_default())
+        }
     }
     let mut args = Map::new();
     args.insert("limit".into(), filter.limit.into());
@@ -294,11 +333,12 @@ pub(crate) async fn tasks(client: &Client, output: &mut Output, filter: Filter) 
         for task in &page.tasks {
             writeln!(
                 out,
-                "{}  {:<14} {:<width$}  {}  {}",
+                "{}  {:<14} {:<width$}  {}  {}{}",
                 task.task_id,
                 task.state.as_str(),
                 task.agent_id,
                 task.updated_at,
+                task.marks(),
                 task.summary
             )?;
         }
@@ -337,6 +377,11 @@ pub(crate) async fn cancel(client: &Client, output: &mut Output, task: &str) -> 
     output.answer("cancel", &answer, |out| {
         writeln!(out, "{} {}", shown.task_id, shown.state)
     })?;
+    if !output.is_json() {
+        for remark in shown.remarks() {
+            output.say(&remark);
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -480,6 +525,9 @@ fn log_line(event: &crate::client::LoggedEvent) -> String {
         }
         E::Note { code, text, .. } => format!("note {code}: {text}"),
         E::CancelRequested => "its end was asked for".to_owned(),
+        E::Reach { away: Some(why) } => format!("its node is out of reach: {why}"),
+        E::Reach { away: None } => "its node is in reach again".to_owned(),
+        E::Waits { until } => format!("waits for its node, until {until}"),
     };
     format!("{:>6} {}  {}", event.seq, event.at, what.trim_end())
 }

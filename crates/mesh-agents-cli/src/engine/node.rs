@@ -5,7 +5,7 @@
 
 pub(crate) mod identity;
 mod listen;
-mod mesh;
+pub(crate) mod mesh;
 pub(crate) mod runners;
 mod servers;
 mod snapshots;
@@ -198,6 +198,9 @@ impl Node {
             mesh: Some(peers.clone()),
         });
         let app = servers::http_app(&config, &base_url, place.clone(), &control, &tools, &end)?;
+        // Before anybody can call: other nodes' agents are known from the first call on.
+        let a2a = servers::a2a(&engine, place, &end);
+        peers.start(engine.clone(), a2a).await;
         servers.spawn(servers::serve(listener, app, end.clone()));
         let behind = Engine {
             mesh: hub,
@@ -216,7 +219,6 @@ impl Node {
         // Ends when the engine has shut down.
         servers.spawn(PushWorker::new(engine.clone()).run());
         servers.spawn(snapshots::follow(peers.clone(), snapshots, end.clone()));
-        peers.start(engine.clone(), servers::a2a(&engine, place, &end));
         if let Some(linger) = config.linger {
             servers.spawn(leave_when_unneeded(
                 Arc::clone(&control),

@@ -143,4 +143,9 @@ fn verbs_about_nodes_name_what_is_wrong_with_their_arguments() {
     assert!(shown.get("heard").is_none(), "{shown}");
     let said = world.run(&["peers", "show", "ada"]);
     assert_eq!(said.code, 0, "{said}");
+    let gone = world.json(&["peers", "forget", "ada"]);
+    assert_eq!(
+        (&gone["changed"], &gone["known"]),
+        (&Value::from(true), &Value::from(false))
+    );
 }

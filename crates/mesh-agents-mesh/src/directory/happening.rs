@@ -14,6 +14,8 @@ pub enum Happening {
     PeerDown(MeshPeerId),
     /// A channel message that claims to be of this peer: its advert has this sequence now.
     Hint(MeshPeerId, u64),
+    /// A stream came in whose opener says that this is its peer id: its engine is there, if that is so.
+    Met(MeshPeerId),
     /// The host cannot be reached: nothing can be asked, and what goes on there is not heard.
     LinkDown,
     /// The host can be reached again. It repeats nothing of what was missed (host-contract T7).

@@ -50,6 +50,39 @@ fn a_change_is_there_as_soon_as_its_hint_is_followed() {
 }
 
 #[test]
+fn a_peer_that_was_not_there_yet_is_asked_again_when_it_opens_a_stream() {
+    let (mut here, other) = (Here::new(), Other::new(1, &["a"]));
+    here.up(&other);
+    here.wait(500);
+    let pull = here.take(&other.peer).unwrap();
+    here.fail(&pull, PullFailure::NotHere);
+    here.wait(2_000);
+    assert_eq!(here.open, [], "it has no agents, as most nodes");
+    here.apply(Happening::Met(other.peer.clone()));
+    here.wait(1);
+    assert_eq!(here.hear(&other), [Change::Found(other.key())]);
+    // One that answers is asked in its turn, however many streams it opens.
+    for _ in 0..10 {
+        here.apply(Happening::Met(other.peer.clone()));
+        here.wait(1_000);
+    }
+    assert_eq!(here.open, []);
+    // Nor does one that claims to be another make it be asked without end.
+    here.wait(60_000);
+    here.silence(&other);
+    let mut asked = 0;
+    for _ in 0..600 {
+        here.apply(Happening::Met(other.peer.clone()));
+        here.wait(100);
+        if let Some(pull) = here.take(&other.peer) {
+            asked += 1;
+            here.fail(&pull, PullFailure::NoAnswer);
+        }
+    }
+    assert!(asked <= 8, "{asked} times in a minute");
+}
+
+#[test]
 fn without_a_hint_a_node_is_asked_every_minute_and_not_modified_keeps_it_live() {
     let (mut here, other) = (Here::new(), Other::new(1, &["a"]));
     here.meet(&other);

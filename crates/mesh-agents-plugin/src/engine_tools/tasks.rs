@@ -18,9 +18,9 @@ use crate::mint;
 use crate::tool::args::{self, parse};
 use crate::tool::results::{ArtifactLine, Canceled, Sent, Shown, TaskLine, Tasks};
 
-/// What surrounds the A2A Task in a result: ids of at most 64, 31 and 128 bytes, times, keys, and
+/// What surrounds the A2A Task in a result: ids of at most 64, 31 and 128 bytes, times, keys, the route, and
 /// the words on what was left out.
-const FRAME_BYTES: usize = 1024;
+const FRAME_BYTES: usize = 1536;
 /// Artifacts whose content is fetched for one result; more never fit.
 const FETCH: usize = 24;
 /// Characters of a task's summary in a list.
@@ -51,6 +51,7 @@ impl EngineTools {
             context_id: args.context_id,
             task_id: args.task_id,
             push: None,
+            queue_if_offline: args.queue_if_offline == Some(true),
             minted: minted(meta, minted_there, wait),
         };
         // Only the host re-sends a call, and only after a wait is its answer a moment of its own.
@@ -126,8 +127,11 @@ impl EngineTools {
         encode(&Shown {
             agent_id: task.agent_id.on_its_node(),
             location: location(&task.agent_id),
+            peer_id: task.agent_id.node(),
             task_id: task.id,
             state: task.state,
+            unreachable_since: task.unreachable_since.map(timestamp),
+            cancel_requested: task.cancel_requested,
             task: fitted.task,
             last_activity,
             left_out: fitted.left_out,
@@ -148,8 +152,11 @@ impl EngineTools {
         let (task, fitted) = self.fitted(caller, view, None).await?;
         encode(&Canceled {
             agent_id: task.agent_id.on_its_node(),
+            note: cancel_note(&task),
             task_id: task.id,
             state: task.state,
+            unreachable_since: task.unreachable_since.map(timestamp),
+            cancel_requested: task.cancel_requested,
             task: fitted.task,
             left_out: fitted.left_out,
         })
@@ -241,6 +248,20 @@ impl EngineTools {
     }
 }
 
+/// What a wish to cancel means that has not come true yet.
+fn cancel_note(task: &Task) -> Option<String> {
+    if !task.cancel_requested {
+        return None;
+    }
+    Some(match task.unreachable_since {
+        Some(since) => format!(
+            "its node cannot be reached since {}; the wish is stored and told as soon as the node is there, and until then the task may go on",
+            timestamp(since)
+        ),
+        None => "it is being ended; get_task with wait_seconds tells when it has".to_owned(),
+    })
+}
+
 /// Text that a run has streamed so far, as the artifact it will become.
 fn streamed(text: String) -> Piece {
     let info = ArtifactInfo {
@@ -249,6 +270,7 @@ fn streamed(text: String) -> Piece {
         bytes: text.len() as u64,
         sha256: String::new(),
         partial: true,
+        remote: None,
     };
     Piece {
         info,
@@ -279,6 +301,8 @@ fn line((task, artifacts): &(Task, Vec<ArtifactInfo>)) -> TaskLine {
         location: location(&task.agent_id),
         peer_id: task.agent_id.node(),
         state: task.state,
+        unreachable_since: task.unreachable_since.map(timestamp),
+        cancel_requested: task.cancel_requested,
         created_at: timestamp(task.created_at),
         updated_at: timestamp(task.updated_at),
         summary: task.summary.chars().take(SUMMARY_CHARS).collect(),

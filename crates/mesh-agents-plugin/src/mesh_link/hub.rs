@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::line::FromEngine;
+use super::traffic::{Counts, Traffic};
 use super::{
     HINT_BYTES, Hint, Incoming, LocalNode, MeshLink, MeshPeerId, MeshStream, OpenError, Peers,
 };
@@ -92,6 +93,7 @@ struct Shared {
     incoming: Mutex<Option<mpsc::Sender<Incoming>>>,
     hints: Mutex<Option<mpsc::Sender<Hint>>>,
     refused: AtomicU64,
+    counts: Counts,
 }
 
 /// What became of an open, and where to say it.
@@ -162,6 +164,7 @@ impl MeshHub {
                 incoming: Mutex::new(None),
                 hints: Mutex::new(None),
                 refused: AtomicU64::new(0),
+                counts: Counts::default(),
             }),
         })
     }
@@ -170,6 +173,12 @@ impl MeshHub {
     #[must_use]
     pub fn refused_streams(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// What went over the mesh since the start.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.counts.traffic()
     }
 
     /// Asks to be the link; `None` while another is.
@@ -219,7 +228,10 @@ impl MeshHub {
             mesh_peer_id: peer.clone(),
         })?;
         match tokio::time::timeout(OPEN_LIMIT, answer).await {
-            Ok(Ok(stream)) => stream.map(MeshStream::from),
+            Ok(Ok(stream)) => stream.map(|stream| {
+                shared.counts.opened();
+                MeshStream::from(stream).counted(&shared.counts)
+            }),
             Ok(Err(_dropped)) => Err(OpenError::Lost),
             Err(_elapsed) => Err(OpenError::TimedOut {
                 peer,
@@ -288,7 +300,11 @@ impl MeshLink for MeshHub {
         let line = FromEngine::Hint {
             body: body.to_owned(),
         };
-        body.len() <= HINT_BYTES && self.say(line).is_ok()
+        let left = body.len() <= HINT_BYTES && self.say(line).is_ok();
+        if left {
+            self.shared.counts.hint_sent(body.len());
+        }
+        left
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

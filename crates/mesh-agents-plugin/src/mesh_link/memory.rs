@@ -1,6 +1,7 @@
 //! A mesh inside one process, for tests: nodes that open streams to each other without a host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -20,10 +21,21 @@ const QUEUE: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryMesh {
     nodes: Arc<Mutex<BTreeMap<MeshPeerId, Node>>>,
+    lines: Arc<Mutex<Lines>>,
+}
+
+/// What can be cut between nodes.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Nodes no line leads to or from.
+    cut: BTreeSet<MeshPeerId>,
+    /// Both ends of every stream there was, and one handle to break it by.
+    streams: Vec<([MeshPeerId; 2], std::os::unix::net::UnixStream)>,
 }
 
 #[derive(Debug)]
 struct Node {
+    linked: watch::Sender<bool>,
     peers: watch::Sender<Peers>,
     incoming: Option<mpsc::Sender<Incoming>>,
     hints: Option<mpsc::Sender<Hint>>,
@@ -40,6 +52,7 @@ impl MemoryMesh {
     /// A node joins.
     pub(crate) fn join(&self, id: &MeshPeerId) -> MemoryLink {
         let node = Node {
+            linked: watch::Sender::new(true),
             peers: watch::Sender::default(),
             incoming: None,
             hints: None,
@@ -52,10 +65,44 @@ impl MemoryMesh {
         }
     }
 
+    /// The link of a node to its host breaks, or is there again.
+    pub(crate) fn set_linked(&self, id: &MeshPeerId, linked: bool) {
+        if let Some(node) = self.nodes().get(id) {
+            node.linked.send_replace(linked);
+        }
+    }
+
     /// A node goes.
     pub(crate) fn leave(&self, id: &MeshPeerId) {
         self.nodes().remove(id);
         self.tell();
+    }
+
+    /// Cuts a node off: its streams break, nobody sees it, and it sees nobody.
+    pub(crate) fn cut(&self, id: &MeshPeerId) {
+        {
+            let mut lines = self.lines();
+            lines.cut.insert(id.clone());
+            lines.streams.retain(|(ends, stream)| {
+                let broken = ends.contains(id);
+                if broken {
+                    // One that is closed already cannot break.
+                    let _closed = stream.shutdown(std::net::Shutdown::Both);
+                }
+                !broken
+            });
+        }
+        self.tell();
+    }
+
+    /// Mends what [`Self::cut`] cut.
+    pub(crate) fn mend(&self, id: &MeshPeerId) {
+        self.lines().cut.remove(id);
+        self.tell();
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<MeshPeerId, Node>> {
@@ -63,9 +110,12 @@ impl MemoryMesh {
     }
 
     fn tell(&self) {
+        let cut = self.lines().cut.clone();
         let nodes = self.nodes();
         for (id, node) in nodes.iter() {
-            let others = nodes.keys().filter(|other| *other != id);
+            let seen =
+                |other: &&MeshPeerId| *other != id && !cut.contains(*other) && !cut.contains(id);
+            let others = nodes.keys().filter(seen);
             let peers = others.map(|other| {
                 let peer = HostPeer {
                     mesh_peer_id: other.clone(),
@@ -88,7 +138,8 @@ impl MemoryLink {
 
 impl MeshLink for MemoryLink {
     fn linked(&self) -> watch::Receiver<bool> {
-        watch::Sender::new(true).subscribe()
+        let linked = self.of(|node| node.linked.subscribe());
+        linked.unwrap_or_else(|| watch::Sender::default().subscribe())
     }
 
     fn local(&self) -> watch::Receiver<Option<LocalNode>> {
@@ -111,7 +162,16 @@ impl MeshLink for MemoryLink {
             why: "target peer is not routable".into(),
         };
         let opened = || {
+            let mut lines = self.mesh.lines();
+            if [peer, &self.id].iter().any(|end| lines.cut.contains(end)) {
+                return Err(refused());
+            }
             let (near, far) = UnixStream::pair().map_err(OpenError::Connect)?;
+            let handle = far.as_fd().try_clone_to_owned();
+            let handle = handle.map_err(OpenError::Connect)?.into();
+            let ends = [peer.clone(), self.id.clone()];
+            lines.streams.push((ends, handle));
+            drop(lines);
             let nodes = self.mesh.nodes();
             let there = nodes.get(peer).ok_or_else(refused)?;
             if let Some(incoming) = &there.incoming {
@@ -133,6 +193,9 @@ impl MeshLink for MemoryLink {
 
     fn hint(&self, body: &str) -> bool {
         let nodes = self.mesh.nodes();
+        if !nodes.get(&self.id).is_some_and(|own| *own.linked.borrow()) {
+            return false;
+        }
         for (_, node) in nodes.iter().filter(|(id, _)| **id != self.id) {
             if let Some(hints) = &node.hints {
                 let from = self.id.clone();
@@ -140,7 +203,7 @@ impl MeshLink for MemoryLink {
                 let _full = hints.try_send(Hint { from, body });
             }
         }
-        nodes.contains_key(&self.id)
+        true
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

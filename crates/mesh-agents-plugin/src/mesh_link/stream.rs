@@ -14,6 +14,8 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::traffic::Counts;
+
 /// A stream to or from a peer. What was read of it before it was handed on is read again.
 #[derive(Debug)]
 pub struct MeshStream {
@@ -23,6 +25,7 @@ pub struct MeshStream {
     writing: Limit,
     /// Its place among the streams that may be open at once.
     _place: Option<OwnedSemaphorePermit>,
+    counts: Counts,
 }
 
 impl MeshStream {
@@ -36,7 +39,14 @@ impl MeshStream {
             reading: Limit::default(),
             writing: Limit::default(),
             _place: place,
+            counts: Counts::default(),
         }
+    }
+
+    /// Counts what is read and written from now on.
+    pub(super) fn counted(mut self, counts: &Counts) -> Self {
+        self.counts = counts.clone();
+        self
     }
 
     /// Lets a read that waits longer than `first` (for the first byte from now on) or `idle` (for
@@ -123,7 +133,9 @@ impl AsyncRead for MeshStream {
             buffer.put_slice(&piece);
             return Poll::Ready(Ok(()));
         }
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(context, buffer);
+        this.counts.received(buffer.filled().len() - before);
         this.reading.watch(context, polled)
     }
 }
@@ -136,6 +148,9 @@ impl AsyncWrite for MeshStream {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.io).poll_write(context, bytes);
+        if let Poll::Ready(Ok(written)) = &polled {
+            this.counts.sent(*written);
+        }
         this.writing.watch(context, polled)
     }
 
@@ -162,6 +177,30 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "first then");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_and_written_is_counted() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let counts = Counts::default();
+        counts.taken(6);
+        let head = Bytes::from_static(b"first ");
+        let mut stream = MeshStream::new(near, head, None).counted(&counts);
+        far.write_all(b"then").await.unwrap();
+        stream.write_all(b"yes").await.unwrap();
+        // Unread, it would reset the stream.
+        far.read_exact(&mut [0; 3]).await.unwrap();
+        drop(far);
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        let traffic = counts.traffic();
+        assert_eq!(
+            (
+                traffic.bytes_received,
+                traffic.bytes_sent,
+                traffic.streams_taken
+            ),
+            (10, 3, 1)
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mesh_agents_a2a::router::{TurnedAway, turned_away};
@@ -11,6 +11,7 @@ use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::{Caller, Grant, Standing};
 use mesh_agents_core::refusal::Code;
 use mesh_agents_mesh::NodeKey;
+use mesh_agents_mesh::acl::SKILL_HEADER;
 use mesh_agents_mesh::rate::Flooded;
 use mesh_agents_tasks::Grants;
 
@@ -33,7 +34,8 @@ pub(super) async fn authorise(
     let Some(agent) = agent_of(path).filter(|_| !path.ends_with(OWN_CARD)) else {
         return (StatusCode::NOT_FOUND, "nothing is there\n").into_response();
     };
-    let caller = match node.calls(&key, &agent) {
+    let skill = skill_of(request.headers());
+    let caller = match node.calls(&key, &agent, skill.as_deref()) {
         Ok(caller) => caller,
         Err(flooded) => return later(flooded),
     };
@@ -49,7 +51,12 @@ pub(super) async fn authorise(
 
 impl MeshNode {
     /// The caller that `key` is to this agent, unless it calls too often.
-    fn calls(&self, key: &NodeKey, agent: &AgentId) -> Result<Caller, Flooded> {
+    fn calls(
+        &self,
+        key: &NodeKey,
+        agent: &AgentId,
+        skill: Option<&str>,
+    ) -> Result<Caller, Flooded> {
         let up = self.uptime();
         let mut state = self.state();
         let state = &mut *state;
@@ -59,23 +66,23 @@ impl MeshNode {
             Some(_) => state.buckets.take(key, rate, up)?,
             None => state.buckets.take_of_strangers(rate, up)?,
         }
-        Ok(Caller::key(key.to_string(), state.grant(key, agent)))
+        Ok(Caller::key(key.to_string(), state.grant(key, agent, skill)))
     }
 }
 
 impl Known {
     /// What the owner's list says of a key and an agent, and whether that is offered.
-    fn grant(&self, key: &NodeKey, agent: &AgentId) -> Grant {
+    fn grant(&self, key: &NodeKey, agent: &AgentId, skill: Option<&str>) -> Grant {
         let offered = self.bulletin.agents();
         let advertised = offered.iter().any(|offered| offered.id == *agent);
-        self.acl.acl().grant(key, agent, None, advertised)
+        self.acl.acl().grant(key, agent, skill, advertised)
     }
 }
 
 impl Grants for MeshNode {
     fn grant(&self, did: &str, agent: &AgentId) -> Grant {
         match did.parse() {
-            Ok(key) => self.state().grant(&key, agent),
+            Ok(key) => self.state().grant(&key, agent, None),
             // No handshake proves a key that is none.
             Err(_) => Grant {
                 agent: agent.clone(),
@@ -86,6 +93,12 @@ impl Grants for MeshNode {
             },
         }
     }
+}
+
+/// The skill a call says it is for.
+fn skill_of(headers: &HeaderMap) -> Option<String> {
+    let skill = headers.get(SKILL_HEADER)?.to_str().ok()?;
+    Some(skill.to_owned())
 }
 
 fn agent_of(path: &str) -> Option<AgentId> {

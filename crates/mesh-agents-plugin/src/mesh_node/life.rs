@@ -26,15 +26,18 @@ const PULLS: usize = 16;
 const LIST_EVERY: Duration = Duration::from_millis(400);
 
 /// Starts all of it.
-pub(super) fn begin(node: &MeshNode, app: Router) {
+pub(super) async fn begin(node: &MeshNode, app: Router) {
     let tasks = &node.0.config.tasks;
     // Before the first caller. Looked at before it is read, so that no edit falls in between.
     let seen = stamp(node);
     node.read_list();
+    // What was known before is known before anything is heard, and before anybody asks for it.
+    node.restore().await;
+    if let Some(engine) = node.0.engine.get() {
+        engine.set_agents(node.all_agents()).await;
+    }
     let node = node.clone();
     tasks.spawn(async move {
-        // What was known before is known before anything is heard.
-        node.restore().await;
         tokio::join!(
             serve::accept(node.clone(), app),
             listen(node.clone()),
@@ -49,6 +52,7 @@ impl MeshNode {
     /// Something happened to the directory.
     pub(super) fn happen(&self, happening: Happening) {
         let now = self.now();
+        let answered = matches!(happening, Happening::Answered { .. });
         let changes = {
             let mut state = self.state();
             let changes = state.directory.apply(happening, now);
@@ -57,6 +61,9 @@ impl MeshNode {
             }
             changes
         };
+        if answered || !changes.is_empty() {
+            self.routes_changed();
+        }
         let mut told = false;
         for change in changes {
             told |= matters(&change);
@@ -133,7 +140,7 @@ impl MeshNode {
 
     /// Tells the others what there is, if it is not what was told before.
     ///
-    /// Returns the line to say so with, once it is kept.
+    /// Returns the line to say so with, once it is kept, if they may not have heard it.
     fn publish(&self) -> Option<String> {
         let local = self.link().local().borrow().clone()?;
         let standing = Standing {
@@ -156,11 +163,12 @@ impl MeshNode {
             state.bulletin.publish(&standing, agents, secret, now)
         };
         self.note_withheld(&published.withheld);
-        published.changed.then(|| {
-            let sequence = memory::sequence(published.sequence);
-            self.state().unsaved.push(sequence);
-            write_hint(published.sequence)
-        })
+        let mut state = self.state();
+        if published.changed {
+            state.unsaved.push(memory::sequence(published.sequence));
+            state.hint_due = true;
+        }
+        std::mem::take(&mut state.hint_due).then(|| write_hint(published.sequence))
     }
 }
 
@@ -196,10 +204,20 @@ async fn listen(node: MeshNode) {
     let (mut peers, mut hints) = (node.link().peers(), node.link().hints());
     let mut known = Peers::default();
     let mut is_linked = false;
+    let mut flipped = false;
     loop {
+        flipped |= linked.has_changed().unwrap_or(false);
         let link = *linked.borrow_and_update();
+        if std::mem::take(&mut flipped) && link && is_linked {
+            // Gone and back before anybody looked.
+            is_linked = false;
+            node.happen(Happening::LinkDown);
+        }
         if link != is_linked {
             is_linked = link;
+            // What was said meanwhile was heard by nobody. A peer that comes asks by itself, and each hint
+            // goes to every peer there is (host-contract T13): none is sent for one that came.
+            node.state().hint_due |= link;
             node.happen(if link {
                 Happening::LinkUp
             } else {
@@ -213,7 +231,7 @@ async fn listen(node: MeshNode) {
         node.0.agents.notify_one();
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
-            () = changed(&mut linked) => {}
+            () = changed(&mut linked) => flipped = true,
             () = changed(&mut local) => {}
             () = changed(&mut peers) => {}
             Some(hint) = hints.recv() => {
@@ -284,6 +302,9 @@ impl MeshNode {
             changes.iter().for_each(|change| state.remember(change));
             changes
         };
+        if !changes.is_empty() {
+            self.routes_changed();
+        }
         let mut told = false;
         for change in changes {
             told |= matters(&change);
@@ -304,8 +325,11 @@ async fn agents(node: MeshNode) {
         }
         let hint = node.publish();
         node.save().await;
-        if let Some(hint) = hint {
-            node.link().hint(&hint);
+        if let Some(hint) = hint
+            && !node.link().hint(&hint)
+        {
+            // It leaves when the link is back.
+            node.state().hint_due = true;
         }
         let agents = node.all_agents();
         if let Some(engine) = node.0.engine.get() {

@@ -34,6 +34,15 @@ pub(super) fn owner(agent: &AgentId, stored: &Stored) -> Fact {
     kept(FactKind::Owner, agent.to_string(), &owner)
 }
 
+/// A plain id means no owner any more.
+pub(super) fn no_owner(agent: &AgentId) -> Fact {
+    Fact {
+        kind: FactKind::Owner,
+        id: agent.to_string(),
+        body: None,
+    }
+}
+
 /// The card of an agent, as its node signed it.
 pub(super) fn card(agent: &AgentId, card: &MeshCard) -> Fact {
     Fact {

@@ -1,9 +1,9 @@
-//! Which owner a plain agent id means, chosen by the user for good.
+//! What the owner changes in what is known of other nodes: which one a plain agent id means, and that one is
+//! forgotten.
 
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::refusal::{Code, Refusal};
-use mesh_agents_mesh::{NodeKey, Place, Stored, Wanted, resolve};
-use mesh_agents_tasks::{Fact, FactKind};
+use mesh_agents_mesh::{Happening, NodeKey, Place, Stored, Wanted, resolve};
 use serde::{Deserialize, Serialize};
 
 use super::{MeshNode, memory};
@@ -16,6 +16,20 @@ pub struct PreferRequest {
     /// The node it is to mean: its key, the start of it, or its label; `None` to choose none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+}
+
+/// A node to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetRequest {
+    /// Its key.
+    pub peer_id: NodeKey,
+}
+
+/// A node that is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Whether anything was known of it.
+    pub known: bool,
 }
 
 /// A choice that was made.
@@ -64,11 +78,7 @@ impl MeshNode {
             .ok_or_else(|| Refusal::new(Code::EngineUnavailable, "the engine is starting"))?;
         let fact = match &chosen {
             Some(stored) => memory::owner(&agent, stored),
-            None => Fact {
-                kind: FactKind::Owner,
-                id: agent.to_string(),
-                body: None,
-            },
+            None => memory::no_owner(&agent),
         };
         engine.keep_facts(vec![fact]).await?;
         let mut state = self.state();
@@ -84,6 +94,30 @@ impl MeshNode {
             changed: before != chosen,
             before: before.map(|stored| stored.node),
         })
+    }
+
+    /// Forgets all that is known of a node: its key is not pinned any more, its agents go, and no plain id
+    /// means them. One that is there is met again as a new one.
+    ///
+    /// Returns whether anything was known of it.
+    pub fn forget(&self, key: &NodeKey) -> bool {
+        let known = {
+            let mut state = self.state();
+            let state = &mut *state;
+            state.knocks.clear(key);
+            let unsaved = &mut state.unsaved;
+            state.owners.retain(|agent, stored| {
+                let stays = stored.node != *key;
+                if !stays {
+                    unsaved.push(memory::no_owner(agent));
+                }
+                stays
+            });
+            state.directory.remembered(key).is_some()
+        };
+        self.happen(Happening::Forget(*key));
+        self.0.agents.notify_one();
+        known
     }
 
     /// The node `peer` as the owner of `agent`, if it can be.

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::serve::{ADVERT, CARDS};
 use super::{MeshNode, memory, remote};
+use crate::mesh_link::OpenError;
 
 /// Longest pull, cards included.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -49,7 +50,9 @@ async fn ask(node: &MeshNode, pull: &Pull) -> Result<(NodeKey, Pulled), PullFail
         peer_id: pull.peer.clone(),
         key: None,
     };
-    let (key, stream) = node.open(whom).await.map_err(|error| failed(&error))?;
+    let is_known = pull.known.sequence.is_some();
+    let opened = node.open(whom).await;
+    let (key, stream) = opened.map_err(|error| failed(&error, is_known))?;
     let handshaken = handshake(TokioIo::new(stream)).await;
     let (mut http, connection) = handshaken.map_err(|_| PullFailure::NoAnswer)?;
     let carried = node.0.config.tasks.spawn(async move {
@@ -149,9 +152,15 @@ async fn get(
     Ok(body.to_bytes())
 }
 
-/// A stream that ends before it was greeted: nobody there takes it.
-fn failed(error: &io::Error) -> PullFailure {
+/// A stream that ends before it was greeted: nobody there takes it. One that the host cannot open: its peer is
+/// away, or out of reach for good, as one that is only told of by others (host-contract T15); then it is not asked
+/// again soon, since each try may keep the host from opening any other stream for 10 s.
+fn failed(error: &io::Error, is_known: bool) -> PullFailure {
+    let inner = error.get_ref();
+    let unopened = inner.is_some_and(|inner| inner.downcast_ref::<OpenError>().is_some());
     match error.kind() {
+        _ if unopened && is_known => PullFailure::NoAnswer,
+        _ if unopened => PullFailure::NotHere,
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset => PullFailure::NotHere,

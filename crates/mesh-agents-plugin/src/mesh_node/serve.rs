@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use mesh_agents_mesh::rate::{Buckets, Rate};
-use mesh_agents_mesh::{Digest, Known, NodeKey};
+use mesh_agents_mesh::{Digest, Happening, Known, NodeKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant, timeout_at};
 
@@ -182,6 +182,7 @@ async fn one(node: MeshNode, door: Door, mut incoming: Incoming, turn: OwnedSema
         }
     };
     tracing::debug!(key = %opener.key, claimed = %opener.claimed_peer_id, "a node opened a stream");
+    node.happen(Happening::Met(opener.claimed_peer_id.clone()));
     let place = door.places.take(opener.key, node.is_stranger(&opener.key));
     let mut http = http1::Builder::new();
     // The host closes its writing side early (host-contract T16).

@@ -1,7 +1,9 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
 mod attacks;
+mod contact;
 mod grants;
+mod hints;
 mod peers;
 mod served;
 mod tools;
@@ -127,6 +129,10 @@ impl Runner for Both {
             .unavailable(agent)
             .filter(|_| !agent.id.is_local())
     }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        self.there.away(agent)
+    }
 }
 
 #[derive(Debug)]
@@ -190,6 +196,7 @@ impl Peer {
         let timeouts = RemoteTimeouts {
             retry_first: Duration::from_millis(20),
             retry_most: Duration::from_millis(100),
+            silent: Duration::from_secs(1),
             ..RemoteTimeouts::default()
         };
         let there = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(node.clone())));
@@ -220,7 +227,8 @@ impl Peer {
             place: place("http://127.0.0.1:1"),
             end: CancellationToken::new(),
         };
-        node.start(engine.clone(), mesh_agents_a2a::router::router(server));
+        node.start(engine.clone(), mesh_agents_a2a::router::router(server))
+            .await;
         Self {
             node,
             engine,
@@ -275,6 +283,7 @@ impl Peer {
             context_id: None,
             task_id: None,
             push: None,
+            queue_if_offline: false,
             minted: None,
         };
         self.engine.submit(&Caller::local(), submit).await.unwrap()
@@ -289,6 +298,11 @@ impl Peer {
     /// Leaves; what it knew stays in its directory.
     async fn leave(self, mesh: &MemoryMesh) -> TempDir {
         mesh.leave(&self.id);
+        self.stop().await
+    }
+
+    /// Its engine ends; its host stays.
+    async fn stop(self) -> TempDir {
         self.node.0.config.end.cancel();
         self.engine.shutdown(true).await;
         self.node.0.config.tasks.close();

@@ -15,8 +15,12 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::Refused;
-use crate::mesh_link::{HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, line, ping};
-use crate::mesh_node::{MeshNode, MeshReport, PeerShown, PreferRequest, Preferred};
+use crate::mesh_link::{
+    HostPeer, LocalNode, MeshHub, MeshLink as _, MeshPeerId, Traffic, line, ping,
+};
+use crate::mesh_node::{
+    ForgetRequest, Forgotten, MeshNode, MeshReport, PeerShown, PreferRequest, Preferred,
+};
 
 /// Peers asked at a time.
 const PINGS: usize = 16;
@@ -35,6 +39,9 @@ pub struct PeersAnswer {
     pub peers: Vec<PeerState>,
     /// Streams of peers that were refused since the engine's start.
     pub refused_streams: u64,
+    /// What went over the mesh since the engine's start.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// The nodes behind them, as far as they showed who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<MeshReport>,
@@ -64,6 +71,7 @@ pub(crate) fn routes(hub: MeshHub, node: Option<MeshNode>) -> Router {
     let of_node = Router::new()
         .route("/engine/v1/mesh/peers/{peer}", get(show))
         .route("/engine/v1/mesh/prefer", post(prefer))
+        .route("/engine/v1/mesh/forget", post(forget))
         .with_state(node.clone());
     Router::new()
         .route(line::PATH, post(link))
@@ -122,6 +130,14 @@ async fn prefer(
     chosen.map(Json).map_err(Refused)
 }
 
+async fn forget(
+    State(node): State<Option<MeshNode>>,
+    Json(request): Json<ForgetRequest>,
+) -> Result<Json<Forgotten>, Refused> {
+    let known = on_mesh(node)?.forget(&request.peer_id);
+    Ok(Json(Forgotten { known }))
+}
+
 fn on_mesh(node: Option<MeshNode>) -> Result<MeshNode, Refused> {
     node.ok_or_else(|| {
         let refusal = Refusal::new(Code::EngineUnavailable, "this engine is part of no mesh");
@@ -159,6 +175,7 @@ async fn peers(State(hub): State<MeshHub>, node: Option<MeshNode>) -> Json<Peers
         local: hub.local().borrow().clone(),
         peers: states,
         refused_streams: hub.refused_streams(),
+        traffic: hub.traffic(),
         mesh: node.map(|node| node.report()),
     })
 }

@@ -197,21 +197,14 @@ pub struct SendMessage {
     /// The node it is on, from get_agents
     #[serde(default)]
     pub peer_id: Option<String>,
-    /// Whether to keep it for a node that is away; not built yet and so not shown.
+    /// Keep it for a node that is away, up to 72 h
     #[serde(default)]
-    #[schemars(skip)]
     pub queue_if_offline: Option<bool>,
 }
 
 impl Arguments for SendMessage {
     const TOOL: ToolName = ToolName::SendMessage;
     fn check(&self) -> Result<(), Refusal> {
-        if self.queue_if_offline == Some(true) {
-            return Err(Refusal::new(
-                Code::NotBuilt,
-                "argument queue_if_offline: messages for a node that is away are not kept yet",
-            ));
-        }
         match &self.metadata {
             Some(data) if !data.as_str().trim_start().starts_with('{') => {
                 Err(invalid("argument metadata must be an object".to_owned()))

@@ -212,12 +212,21 @@ pub struct Shown {
     /// Where it runs.
     #[schemars(with = "String")]
     pub location: Location,
+    /// The node it is on, when that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<String>,
     /// The task.
     #[schemars(with = "String")]
     pub task_id: TaskId,
     /// How it stands.
     #[schemars(with = "String")]
     pub state: TaskState,
+    /// Since when its node cannot be reached; it may go on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<String>,
+    /// Whether its end is wanted and has not come yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
     /// The A2A Task.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub task: JsonText,
@@ -260,6 +269,12 @@ pub struct TaskLine {
     /// How it stands.
     #[schemars(with = "String")]
     pub state: TaskState,
+    /// Since when its node cannot be reached; it may go on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<String>,
+    /// Whether its end is wanted and has not come yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
     /// When it was stored.
     pub created_at: String,
     /// When its state last changed.
@@ -297,6 +312,15 @@ pub struct Canceled {
     /// How it stands.
     #[schemars(with = "String")]
     pub state: TaskState,
+    /// Since when its node cannot be reached; it may go on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<String>,
+    /// Whether its end is wanted and has not come yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
+    /// What that means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The A2A Task.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub task: JsonText,

@@ -1,44 +1,46 @@
-//! Reads a JSON object field by field, remembering where each value stands and never stopping at
-//! the first mistake.
+//! A JSON object of the card: its fields, and where each stands in the text.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
-use mesh_agents_core::near::nearest;
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::problem::Report;
+use crate::json_text;
 
 /// A value somewhere in the card. The raw text is borrowed from the file's, so it knows its place.
+#[derive(Debug, Clone)]
 pub(super) struct Node<'t> {
     pub(super) raw: &'t RawValue,
     pub(super) path: String,
 }
 
+impl Node<'_> {
+    /// Where the value stands in `text`.
+    pub(super) fn span(&self, text: &str) -> Option<Range<usize>> {
+        span(text, self.raw)
+    }
+}
+
 /// An object of the card.
 pub(super) struct Object<'t> {
     text: &'t str,
-    span: Option<Range<usize>>,
+    pub(super) span: Option<Range<usize>>,
     path: String,
-    fields: BTreeMap<String, &'t RawValue>,
+    /// In the order written, each as often as it is written.
+    fields: Vec<(String, &'t RawValue)>,
 }
 
 impl<'t> Object<'t> {
-    /// The object at `node`; `None` when it is none, reported.
-    pub(super) fn read(node: &Node<'t>, text: &'t str, report: &mut Report<'_>) -> Option<Self> {
-        let span = span(text, node.raw);
-        match serde_json::from_str(node.raw.get()) {
-            Ok(fields) => Some(Self {
-                text,
-                span,
-                path: node.path.clone(),
-                fields,
-            }),
-            Err(_) => {
-                wrong_type(span, &node.path, node.raw, "an object", report);
-                None
-            }
-        }
+    /// The object at `node`; `None` when it is none.
+    pub(super) fn read(node: &Node<'t>, text: &'t str) -> Option<Self> {
+        let mut json = serde_json::Deserializer::from_str(node.raw.get());
+        Some(Self {
+            text,
+            span: span(text, node.raw),
+            path: node.path.clone(),
+            fields: json.deserialize_map(Fields).ok()?,
+        })
     }
 
     /// The path of a field in the card: `skills[0].tags`.
@@ -50,154 +52,83 @@ impl<'t> Object<'t> {
         }
     }
 
-    fn span_of(&self, raw: &RawValue) -> Option<Range<usize>> {
-        span(self.text, raw)
+    /// All fields, in the order written.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a field of this name is written, `null` too.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.names().any(|name| name == field)
+    }
+
+    /// The value of a field; `null` is none.
+    pub(super) fn get(&self, field: &str) -> Option<Node<'t>> {
+        let (_, raw) = self.fields.iter().find(|(name, _)| name == field)?;
+        (raw.get() != "null").then(|| Node {
+            raw,
+            path: self.path_of(field),
+        })
+    }
+
+    /// The text of a field that holds one.
+    pub(super) fn string(&self, field: &str) -> Option<String> {
+        serde_json::from_str(self.get(field)?.raw.get()).ok()
     }
 
     /// Where the value of a field stands.
     pub(super) fn place(&self, field: &str) -> Option<Range<usize>> {
-        self.span_of(self.fields.get(field)?)
+        let (_, raw) = self.fields.iter().find(|(name, _)| name == field)?;
+        span(self.text, raw)
     }
 
-    /// Reports the fields of A2A 0.3 in `old`, each with what to do about it.
-    pub(super) fn refuse_old(&self, old: &[(&str, &str)], report: &mut Report<'_>) {
-        for (field, fix) in old {
-            if let Some(raw) = self.fields.get(*field) {
-                report.error(
-                    self.span_of(raw),
-                    &self.path_of(field),
-                    "this is A2A 0.3; cards here are A2A 1.0",
-                    *fix,
-                );
-            }
-        }
+    /// Where the name of a field stands, quotes included.
+    pub(super) fn key(&self, field: &str) -> Option<Range<usize>> {
+        json_text::key_before(self.text, self.place(field)?.start)
     }
 
-    /// The value of a field that must be there; `null` is not there.
-    pub(super) fn required(&self, field: &str, report: &mut Report<'_>) -> Option<Node<'t>> {
-        match self.fields.get(field) {
-            Some(raw) if raw.get() != "null" => Some(Node {
-                raw,
-                path: self.path_of(field),
-            }),
-            _ => {
-                let others = self.fields.keys().map(String::as_str);
-                let fix = match nearest(field, others.filter(|other| *other != field)) {
-                    Some(near) => format!("is {near:?} meant to be {field:?}?"),
-                    None => "add it; A2A requires it".to_owned(),
-                };
-                report.error(self.span.clone(), &self.path_of(field), "is missing", fix);
-                None
-            }
-        }
-    }
-
-    /// A required text on one line.
-    pub(super) fn line(&self, field: &str, report: &mut Report<'_>) -> Option<String> {
-        let node = self.required(field, report)?;
-        printable(&node, self.text, false, report)
-    }
-
-    /// A required text that may have several lines.
-    pub(super) fn prose(&self, field: &str, report: &mut Report<'_>) -> Option<String> {
-        let node = self.required(field, report)?;
-        printable(&node, self.text, true, report)
-    }
-
-    /// A required list that is not empty.
-    fn list(&self, field: &str, report: &mut Report<'_>) -> Option<Vec<Node<'t>>> {
-        let node = self.required(field, report)?;
-        let place = self.span_of(node.raw);
-        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(node.raw.get()) else {
-            wrong_type(place, &node.path, node.raw, "a list", report);
-            return None;
+    /// Every field that is written again, with the name and the value of the repetition.
+    pub(super) fn repeated(&self) -> Vec<(&str, Range<usize>, Range<usize>)> {
+        let again = |index: &usize| {
+            let name = &self.fields[*index].0;
+            self.fields[..*index].iter().any(|(other, _)| other == name)
         };
-        if items.is_empty() {
-            report.error(
-                place,
-                &node.path,
-                "is empty",
-                "A2A requires at least one entry",
-            );
-            return None;
-        }
-        let entry = |(index, raw)| Node {
-            raw,
-            path: format!("{}[{index}]", node.path),
-        };
-        Some(items.into_iter().enumerate().map(entry).collect())
-    }
-
-    /// A required list of texts on one line each.
-    pub(super) fn lines(&self, field: &str, report: &mut Report<'_>) -> Option<Vec<String>> {
-        self.list(field, report)?
-            .iter()
-            .map(|node| printable(node, self.text, false, report))
+        (0..self.fields.len())
+            .filter(again)
+            .filter_map(|index| {
+                let (name, raw) = &self.fields[index];
+                let value = span(self.text, raw)?;
+                let key = json_text::key_before(self.text, value.start)?;
+                Some((name.as_str(), key, value))
+            })
             .collect()
     }
 
-    /// A required list of objects.
-    pub(super) fn objects(&self, field: &str, report: &mut Report<'_>) -> Option<Vec<Object<'t>>> {
-        let nodes = self.list(field, report)?;
-        let objects = nodes
-            .iter()
-            .filter_map(|node| Object::read(node, self.text, report));
-        Some(objects.collect())
+    /// What to write so that the field is there.
+    pub(super) fn with(&self, field: &str, json: &str) -> Option<(Range<usize>, String)> {
+        Some(json_text::added(
+            self.text,
+            self.span.as_ref()?,
+            field,
+            json,
+        ))
+    }
+
+    /// The bytes to take out so that the field goes.
+    pub(super) fn without(&self, field: &str) -> Option<Range<usize>> {
+        let (key, value) = (self.key(field)?, self.place(field)?);
+        Some(json_text::field(self.text, &key, &value))
     }
 }
 
-/// A text people can be shown: not empty, and nothing in it that moves a cursor or turns text around.
-fn printable(
-    node: &Node<'_>,
-    text: &str,
-    several_lines: bool,
-    report: &mut Report<'_>,
-) -> Option<String> {
-    let place = span(text, node.raw);
-    let Ok(value) = serde_json::from_str::<String>(node.raw.get()) else {
-        wrong_type(place, &node.path, node.raw, "a string", report);
-        return None;
+/// The entries of a list; `None` when it is none.
+pub(super) fn items<'t>(node: &Node<'t>) -> Option<Vec<Node<'t>>> {
+    let items: Vec<&'t RawValue> = serde_json::from_str(node.raw.get()).ok()?;
+    let entry = |(index, raw)| Node {
+        raw,
+        path: format!("{}[{index}]", node.path),
     };
-    let bad = |c: &char| {
-        let line_break = several_lines && matches!(c, '\n' | '\t');
-        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        (c.is_control() && !line_break) || turns
-    };
-    let (reason, fix) = if value.trim().is_empty() {
-        ("is empty".to_owned(), "say something here")
-    } else if let Some(found) = value.chars().find(bad) {
-        (
-            format!("holds the control character U+{:04X}", u32::from(found)),
-            "remove it",
-        )
-    } else {
-        return Some(value);
-    };
-    report.error(place, &node.path, reason, fix);
-    None
-}
-
-fn wrong_type(
-    place: Option<Range<usize>>,
-    path: &str,
-    raw: &RawValue,
-    wanted: &str,
-    report: &mut Report<'_>,
-) {
-    let found = match raw.get().as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "a list",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        _ => "a number",
-    };
-    report.error(
-        place,
-        path,
-        format!("must be {wanted}, found {found}"),
-        "see the Agent Card of the A2A 1.0 specification for what belongs here",
-    );
+    Some(items.into_iter().enumerate().map(entry).collect())
 }
 
 /// Where a borrowed piece of `text` stands in it.
@@ -205,4 +136,23 @@ fn span(text: &str, raw: &RawValue) -> Option<Range<usize>> {
     let piece = raw.get();
     let start = piece.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     (start + piece.len() <= text.len()).then_some(start..start + piece.len())
+}
+
+/// A map of serde's would keep one of two fields of the same name and say nothing.
+struct Fields;
+
+impl<'t> Visitor<'t> for Fields {
+    type Value = Vec<(String, &'t RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(fields)
+    }
 }

@@ -8,7 +8,7 @@ use mesh_agents_core::agent::{
 use crate::toml_reader::Choice::{self, Built, NotYet};
 
 /// The choices of one key.
-type Choices<T> = &'static [(&'static str, Choice<T>)];
+pub(crate) type Choices<T> = &'static [(&'static str, Choice<T>)];
 
 /// `runtime.workspace.mode` as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,13 @@ const TABLES: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The paths of all tables.
+pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(path, _)| *path)
+}
+
 /// The keys of the table `path`.
-pub(super) fn keys_of(path: &str) -> &'static [&'static str] {
+pub(crate) fn keys_of(path: &str) -> &'static [&'static str] {
     TABLES
         .iter()
         .find(|(table, _)| *table == path)
@@ -98,11 +103,11 @@ pub(super) fn table_of(key: &str, not: &str) -> Option<&'static str> {
     tables.next().is_none().then_some(table)
 }
 
-pub(super) const VISIBILITY: Choices<Visibility> = &[
+pub(crate) const VISIBILITY: Choices<Visibility> = &[
     ("private", Built(Visibility::Private)),
     ("public", Built(Visibility::Public)),
 ];
-pub(super) const KIND: Choices<RuntimeKind> = &[
+pub(crate) const KIND: Choices<RuntimeKind> = &[
     ("opencode", Built(RuntimeKind::Opencode)),
     ("goose", Built(RuntimeKind::Goose)),
     ("pi", Built(RuntimeKind::Pi)),
@@ -113,51 +118,51 @@ pub(super) const KIND: Choices<RuntimeKind> = &[
     ("codex", NotYet(RuntimeKind::Codex)),
     ("gemini", NotYet(RuntimeKind::Gemini)),
 ];
-pub(super) const CONFIG: Choices<ConfigSource> = &[
+pub(crate) const CONFIG: Choices<ConfigSource> = &[
     ("mesh", Built(ConfigSource::Mesh)),
     ("user", Built(ConfigSource::User)),
 ];
-pub(super) const ON_INTERRUPT: Choices<OnInterrupt> = &[
+pub(crate) const ON_INTERRUPT: Choices<OnInterrupt> = &[
     ("fail", Built(OnInterrupt::Fail)),
     ("retry", Built(OnInterrupt::Retry)),
 ];
-pub(super) const SESSION: Choices<SessionScope> = &[
+pub(crate) const SESSION: Choices<SessionScope> = &[
     ("per_task", Built(SessionScope::PerTask)),
     ("per_context", Built(SessionScope::PerContext)),
 ];
-pub(super) const QUEUE: Choices<QueueMode> = &[
+pub(crate) const QUEUE: Choices<QueueMode> = &[
     ("queue", Built(QueueMode::Queue)),
     ("reject", Built(QueueMode::Reject)),
 ];
-pub(super) const WORKSPACE: Choices<WorkspaceWord> = &[
+pub(crate) const WORKSPACE: Choices<WorkspaceWord> = &[
     ("temp_per_task", Built(WorkspaceWord::TempPerTask)),
     ("path", Built(WorkspaceWord::Path)),
     ("agent_dir", Built(WorkspaceWord::AgentDir)),
     ("none", Built(WorkspaceWord::None)),
     ("git_worktree", NotYet(WorkspaceWord::GitWorktree)),
 ];
-pub(super) const KEEP: Choices<Keep> = &[
+pub(crate) const KEEP: Choices<Keep> = &[
     ("never", Built(Keep::Never)),
     ("on_failure", Built(Keep::OnFailure)),
     ("always", Built(Keep::Always)),
 ];
-pub(super) const DELIVERY: Choices<Delivery> = &[
+pub(crate) const DELIVERY: Choices<Delivery> = &[
     ("first_prompt", Built(Delivery::FirstPrompt)),
     ("every_prompt", Built(Delivery::EveryPrompt)),
     ("none", Built(Delivery::None)),
 ];
-pub(super) const APPROVAL: Choices<Approval> = &[
+pub(crate) const APPROVAL: Choices<Approval> = &[
     ("deny", Built(Approval::Deny)),
     ("ask", Built(Approval::Ask)),
     ("auto_edit", Built(Approval::AutoEdit)),
     ("auto", Built(Approval::Auto)),
 ];
-pub(super) const FILESYSTEM: Choices<Filesystem> = &[
+pub(crate) const FILESYSTEM: Choices<Filesystem> = &[
     ("workspace", Built(Filesystem::Workspace)),
     ("read_all", Built(Filesystem::ReadAll)),
     ("unconfined", Built(Filesystem::Unconfined)),
 ];
-pub(super) const NETWORK: Choices<Network> = &[
+pub(crate) const NETWORK: Choices<Network> = &[
     ("allow", Built(Network::Allow)),
     ("loopback", Built(Network::Loopback)),
     ("deny", Built(Network::Deny)),

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use mesh_agents_core::ids::ArtifactId;
 
 use crate::Environment;
-use crate::problem::Report;
+use crate::code;
+use crate::report::Report;
 use crate::runtime_toml::RuntimeFile;
 use crate::toml_reader::At;
 
@@ -31,14 +32,24 @@ fn check_env_name(key: &str, name: &At<String>, report: &mut Report<'_>) {
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !valid {
-        report.error(
+        let plain: String = text
+            .trim_start_matches(['$', '{'])
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect();
+        let told = report.error(
+            code::NAME,
             Some(name.span.clone()),
             key,
             format!("{text:?} is not the name of an environment variable"),
             "write the name alone, such as GH_TOKEN, without $ and without a value",
         );
+        if plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            told.replace(name.span.clone(), format!("{plain:?}"));
+        }
     } else if text == RUN_MARKER {
         report.error(
+            code::NAME,
             Some(name.span.clone()),
             key,
             format!("{RUN_MARKER} marks the processes of a run and cannot be set"),
@@ -53,23 +64,52 @@ pub(super) fn artifacts(written: &[At<String>], report: &mut Report<'_>) -> Vec<
     for (index, at) in written.iter().enumerate() {
         let key = format!("result.require[{index}]");
         match at.value.parse::<ArtifactId>() {
-            Ok(id) if id.as_str() == ArtifactId::RESPONSE => report.error(
-                Some(at.span.clone()),
-                &key,
-                "\"response\" is the streamed text, which is never a file",
-                "require \"summary.md\" instead: it is the final text unless the agent writes one",
-            ),
+            Ok(id) if id.as_str() == ArtifactId::RESPONSE => {
+                report
+                    .error(
+                        code::NAME,
+                        Some(at.span.clone()),
+                        &key,
+                        "\"response\" is the streamed text, which is never a file",
+                        "require \"summary.md\" instead: it is the final text unless the agent writes one",
+                    )
+                    .replace(at.span.clone(), "\"summary.md\"");
+            }
             Ok(id) if ids.contains(&id) => {}
             Ok(id) => ids.push(id),
-            Err(error) => report.error(
-                Some(at.span.clone()),
-                &key,
-                error.to_string(),
-                "name a file below the artifacts directory, such as \"findings.json\"",
-            ),
+            Err(error) => {
+                let plain = below(&at.value);
+                let told = report.error(
+                    code::NAME,
+                    Some(at.span.clone()),
+                    &key,
+                    error.to_string(),
+                    "name a file below the artifacts directory, such as \"findings.json\"",
+                );
+                if plain.parse::<ArtifactId>().is_ok() {
+                    told.replace(at.span.clone(), format!("{plain:?}"));
+                }
+            }
         }
     }
     ids
+}
+
+/// What a path says below the directory it was meant to be in.
+fn below(path: &str) -> String {
+    let known = [
+        "$TASK_ARTIFACTS_DIR",
+        "${TASK_ARTIFACTS_DIR}",
+        "{{ task.artifacts_dir }}",
+    ];
+    let path = known
+        .iter()
+        .find_map(|dir| path.strip_prefix(dir))
+        .unwrap_or(path);
+    let parts = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "." | ".." | "artifacts"));
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// `policy.read` and `policy.write`: absolute, or below the owner's home.
@@ -83,15 +123,44 @@ pub(super) fn paths(
     for (index, at) in written.iter().enumerate() {
         match plain_path(&at.value, environment) {
             Ok(path) => paths.push(path),
-            Err((reason, fix)) => report.error(
-                Some(at.span.clone()),
-                &format!("policy.{name}[{index}]"),
-                reason,
-                fix,
-            ),
+            Err((reason, fix)) => {
+                let instead = plain_form(&at.value, environment);
+                let key = format!("policy.{name}[{index}]");
+                let told = report.error(code::PATH, Some(at.span.clone()), &key, reason, fix);
+                if let Some(instead) = instead {
+                    told.replace(at.span.clone(), format!("{instead:?}"));
+                }
+            }
         }
     }
     paths
+}
+
+/// The plain path that was probably meant: variables expanded, `..` resolved, below the home.
+fn plain_form(text: &str, environment: &Environment) -> Option<String> {
+    let path = match text.strip_prefix('$') {
+        Some(rest) => {
+            let rest = rest.trim_start_matches('{');
+            let end = rest.find(['}', '/']).unwrap_or(rest.len());
+            let value = environment.variables.get(&rest[..end])?;
+            format!("{value}{}", rest[end..].trim_start_matches('}'))
+        }
+        None if text.starts_with('/') => text.to_owned(),
+        None if text.contains(['{', '~']) => return None,
+        None => format!("{}/{text}", environment.home()?),
+    };
+    let mut plain = PathBuf::from("/");
+    for part in Path::new(&path).components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            _ => {}
+        }
+    }
+    let plain = plain.to_str()?.to_owned();
+    (path.starts_with('/') && plain_path(&plain, environment).is_ok()).then_some(plain)
 }
 
 fn plain_path(text: &str, environment: &Environment) -> Result<PathBuf, (String, &'static str)> {

@@ -3,7 +3,8 @@
 
 use mesh_agents_core::agent::RuntimeKind;
 
-use crate::problem::Report;
+use crate::code;
+use crate::report::Report;
 use crate::runtime_toml::RuntimeFile;
 
 /// The keys that decide how a harness is started, what it is told and what it may do.
@@ -33,6 +34,7 @@ pub(super) fn without_effect(file: &RuntimeFile<'_>, report: &mut Report<'_>) {
     for key in &file.written {
         if OF_A_HARNESS.contains(&key.value.as_str()) {
             report.warning(
+                code::NO_EFFECT,
                 Some(key.span.clone()),
                 &key.value,
                 "has no effect when type is \"remote\": nothing of the agent runs on this machine",

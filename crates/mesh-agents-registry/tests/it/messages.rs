@@ -315,3 +315,15 @@ fn instructions_that_lead_out_of_the_directory() {
     assert!(snapshot.agents.is_empty());
     insta::assert_snapshot!(agents.told(&snapshot.problems));
 }
+
+#[test]
+fn every_code_is_explained() {
+    let text = include_str!("../../AUTHORING.md");
+    let table = text.split("## Codes").nth(1).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut explained: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let mut codes = mesh_agents_registry::code::ALL.to_vec();
+    explained.sort_unstable();
+    codes.sort_unstable();
+    assert_eq!(explained, codes);
+}

@@ -141,6 +141,7 @@ async fn submit(engine: &TaskEngine) -> Duration {
         context_id: None,
         task_id: None,
         push: None,
+        queue_if_offline: false,
         minted: None,
     };
     let start = Instant::now();

@@ -26,6 +26,8 @@ use crate::store::{self, StoreError};
 /// A runner confirms the end of a stopped run well within this; past it the run counts as lost and
 /// is dropped, which ends it by force.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any engine lives.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A run under way.
 pub(super) struct Drive<'a> {
@@ -34,6 +36,7 @@ pub(super) struct Drive<'a> {
     pub(super) attempt: u32,
     pub(super) agent: &'a AgentDefinition,
     end: &'a CancellationToken,
+    let_go: &'a CancellationToken,
     journal: Journal,
     artifacts: usize,
     left: Duration,
@@ -48,7 +51,7 @@ impl<'a> Drive<'a> {
         inner: &'a Arc<Inner>,
         started: &'a Started,
         agent: &'a AgentDefinition,
-        end: &'a CancellationToken,
+        (end, let_go): (&'a CancellationToken, &'a CancellationToken),
         said: String,
     ) -> Self {
         let (task, attempt) = (&started.task.id, started.task.attempt);
@@ -58,6 +61,7 @@ impl<'a> Drive<'a> {
             attempt,
             agent,
             end,
+            let_go,
             journal: Journal::going_on(said),
             artifacts: 0,
             left: started.left,
@@ -77,6 +81,7 @@ impl<'a> Drive<'a> {
         let silence = seconds(policy.idle_seconds);
         let mut heard = Instant::now();
         let mut lost_at = None;
+        let elsewhere = !self.agent.id.is_local();
         loop {
             let stopping = lost_at.is_some();
             tokio::select! {
@@ -106,7 +111,12 @@ impl<'a> Drive<'a> {
                 () = sleep_until(self.journal.due()) => self.flush().await,
                 () = self.end.cancelled(), if !stopping => {
                     run.control.cancel();
-                    lost_at = Some(Instant::now() + STOP_PATIENCE);
+                    // Work on another node has ended when that node says so, however long that takes.
+                    lost_at = Some(Instant::now() + if elsewhere { NEVER } else { STOP_PATIENCE });
+                }
+                () = self.let_go.cancelled() => {
+                    self.flush().await;
+                    return (End::LetGo, self.opened);
                 }
                 () = sleep_until(deadline), if !stopping => self.stop(StopCause::Deadline).await,
                 // A run that waits for an answer is silent for good reason.
@@ -151,6 +161,10 @@ impl<'a> Drive<'a> {
                 self.opened = true;
                 self.flush().await;
                 self.session(session_id, resumable).await;
+            }
+            RunEvent::Reach { away } => {
+                self.flush().await;
+                self.reach(away).await;
             }
             RunEvent::Process(process) => {
                 let (id, attempt) = (self.task.clone(), self.attempt);
@@ -205,6 +219,22 @@ impl<'a> Drive<'a> {
             Err(error) => {
                 self.inner.too_late(&error);
                 tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+            }
+        }
+    }
+
+    /// Stores whether whoever does the work can be reached.
+    async fn reach(&mut self, away: Option<String>) {
+        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+        let stored = self
+            .inner
+            .store
+            .write(move |db| store::reach(db, now, &id, attempt, away));
+        match stored.await {
+            Ok(task) => self.inner.wakes.tell(&task),
+            Err(error) => {
+                self.inner.too_late(&error);
+                tracing::warn!(task = %self.task, %error, "that a remote cannot be reached was not stored");
             }
         }
     }
@@ -281,6 +311,7 @@ impl<'a> Drive<'a> {
             bytes: stored.bytes,
             sha256: stored.sha256.clone(),
             partial,
+            remote: None,
         };
         loop {
             let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);

@@ -13,7 +13,7 @@ use mesh_agents_core::principal::Principal;
 use mesh_agents_core::run::{Answer, MeshEndpoints, Runner};
 use mesh_agents_core::task::Task;
 use mesh_agents_core::transition::{Effect, Happening};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     pub(super) stop: watch::Sender<bool>,
     pub(super) load: watch::Sender<Load>,
     pub(super) tracker: TaskTracker,
+    /// A message waits for a node, or what is known of nodes has changed.
+    pub(crate) waits: Notify,
     pub(crate) care: Care,
     /// Writes of runs that came too late.
     pub(crate) late: AtomicU64,
@@ -58,6 +60,8 @@ pub(crate) struct Inner {
 pub(crate) struct Live {
     /// Cancelled when the run is to end.
     pub(crate) end: CancellationToken,
+    /// Cancelled when it is no longer followed here; only for work that is done elsewhere.
+    pub(crate) let_go: Option<CancellationToken>,
     /// Answers that are stored, on their way to the run.
     pub(crate) answers: mpsc::Sender<(QuestionId, Answer)>,
     /// Bearer token of its harness on our own MCP endpoint.
@@ -196,7 +200,9 @@ impl Inner {
                 limit: definition.runtime.max_concurrent_tasks.get(),
                 one_per_context: definition.runtime.session == SessionScope::PerContext,
             };
-            let Some(task) = self.slots.take(agent, room) else {
+            // What its node has not heard of waits for it; what is under way there is followed.
+            let away = !agent.is_local() && self.runner.away(&definition).is_some();
+            let Some(task) = self.slots.take(agent, room, away) else {
                 return;
             };
             self.tracker

@@ -103,6 +103,10 @@ pub(super) fn step(
         log(db, now, &mut row, &TaskEvent::CancelRequested)?;
     }
     stand(&mut row, change.standing);
+    if row.task.state.is_terminal() {
+        // What has ended is nowhere any more.
+        (row.task.unreachable_since, row.task.deliver_until) = (None, None);
+    }
     save(db, &mut row)?;
     if row.task.state.is_terminal() {
         end_attempt(db, &row.task.id, row.last_event)?;
@@ -112,6 +116,26 @@ pub(super) fn step(
         task: row.task,
         effects: change.effects,
     })
+}
+
+/// Notes that whoever works on the task is out of reach, and why, or in reach again. What is so already
+/// is not noted again: the first moment counts.
+pub(crate) fn reach(
+    db: &Connection,
+    now: UnixMillis,
+    id: &TaskId,
+    attempt: u32,
+    away: Option<String>,
+) -> Result<Task, StoreError> {
+    let mut row = live_row(db, id, Some(attempt))?;
+    if row.task.unreachable_since.is_some() == away.is_some() {
+        return Ok(row.task);
+    }
+    let is_away = away.is_some();
+    log(db, now, &mut row, &TaskEvent::Reach { away })?;
+    row.task.unreachable_since = is_away.then_some(row.last_event);
+    save(db, &mut row)?;
+    Ok(row.task)
 }
 
 /// Puts an artifact into the index, replacing an earlier one of that id.
@@ -133,9 +157,9 @@ pub(crate) fn store_artifact(
     )?;
     save(db, &mut row)?;
     db.prepare_cached(
-        "INSERT INTO artifacts (task_id, artifact_id, media_type, bytes, sha256, partial) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT DO UPDATE SET media_type = ?3, bytes = ?4, sha256 = ?5, partial = ?6",
+        "INSERT INTO artifacts (task_id, artifact_id, media_type, bytes, sha256, partial, remote) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT DO UPDATE SET media_type = ?3, bytes = ?4, sha256 = ?5, partial = ?6, remote = ?7",
     )?
     .execute(params![
         id.as_str(),
@@ -143,7 +167,8 @@ pub(crate) fn store_artifact(
         artifact.media_type,
         artifact.bytes,
         artifact.sha256,
-        artifact.partial
+        artifact.partial,
+        artifact.remote
     ])?;
     Ok(row.task)
 }
@@ -179,7 +204,7 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
         .prepare_cached(
             "UPDATE tasks SET state = ?3, stopping = ?4, status_message = ?5, failure = ?6, attempt = ?7, \
              updated_ms = ?8, last_seq = ?9, last_event_ms = ?10, event_bytes = ?11, again = ?12, \
-             version = version + 1 \
+             unreachable_ms = ?13, deliver_ms = ?14, version = version + 1 \
              WHERE id = ?1 AND version = ?2",
         )?
         .execute(params![
@@ -195,6 +220,8 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
             row.last_event.0,
             row.event_bytes,
             row.again.map(again_name),
+            task.unreachable_since.map(|at| at.0),
+            task.deliver_until.map(|at| at.0),
         ])?;
     if changed != 1 {
         return Err(StoreError::Stale);

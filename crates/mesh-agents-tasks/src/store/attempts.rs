@@ -153,6 +153,8 @@ pub(crate) fn session_opened(
         resumable,
     };
     log(db, now, &mut row, &event)?;
+    // Whoever has a session has the message.
+    row.task.deliver_until = None;
     save(db, &mut row)?;
     Ok(row.task)
 }

@@ -501,6 +501,7 @@ fn artifact_info(id: &str) -> ArtifactInfo {
         bytes: 1,
         sha256: "0".repeat(64),
         partial: false,
+        remote: None,
     }
 }
 
@@ -514,6 +515,8 @@ fn blank(id: &TaskId, now: UnixMillis) -> Task {
         status_message: None,
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: None,
         parent: None,
         depth: 0,
         attempt: 0,

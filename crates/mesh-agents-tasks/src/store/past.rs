@@ -28,7 +28,9 @@ use super::questions::{Open, ask, open_questions, settle};
 use super::read;
 use super::rows::Row;
 use super::submits::{Found, Key, find, insert_task};
-use super::{Terms, append, apply, run_process, session_opened, start_attempt, store_artifact};
+use super::{
+    Terms, append, apply, reach, run_process, session_opened, start_attempt, store_artifact,
+};
 
 fn file(schema: usize) -> PathBuf {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemas");
@@ -70,9 +72,11 @@ fn submitted(db: &Connection, n: u128, principal: Principal, parent: Option<Task
         agent_id: "reviewer".parse().unwrap(),
         principal: principal.clone(),
         state: TaskState::Submitted,
-        status_message: None,
+        status_message: (n == 23).then(|| Message::text(message(9), Role::Agent, "queued")),
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: (n == 23).then(|| at(9_000)),
         depth: u8::from(parent.is_some()),
         parent,
         attempt: 0,
@@ -158,6 +162,7 @@ fn started(db: &Connection, n: u128) {
             bytes: 12,
             sha256: sha256.repeat(64),
             partial: false,
+            remote: (n == 24).then(|| format!("there/{name}")),
         };
         store_artifact(db, at(202), &id(n), 1, &artifact).unwrap();
     }
@@ -216,6 +221,10 @@ fn furnish(db: &Connection) {
         started(db, n);
     });
     happened(db, 21, Some(1), &Happening::Again(Again::Resume));
+    submitted(db, 23, Principal::Local, None);
+    submitted(db, 24, Principal::Local, None);
+    started(db, 24);
+    reach(db, at(203), &id(24), 1, Some("no route".into())).unwrap();
     asked(db, 22);
     happened(db, 22, Some(1), &Happening::Parked);
     asked(db, 3);
@@ -310,6 +319,7 @@ pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
     let mut artifacts = std::collections::BTreeMap::new();
     let (mut open, mut said, mut ends) = (Vec::new(), String::new(), 0);
     let (mut changed, mut bytes) = (events[0].at, 0);
+    let (mut unreachable, mut waits) = (None, None);
     for (seq, stored) in (1..).zip(&events) {
         assert_eq!(stored.seq, seq, "{id}");
         bytes += super::rows::to_json(&stored.event).unwrap().len() as u64;
@@ -320,6 +330,9 @@ pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
                 failure: why,
             } => {
                 (state, message, failure, changed) = (to, said, why, stored.at);
+                if to.is_terminal() {
+                    (unreachable, waits) = (None, None);
+                }
                 ends += u32::from(to.is_terminal());
             }
             TaskEvent::Attempt {
@@ -333,6 +346,9 @@ pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
                     said.clear();
                 }
             }
+            TaskEvent::Reach { away } => unreachable = away.map(|_| stored.at),
+            TaskEvent::Waits { until } => waits = Some(until),
+            TaskEvent::Session { .. } => waits = None,
             TaskEvent::Text { text } => said.push_str(&text),
             TaskEvent::Question { id, .. } => open.push(id),
             TaskEvent::QuestionGone { id, .. } => open.retain(|one| *one != id),
@@ -344,6 +360,11 @@ pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
     }
     let task = &row.task;
     assert_eq!((task.state, task.attempt), (state, attempt), "{id}");
+    assert_eq!(
+        (task.unreachable_since, task.deliver_until),
+        (unreachable, waits),
+        "{id}"
+    );
     assert_eq!(
         (&task.status_message, &task.failure),
         (&message, &failure),
@@ -424,7 +445,11 @@ fn a_database_of_every_schema_is_read_whole_and_goes_on() {
             states.insert(row.task.state);
         }
         assert_eq!(states.len(), TaskState::ALL.len(), "schema {past}");
-        let open = if past < 6 { 5 } else { 7 };
+        let open = match past {
+            ..6 => 5,
+            6..9 => 7,
+            _ => 9,
+        };
         assert_eq!(read::open_tasks(&db).unwrap().len(), open, "schema {past}");
         goes_on(&db);
     }

@@ -435,7 +435,7 @@ mod tests {
         let ids = [1, 2].map(|n| TaskId::from_ulid(ulid::Ulid(n)));
         for id in &ids {
             db.execute(
-                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0, NULL)",
+                "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', 3, NULL, NULL, NULL, NULL, 0, 0, '', NULL, 1, 1, 1, 0, 1, 0, NULL, NULL, NULL)",
                 [id.as_str()],
             )
             .unwrap();

@@ -269,7 +269,7 @@ pub(crate) fn batch(
 /// The artifacts of a task, by id.
 pub(crate) fn artifacts(db: &Connection, id: &TaskId) -> Result<Vec<ArtifactInfo>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT artifact_id, media_type, bytes, sha256, partial FROM artifacts WHERE task_id = ?1 ORDER BY artifact_id",
+        "SELECT artifact_id, media_type, bytes, sha256, partial, remote FROM artifacts WHERE task_id = ?1 ORDER BY artifact_id",
     )?;
     let rows = statement.query_map([id.as_str()], |row| Ok(artifact_row(row)))?;
     rows.map(|row| row?).collect()
@@ -282,7 +282,7 @@ pub(crate) fn artifact(
     artifact: &ArtifactId,
 ) -> Result<Option<ArtifactInfo>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT artifact_id, media_type, bytes, sha256, partial FROM artifacts WHERE task_id = ?1 AND artifact_id = ?2",
+        "SELECT artifact_id, media_type, bytes, sha256, partial, remote FROM artifacts WHERE task_id = ?1 AND artifact_id = ?2",
     )?;
     let row = statement
         .query_row([id.as_str(), artifact.as_str()], |row| {
@@ -389,6 +389,7 @@ fn artifact_row(row: &rusqlite::Row<'_>) -> Result<ArtifactInfo, StoreError> {
         bytes: row.get(2)?,
         sha256: row.get(3)?,
         partial: row.get(4)?,
+        remote: row.get(5)?,
     })
 }
 

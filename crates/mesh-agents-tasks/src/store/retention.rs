@@ -283,7 +283,7 @@ mod tests {
             let id = TaskId::from_ulid(ulid::Ulid(id));
             db.execute(
                 "INSERT INTO tasks VALUES (?1, 'a', 'c', 'local', ?2, NULL, NULL, NULL, NULL, 0, 0, 's', NULL, \
-                 5, 5, 1, 0, 5, 0, NULL)",
+                 5, 5, 1, 0, 5, 0, NULL, NULL, NULL)",
                 params![id.as_str(), state],
             )
             .unwrap();

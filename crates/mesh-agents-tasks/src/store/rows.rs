@@ -12,7 +12,8 @@ use super::StoreError;
 
 /// The columns of a task, in the order [`Row::read`] takes them.
 pub(super) const COLUMNS: &str = "id, agent_id, context_id, principal, state, stopping, status_message, failure, \
-     parent, depth, attempt, summary, metadata, created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes, again";
+     parent, depth, attempt, summary, metadata, created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes, again, \
+     unreachable_ms, deliver_ms";
 
 /// A task as stored, with what only the store keeps.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ impl Row {
             state: self.task.state,
             stopping: self.stopping,
             again: self.again,
+            elsewhere: !self.task.agent_id.is_local(),
         }
     }
 
@@ -60,6 +62,8 @@ impl Row {
                 status_message: json_column(row.get(6)?)?,
                 failure: json_column(row.get(7)?)?,
                 cancel_requested: stopping.as_deref() == Some(cause_name(StopCause::Canceled)),
+                unreachable_since: row.get::<_, Option<i64>>(20)?.map(UnixMillis),
+                deliver_until: row.get::<_, Option<i64>>(21)?.map(UnixMillis),
                 parent: row
                     .get::<_, Option<String>>(8)?
                     .map(|id| parsed(&id))

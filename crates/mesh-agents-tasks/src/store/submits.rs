@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::StoreError;
 use super::append::log;
 use super::push::{NewPush, put_first};
-use super::rows::{Row, parsed, state_number};
+use super::rows::{Row, parsed, state_number, to_json};
 
 /// A re-send by the host follows its plugin's death within moments; older twins are two wishes.
 const RESEND_WINDOW_MS: i64 = 300_000;
@@ -150,11 +150,22 @@ pub(crate) fn insert_task(
         task,
     };
     log(db, now, &mut row, &TaskEvent::Message { message })?;
+    if let Some(until) = row.task.deliver_until {
+        log(db, now, &mut row, &TaskEvent::Waits { until })?;
+    }
+    if let Some(said) = row.task.status_message.clone() {
+        let event = TaskEvent::State {
+            state: row.task.state,
+            message: Some(said),
+            failure: None,
+        };
+        log(db, now, &mut row, &event)?;
+    }
     let task = &row.task;
     db.prepare_cached(
         "INSERT INTO tasks (id, agent_id, context_id, principal, state, parent, depth, summary, metadata, \
-         created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?10, ?12)",
+         created_ms, updated_ms, version, last_seq, last_event_ms, event_bytes, status_message, deliver_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?10, ?12, ?13, ?14)",
     )?
     .execute(params![
         task.id.as_str(),
@@ -169,10 +180,41 @@ pub(crate) fn insert_task(
         now.0,
         task.last_seq,
         row.event_bytes,
+        task.status_message.as_ref().map(to_json).transpose()?,
+        task.deliver_until.map(|at| at.0),
     ])?;
     key_existing(db, now, key, &row.task.id)?;
     if let Some(push) = push {
         put_first(db, &row.task.id, push)?;
     }
     Ok(row.task)
+}
+
+/// How many messages wait for this node, by the key in the ids of its agents.
+pub(crate) fn waiting_for_node(db: &Connection, node: &str) -> Result<u64, StoreError> {
+    let count = db
+        .prepare_cached(
+            "SELECT count(*) FROM tasks WHERE deliver_ms IS NOT NULL AND substr(agent_id, -length(?1)) = ?1",
+        )?
+        .query_row([node], |row| row.get(0))?;
+    Ok(count)
+}
+
+/// The tasks that have waited for their node long enough and have no run, and when the next one will
+/// have.
+pub(crate) fn overdue(
+    db: &Connection,
+    now: UnixMillis,
+) -> Result<(Vec<TaskId>, Option<UnixMillis>), StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM tasks WHERE deliver_ms IS NOT NULL AND deliver_ms <= ?1 AND state = 1",
+    )?;
+    let rows = statement.query_map([now.0], |row| row.get::<_, String>(0))?;
+    let due = rows.map(|id| parsed(&id?)).collect::<Result<_, _>>()?;
+    let next: Option<i64> = db
+        .prepare_cached(
+            "SELECT min(deliver_ms) FROM tasks WHERE deliver_ms IS NOT NULL AND deliver_ms > ?1",
+        )?
+        .query_row([now.0], |row| row.get(0))?;
+    Ok((due, next.map(UnixMillis)))
 }

@@ -14,8 +14,8 @@ use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
-    Answer, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run, RunControl,
-    RunEvent, RunSpec, Runner,
+    Answer, Away, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run,
+    RunControl, RunEvent, RunSpec, Runner,
 };
 use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
@@ -103,6 +103,8 @@ pub(crate) struct FakeRunner {
     pub(crate) undead: AtomicU32,
     /// Whether a cancel ends the run by itself.
     pub(crate) obeys: AtomicBool,
+    /// Whether the nodes of agents elsewhere are away.
+    pub(crate) away: AtomicBool,
 }
 
 impl fmt::Debug for FakeRunner {
@@ -173,6 +175,14 @@ impl Runner for FakeRunner {
     fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {
         None
     }
+
+    fn away(&self, _agent: &AgentDefinition) -> Option<Away> {
+        self.away.load(Ordering::SeqCst).then(|| Away {
+            name: "lab".into(),
+            since: Some(UnixMillis(NOON - 60_000)),
+            why: "the node lab is away".into(),
+        })
+    }
 }
 
 /// When engines open, unless a test says otherwise.
@@ -221,6 +231,7 @@ impl Bench {
             reaped: Mutex::default(),
             undead: AtomicU32::new(0),
             obeys: AtomicBool::new(true),
+            away: AtomicBool::new(false),
         });
         let clock = Arc::new(ManualClock(AtomicI64::new(at)));
         let engine = TaskEngine::open(EngineConfig {
@@ -301,6 +312,7 @@ pub(crate) fn submit(agent: &str, text: &str, key: &str) -> Submit {
         context_id: None,
         task_id: None,
         push: None,
+        queue_if_offline: false,
         minted: None,
     }
 }

@@ -8,6 +8,7 @@
 mod cancels;
 mod care;
 mod contexts;
+mod elsewhere;
 mod fake;
 mod follow;
 mod lists;

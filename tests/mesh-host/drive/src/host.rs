@@ -41,6 +41,8 @@ pub struct HostSpec {
     pub join: Vec<String>,
     /// UDP port of its mesh socket; any free one without it.
     pub bind_port: Option<u16>,
+    /// Another plugin beside ours: its id, its program and its arguments.
+    pub beside: Option<(String, PathBuf, Vec<String>)>,
     /// A serve-role node, which keeps its peer id when it starts again; a client-role node without it.
     pub keeps_id: bool,
     /// Whether the host is given a configuration that names the plugin. Without one it has none at all, and
@@ -62,6 +64,7 @@ impl HostSpec {
             name: name.to_owned(),
             join: Vec::new(),
             bind_port: None,
+            beside: None,
             keeps_id: false,
             configured: true,
         }
@@ -80,6 +83,7 @@ impl HostSpec {
             name: name.to_owned(),
             join: Vec::new(),
             bind_port: None,
+            beside: None,
             keeps_id: false,
             configured: false,
         }
@@ -383,13 +387,21 @@ impl Drop for Host<'_> {
 
 fn write_config(home: &Home, spec: &HostSpec) -> Result<()> {
     let path = home.data_dir().join("config.toml");
+    let beside = spec.beside.as_ref().map(|(id, program, args)| {
+        format!(
+            "\n[[plugin]]\nname = {}\ncommand = {}\nargs = {}\n",
+            json!(id),
+            json!(program.display().to_string()),
+            json!(args)
+        )
+    });
     // A JSON string or array of strings is a TOML one for what a test writes.
     let text = format!(
         "version = 1\n\n[logging]\nenabled = false\n\n[[plugin]]\nname = \"blobstore\"\nenabled = false\n\n\
          [[plugin]]\nname = \"{PLUGIN}\"\ncommand = {}\nargs = {}\n\n[plugin.startup]\noptional = true\n",
         json!(spec.agents_bin.display().to_string()),
         json!(spec.plugin_args),
-    );
+    ) + &beside.unwrap_or_default();
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 

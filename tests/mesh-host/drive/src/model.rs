@@ -64,6 +64,17 @@ impl Model {
         &self.url
     }
 
+    /// The requests so far, as the server's own log has them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn log(&self) -> Result<Vec<Value>> {
+        let url = self.url.trim_end_matches("/v1");
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let answer = http.get(format!("{url}/__log")).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
     /// Ends it.
     ///
     /// # Errors

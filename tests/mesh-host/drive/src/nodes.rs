@@ -91,8 +91,33 @@ impl<'home> Pair<'home> {
     pub async fn start(owner_home: &'home Home, caller_home: &'home Home) -> Result<Self> {
         let owner = HostSpec::new("owner").on_fixed_port()?;
         let owner = Host::start(owner_home, owner).await?;
+        Self::of(owner_home, caller_home, owner).await
+    }
+
+    /// As [`Pair::start`], for an owner that runs already.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn of(
+        owner_home: &'home Home,
+        caller_home: &'home Home,
+        owner: Host<'home>,
+    ) -> Result<Self> {
         let caller = HostSpec::new("caller").joining(&owner.token().await?);
         let caller = Host::start(caller_home, caller).await?;
+        Self::with(owner_home, caller_home, owner, caller).await
+    }
+
+    /// As [`Pair::start`], for two hosts that run already, the caller's in the owner's mesh.
+    ///
+    /// # Errors
+    /// When the caller's host takes no MCP client.
+    pub async fn with(
+        owner_home: &'home Home,
+        caller_home: &'home Home,
+        owner: Host<'home>,
+        caller: Host<'home>,
+    ) -> Result<Self> {
         let mcp = caller.mcp().await?;
         Ok(Self {
             owner_home,
@@ -126,11 +151,11 @@ impl<'home> Pair<'home> {
         .with_context(|| format!("the last list: {last}"))
     }
 
-    /// Has the owner let the caller call that agent, or all for `*`, and waits until it may.
+    /// Has the owner let the caller call that agent, or all for `*`. It counts within a second.
     ///
     /// # Errors
     /// When the owner's command line refuses.
-    pub async fn allow(&self, agent: &str) -> Result<()> {
+    pub fn allow(&self, agent: &str) -> Result<()> {
         let key = self.caller_home.key()?;
         let allowed = self
             .owner_home

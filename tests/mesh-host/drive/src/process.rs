@@ -59,6 +59,16 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Holds it where it is, with SIGSTOP: it is there, and says nothing, as behind a cut link.
+    pub fn hold(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on, with SIGCONT.
+    pub fn let_go(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         if let (true, Some(pid)) = (self.is_alive(), Pid::from_raw(self.pid)) {
             // A process that ended since the look is the wanted outcome.

@@ -1,9 +1,11 @@
 //! The end of a run at our wish: the remote is told. An HTTP server within the time a cancel may take;
-//! a node as soon as it is there, since what runs must not be called canceled.
+//! a node as soon as it is there, since what runs must not be called canceled; one that does not come
+//! back for as long as a message would wait for it, or says nothing at all, is not waited for.
 
 use std::time::Duration;
 
 use a2a::{Task, TaskState, error_code};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::Outcome;
 
 use super::open::Said;
@@ -16,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How far a cancel has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Way {
-    /// When it is given up; never with a node.
-    deadline: Option<Now>,
+    /// When it is given up.
+    deadline: Now,
     step: Step,
 }
 
@@ -35,12 +37,28 @@ enum Step {
     Wait,
 }
 
+impl Way {
+    /// Whether the remote could not be told, and will be tried again.
+    pub(super) fn tries_again(&self) -> bool {
+        self.step == Step::Again
+    }
+}
+
 impl Mirror {
     /// When a cancel gives up waiting for the name of a task.
     pub(super) fn naming(&self) -> Option<Now> {
         let at = self.cancel?;
-        let waits = self.remote.is_none() && !self.is_over() && !self.terms.on_mesh;
-        waits.then(|| at.saturating_add(NAMING))
+        if self.remote.is_some() || self.is_over() {
+            return None;
+        }
+        if !self.terms.on_mesh {
+            return Some(at.saturating_add(NAMING));
+        }
+        let asked = matches!(self.phase, Phase::Sending { .. });
+        asked.then(|| {
+            at.max(self.sent_at)
+                .saturating_add(self.terms.timeouts.silent)
+        })
     }
 
     /// Begins a cancel that was asked for, as soon as it can.
@@ -48,20 +66,23 @@ impl Mirror {
         let Some(at) = self.cancel else { return };
         match &self.phase {
             Phase::Canceling(_) | Phase::LastLook { .. } | Phase::Leaving(_) | Phase::Over => {}
-            Phase::Context { .. } => self.over(Outcome::Canceled),
             // It has heard nothing of it yet, and will not.
+            Phase::Context { .. } if self.said == Said::No || !self.terms.on_mesh => {
+                self.over(Outcome::Canceled);
+            }
             Phase::Resending { .. } if self.terms.on_mesh && self.said == Said::No => {
                 self.over(Outcome::Canceled);
             }
             _ if self.remote.is_some() => {
-                let limit = self.terms.timeouts.cancel;
-                let deadline = (!self.terms.on_mesh).then(|| at.saturating_add(limit));
+                let limit = match self.terms.on_mesh {
+                    true => OFFLINE_WAIT,
+                    false => self.terms.timeouts.cancel,
+                };
                 self.poll.reset();
-                self.tell(deadline);
+                self.tell(at.saturating_add(limit));
             }
             // A node is asked until it names the task; then it is told.
-            _ if self.terms.on_mesh => {}
-            _ if self.now >= at.saturating_add(NAMING) => {
+            _ if self.naming().is_some_and(|due| due <= self.now) => {
                 let text = format!(
                     "{} had not yet said which task it made of the message, so it could not be told; it may go on there",
                     self.terms.url
@@ -73,29 +94,29 @@ impl Mirror {
         }
     }
 
-    fn tell(&mut self, deadline: Option<Now>) {
+    fn tell(&mut self, deadline: Now) {
         let Some(task) = self.remote.clone() else {
             return;
         };
         let step = Step::Tell;
         let way = Way { deadline, step };
         self.request(Request::Cancel { task }, Phase::Canceling(way));
-        self.timer = deadline;
+        self.timer = Some(deadline);
     }
 
-    fn look_for_end(&mut self, deadline: Option<Now>, step: Step) {
+    fn look_for_end(&mut self, deadline: Now, step: Step) {
         let Some(task) = self.remote.clone() else {
             return;
         };
         let way = Way { deadline, step };
         self.request(Request::Get { task }, Phase::Canceling(way));
-        self.timer = deadline;
+        self.timer = Some(deadline);
     }
 
-    fn pause(&mut self, pause: Duration, deadline: Option<Now>, step: Step) {
+    fn pause(&mut self, pause: Duration, deadline: Now, step: Step) {
         let way = Way { deadline, step };
         self.after(pause, Phase::Canceling(way));
-        self.timer = self.timer.min(deadline.or(self.timer));
+        self.timer = self.timer.map(|at| at.min(deadline));
     }
 
     /// The remote answered.
@@ -116,10 +137,9 @@ impl Mirror {
             }
             // Whose answer to the wish is a task that goes on ends it a little later.
             Step::Tell | Step::Look | Step::Again | Step::Wait => {
-                let pause = if deadline.is_some() {
-                    LOOK
-                } else {
-                    LOOK.max(self.poll.next())
+                let pause = match self.terms.on_mesh {
+                    true => LOOK.max(self.poll.next()),
+                    false => LOOK,
                 };
                 self.pause(pause, deadline, Step::Wait);
             }
@@ -151,7 +171,7 @@ impl Mirror {
 
     /// The time of a step is over.
     pub(super) fn cancel_due(&mut self, way: Way) {
-        if way.deadline.is_some_and(|deadline| deadline <= self.now) {
+        if way.deadline <= self.now {
             let text = format!(
                 "{} was asked to end and has not confirmed it; it may go on there",
                 self.remote_name()

@@ -173,6 +173,9 @@ impl Mirror {
         if std::mem::replace(&mut self.lost, true) {
             return;
         }
+        self.log(RunEvent::Reach {
+            away: Some(fault.cause()),
+        });
         let until = if self.terms.on_mesh {
             "its node is there again".to_owned()
         } else {

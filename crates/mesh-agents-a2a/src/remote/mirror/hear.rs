@@ -29,9 +29,14 @@ impl Mirror {
     pub(super) fn heard(&mut self) {
         self.contact = self.now;
         if std::mem::take(&mut self.lost) {
+            self.log(RunEvent::Reach { away: None });
             let text = format!("{} is in reach again", self.terms.url);
             self.note("remote_reached", text);
+        } else if self.unsure {
+            // An earlier run may have left it out of reach.
+            self.log(RunEvent::Reach { away: None });
         }
+        self.unsure = false;
     }
 
     /// Takes one event of a stream.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use a2a::{Message, Part, Role};
 use mesh_agents_core::run::{Outcome, ResumeReason};
+use mesh_agents_core::task::Failure;
 use serde_json::Value;
 
 use super::{Answered, End, Look, Mirror, Phase, Request};
@@ -109,6 +110,7 @@ impl Mirror {
     }
 
     fn dispatch(&mut self, message: Box<Message>, stream: bool) {
+        self.sent_at = self.now;
         let phase = Phase::Sending {
             message: message.clone(),
             stream,
@@ -174,13 +176,22 @@ impl Mirror {
         if let Some(message) = self.first.clone()
             && (known_again || (unheard && early))
         {
-            if known_again {
+            if self.terms.on_mesh {
                 self.miss(fault);
             }
             let pause = self.retry.next();
             return self.after(pause, Phase::Resending { message });
         }
-        let outcome = if fault.may_have_arrived() {
+        let outcome = if unheard && self.terms.on_mesh {
+            Outcome::Failed(Failure::new(
+                "remote_unreachable",
+                format!(
+                    "{} cannot be reached ({}), and nothing was started there; send the message again, with queue_if_offline = true to have it wait for that node",
+                    self.terms.url,
+                    fault.cause()
+                ),
+            ))
+        } else if fault.may_have_arrived() {
             Outcome::Interrupted(format!(
                 "the connection to {} was lost before it {before} ({}), and it may have taken the message; look there before you send it again",
                 self.terms.url,

@@ -497,3 +497,30 @@ fn a_cancel_waits_for_a_node_and_not_for_a_server() {
         }
     }
 }
+
+#[test]
+fn a_node_that_is_there_again_is_tried_at_once() {
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let first = requests(&mut mirror);
+    let mut now = Now::ZERO;
+    for _ in 0..8 {
+        let lost = Fault::Broken {
+            cause: "the line".to_owned(),
+        };
+        mirror.take(Input::Failed(lost), now);
+        now = mirror.wake().unwrap();
+        mirror.take(Input::Tick, now);
+        assert_eq!(requests(&mut mirror), first);
+        // A try is under way: it is left alone.
+        assert!(!mirror.waits());
+        mirror.take(Input::Back, now);
+        assert!(requests(&mut mirror).is_empty());
+    }
+    let lost = Fault::Broken {
+        cause: "the line".to_owned(),
+    };
+    mirror.take(Input::Failed(lost), now);
+    assert!(mirror.waits() && mirror.wake().unwrap() > now + Duration::from_secs(10));
+    mirror.take(Input::Back, now);
+    assert_eq!(requests(&mut mirror), first);
+}

@@ -9,11 +9,13 @@ use async_trait::async_trait;
 use axum::http::{HeaderValue, Request as HttpRequest, header};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http_body_util::{BodyDataStream, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use mesh_agents_core::run::Away;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -41,8 +43,11 @@ pub trait Dial: Send + Sync {
     /// Why there is none, in words: the node is away, unknown, or somebody else answered.
     async fn dial(&self, node: &str) -> io::Result<Box<dyn MeshStream>>;
 
+    /// Waits until there is another way to that node than there is at this call.
+    fn back(&self, node: &str) -> BoxFuture<'static, ()>;
+
     /// Why that node cannot be called at the moment, if that is known without asking it.
-    fn away(&self, node: &str) -> Option<String>;
+    fn away(&self, node: &str) -> Option<Away>;
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -118,6 +123,10 @@ impl MeshPipe {
 
 #[async_trait]
 impl Pipe for MeshPipe {
+    fn back(&self) -> BoxFuture<'static, ()> {
+        self.dial.back(&self.node)
+    }
+
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         let patience = request.patience;
         let mut sender = self.sender().await?;

@@ -6,7 +6,7 @@ use mesh_agents_a2a::remote::{Dial, Lookup, RemoteRunner, RemoteTimeouts};
 use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
 use mesh_agents_core::ids::RunId;
-use mesh_agents_core::run::{ProcessRef, Run, RunSpec, Runner};
+use mesh_agents_core::run::{Away, ProcessRef, Run, RunSpec, Runner};
 
 use crate::settings::Environment;
 
@@ -60,5 +60,9 @@ impl Runner for Runners {
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
         self.of(agent).unavailable(agent)
+    }
+
+    fn away(&self, agent: &AgentDefinition) -> Option<Away> {
+        self.of(agent).away(agent)
     }
 }

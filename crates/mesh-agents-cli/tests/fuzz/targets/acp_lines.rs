@@ -146,6 +146,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<RunSpec> {
         prompt: "do it".into(),
         resume,
         before: Before::default(),
+        patience: None,
         dirs: layout.run(&agent.id, &task_id),
         home: layout.agent_home(&agent.id),
         mesh: MeshEndpoints::default(),

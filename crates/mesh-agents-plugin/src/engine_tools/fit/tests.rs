@@ -18,6 +18,8 @@ fn a_task() -> Task {
         status_message: None,
         failure: None,
         cancel_requested: false,
+        unreachable_since: None,
+        deliver_until: None,
         parent: None,
         depth: 0,
         attempt: 1,
@@ -43,6 +45,7 @@ fn piece(id: &str, content: &[u8]) -> Piece {
             bytes: content.len() as u64,
             sha256: String::new(),
             partial: false,
+            remote: None,
         },
         content: (content.len() as u64 <= FETCH_BYTES).then(|| content.to_vec()),
     }

@@ -132,7 +132,9 @@ impl MeshHub {
         }
         let sender = lock(&self.shared.incoming).clone();
         let sender = sender.ok_or("this engine takes no streams yet")?;
-        let stream = MeshStream::new(stream, head.freeze(), Some(place));
+        let counts = &self.shared.counts;
+        counts.taken(head.len());
+        let stream = MeshStream::new(stream, head.freeze(), Some(place)).counted(counts);
         let incoming = Incoming { stream, opened_at };
         sender
             .try_send(incoming)

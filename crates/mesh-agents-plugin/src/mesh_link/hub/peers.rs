@@ -1,12 +1,15 @@
 //! Who is there, by what the links so far said. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_agents_core::clock::UnixMillis;
 
 use super::super::line::PeerLine;
 use super::super::{HostPeer, MAX_PEERS, MeshPeerId, Peers};
+
+/// Ids of our own host that are kept, one for each of its starts; nobody tells of one of long ago.
+const OWN: usize = 256;
 
 /// The peers, each with the link that told of it last.
 #[derive(Debug, Default)]
@@ -15,6 +18,9 @@ pub(super) struct PeerTable {
     confirmed: BTreeMap<MeshPeerId, u64>,
     link: u64,
     changed: bool,
+    /// Ids our own host has or had. Others go on telling of one it had for 45 s (host-contract T14), and dialling
+    /// it would keep the host from opening any other stream for 10 s.
+    own: BTreeSet<MeshPeerId>,
 }
 
 impl PeerTable {
@@ -24,8 +30,20 @@ impl PeerTable {
         self.link
     }
 
+    /// Our own host has this id: it is no peer, now or later.
+    pub(super) fn own(&mut self, id: &MeshPeerId) {
+        if self.own.len() >= OWN {
+            self.own.clear();
+        }
+        self.own.insert(id.clone());
+        self.down(id);
+    }
+
     /// A peer is there. One that was there already keeps the time it came.
     pub(super) fn up(&mut self, line: PeerLine, now: UnixMillis) {
+        if self.own.contains(&line.mesh_peer_id) {
+            return;
+        }
         let known = self.live.get(&line.mesh_peer_id);
         if known.is_none() && self.live.len() >= MAX_PEERS {
             return;
@@ -119,6 +137,21 @@ mod tests {
         let live = table.changed().unwrap();
         assert_eq!(live.keys().collect::<Vec<_>>(), [&id(2)]);
         assert_eq!(live[&id(2)].since, UnixMillis(1));
+    }
+
+    #[test]
+    fn an_id_our_own_host_had_is_never_a_peer() {
+        let mut table = PeerTable::default();
+        table.begin();
+        table.up(line(1, ""), UnixMillis(1));
+        table.own(&id(1));
+        assert!(table.changed().unwrap().is_empty());
+        // The host starts anew, under another id, and hears of itself.
+        table.begin();
+        table.own(&id(2));
+        table.up(line(1, "client"), UnixMillis(2));
+        table.up(line(2, "client"), UnixMillis(2));
+        assert!(table.changed().is_none());
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl MeshHub {
                 }
             }
             FromPlugin::Hint { from, body } => {
+                self.shared.counts.hint_received(body.len());
                 let sender = lock(&self.shared.hints).clone();
                 if let Some(sender) = sender
                     && body.len() <= HINT_BYTES
@@ -125,7 +126,7 @@ impl MeshHub {
             // Another host, or the same after a restart: who is there, it says itself.
             table.keep_confirmed();
         }
-        table.down(&local.mesh_peer_id);
+        table.own(&local.mesh_peer_id);
         if let Some(live) = table.changed() {
             self.shared.peers.send_replace(live);
         }

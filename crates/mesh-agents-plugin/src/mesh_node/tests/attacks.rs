@@ -51,7 +51,7 @@ impl Bare {
     async fn begin(self, list: &str, a2a: Router) -> Self {
         write_list(self.dir.path(), list);
         self.node.set_local(agents_of(vec![offered("echo")]));
-        life::begin(&self.node, serve::app(&self.node, a2a));
+        life::begin(&self.node, serve::app(&self.node, a2a)).await;
         until(async || !self.node.state().bulletin.agents().is_empty()).await;
         self
     }

@@ -1,6 +1,10 @@
 //! What a harness may that works for another node: what that node may, and nothing else.
 
+use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
 use mesh_agents_core::refusal::Code;
+use mesh_agents_mesh::acl::SKILL_HEADER;
 
 use super::*;
 
@@ -68,4 +72,90 @@ async fn a_harness_of_a_peer_s_task_may_call_what_the_peer_may() {
     for peer in [b, c, a] {
         peer.leave(&mesh).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_has_begun_goes_on_when_its_agent_is_not_offered_any_more() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "echo").await;
+    let echo = b.sees("echo", &a).await;
+    let task = b.send(&echo, "hang").await;
+    let at_owner = async || {
+        let all = mesh_agents_tasks::ListTasks {
+            limit: 10,
+            ..Default::default()
+        };
+        let page = a.engine.list(&Caller::local(), all).await.unwrap();
+        page.tasks.first().map(|(task, _)| task.state)
+    };
+    until(async || at_owner().await == Some(TaskState::Working)).await;
+    let mut off = offered("echo");
+    off.enabled = false;
+    a.node.set_local(Agents {
+        ready: Arc::new([(off.id.clone(), Arc::new(off))].into()),
+        broken: Arc::default(),
+    });
+    until(async || !b.engine.agents().contains_key(&echo)).await;
+    // Its caller still reaches it; nobody gives it more to do.
+    let canceled = b.engine.cancel(&Caller::local(), &task.id).await.unwrap();
+    assert_eq!(canceled.state, TaskState::Canceled);
+    until(async || at_owner().await == Some(TaskState::Canceled)).await;
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+/// Asks for a task that is not there, in a call that says it is for `skill`; returns the status and the body.
+async fn asked(b: &Peer, a: &Peer, skill: Option<&str>) -> (StatusCode, String) {
+    let whom = Whom {
+        peer_id: a.id.clone(),
+        key: None,
+    };
+    let (_key, stream) = b.node.open(whom).await.unwrap();
+    let (mut http, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": { "id": "x" } });
+    let mut request = Request::post("/a2a/agents/echo")
+        .header(header::HOST, "mesh")
+        .header("A2A-Version", "1.0")
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(skill) = skill {
+        request = request.header(SKILL_HEADER, skill);
+    }
+    let request = request
+        .body(Full::<bytes::Bytes>::from(call.to_string()))
+        .unwrap();
+    let exchange = async {
+        let answer = http.send_request(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    tokio::select! {
+        answered = exchange => answered,
+        _ended = connection => panic!("the stream ended"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skill_on_the_list_lets_in_calls_that_say_they_are_for_it() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    b.sees("echo", &a).await;
+    let key = b.node.key();
+    a.allow(key, "echo/say").await;
+    let (status, body) = asked(&b, &a, Some("say")).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(body.contains("no task"), "{body}");
+    for (skill, to_allow) in [(None, "echo"), (Some("shout"), "echo/shout")] {
+        let (status, body) = asked(&b, &a, skill).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{skill:?}: {body}");
+        let asks = format!("agents peers allow {key} {to_allow}\"");
+        assert!(body.contains(&asks), "{skill:?}: {body}");
+    }
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
 }

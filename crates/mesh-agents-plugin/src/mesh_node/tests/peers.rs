@@ -127,6 +127,30 @@ async fn a_choice_that_makes_no_sense_is_refused_by_the_argument() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_forgotten_is_not_known_until_it_is_met_again() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    let echo = b.sees("echo", &a).await;
+    let key = a.node.key();
+    let meant = |b: &Peer| b.node.meant(&"echo".parse().unwrap(), None).unwrap();
+    assert_eq!(meant(&b).id, echo);
+    let (seed, dir) = (1, a.leave(&mesh).await);
+    assert!(b.node.forget(&key));
+    until(async || !b.engine.agents().contains_key(&echo)).await;
+    until(async || b.engine.facts(FactKind::Node).await.unwrap().is_empty()).await;
+    assert!(b.engine.facts(FactKind::Owner).await.unwrap().is_empty());
+    assert!(b.node.report().nodes.is_empty());
+    assert!(!b.node.forget(&key), "nothing is left of it");
+    let id = format!("{:064x}", 1).parse().unwrap();
+    let a = Peer::join_as(&mesh, seed, id, vec![offered("echo")], dir).await;
+    b.sees("echo", &a).await;
+    assert_eq!(meant(&b).why, Some(Why::Only));
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_known_of_a_node_is_shown_to_the_owner() {
     let mesh = MemoryMesh::default();
     let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
@@ -176,4 +200,36 @@ async fn all_that_is_known_of_a_node_is_shown_to_the_owner() {
     })
     .await;
     b.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_new_key_is_a_new_one_that_nobody_has_let_in() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![offered("front")]).await;
+    a.allow(b.node.key(), "*").await;
+    a.sees("front", &b).await;
+    let echo = b.sees("echo", &a).await;
+    let done = b.ended(&b.send(&echo, "hi").await).await;
+    assert_eq!(done.state, TaskState::Completed);
+
+    let (old, id) = (b.node.key(), b.id.clone());
+    let dir = b.stop().await;
+    let b = Peer::join_as(&mesh, 12, id, vec![offered("front")], dir).await;
+    let new = b.node.key();
+    let refused = b.ended(&b.send(&echo, "hi").await).await;
+    let why = refused.failure.unwrap().message;
+    assert!(why.contains(&format!("your node's key {new} yet")), "{why}");
+    let front = a.sees("front", &b).await;
+    assert_eq!(front.node(), Some(new.to_string()));
+    let shown = a.node.show(&new.to_string()).unwrap();
+    let replaced = format!("it answers where {old} answered before");
+    assert!(shown.warnings.contains(&replaced), "{:?}", shown.warnings);
+    assert_eq!(shown.knocks[0].agent_id, "echo");
+    assert!(!shown.rights.listed && a.node.show(&old.to_string()).unwrap().rights.listed);
+    // What it did under its old key is still its own here.
+    let kept = b.engine.task(&Caller::local(), &done.id).await.unwrap();
+    assert_eq!(kept.state, TaskState::Completed);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
 }

@@ -20,8 +20,22 @@ const ARCHIVE_ENV: &str = "ARCHIVE";
 /// The fence of a block that this program runs.
 const FENCE: &str = "```sh host";
 
+/// The fence of the stanza for a program that is not installed, and the path that stands for the program.
+const STANZA: (&str, &str) = ("```toml host\n", "/path/to/agents");
+
 /// The skills of the archive.
 const SKILLS: [&str; 2] = ["mesh-agents", "mesh-agent-authoring"];
+
+/// What somebody who follows the skill for making agents puts in the place of its words.
+const SKILL_WORDS: [(&str, &str); 4] = [
+    ("<id>", "mine"),
+    ("<template>", "test-runner"),
+    ("<a real message>", "$PWD/crates/mesh-agents-cli/demo/shop"),
+    (
+        "<key>",
+        "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+    ),
+];
 
 /// What a coding client leaves in a home, by which the installer tells that it is used there, and where it reads skills.
 const CLIENTS: [(&str, &str, &str); 5] = [
@@ -36,7 +50,8 @@ const CLIENTS: [(&str, &str, &str); 5] = [
 async fn main() {
     run(async |home| {
         let person = Person::sits_down(home)?;
-        let commands = commands(&fs::read_to_string(repository().join("README.md"))?);
+        let readme = fs::read_to_string(repository().join("README.md"))?;
+        let commands = commands(&readme);
         ensure!(
             commands.iter().any(|line| line.contains("plugins install")),
             "README.md has no {FENCE:?} block that installs"
@@ -57,10 +72,15 @@ async fn main() {
             }
         }
         let host = host.context("no command installed the plugin")?;
+        say("The commands of the skill mesh-agent-authoring:");
+        for command in skill_commands()? {
+            person.types(&command)?;
+        }
         the_client_sees_the_agents(&host).await?;
         the_skills_are_there(home)?;
         ensure!(host.lost_plugins()? == 0, "the host lost its plugin");
         host.stop().await?;
+        the_stanza_works_too(home, &readme).await?;
         let finished = finished.context("README.md sends no message")?;
         say(&format!(
             "installed: {} commands; archive to first finished task: {:.1} s",
@@ -149,6 +169,34 @@ fn commands(readme: &str) -> Vec<String> {
     commands
 }
 
+/// The commands that the skill for making agents tells a client to type, with words in their places.
+fn skill_commands() -> Result<Vec<String>> {
+    let text = fs::read_to_string(repository().join("skills").join(SKILLS[1]).join("SKILL.md"))?;
+    // What stands between the first two rules is for the client's list of skills.
+    let (_, steps) = text.split_once("\n---\n").context("front matter")?;
+    let commands: Vec<_> = steps
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|span| span.starts_with("mesh-llm "))
+        .map(|span| {
+            SKILL_WORDS
+                .iter()
+                .fold(span.to_owned(), |span, (word, value)| {
+                    span.replace(word, value)
+                })
+        })
+        .collect();
+    for verb in ["init", "validate", "send", "disable"] {
+        let typed = format!("mesh-llm agents {verb} ");
+        ensure!(
+            commands.iter().any(|command| command.starts_with(&typed)),
+            "the skill does not tell of {verb}: {commands:?}"
+        );
+    }
+    Ok(commands)
+}
+
 /// The archive's own name and that of the machine README shows.
 fn archive_names(archive: &Path) -> Result<Vec<String>> {
     let name = archive
@@ -186,6 +234,24 @@ async fn the_client_sees_the_agents(host: &Host<'_>) -> Result<()> {
     );
     say(&format!("{PLUGIN}.get_agents at /mcp: {}", ids.join(", ")));
     mcp.close().await
+}
+
+/// The same host with README's stanza, which names a program instead of what is installed.
+async fn the_stanza_works_too(home: &Home, readme: &str) -> Result<()> {
+    let (fence, path) = STANZA;
+    let (_, rest) = readme
+        .split_once(fence)
+        .with_context(|| format!("README.md has no {fence:?} block"))?;
+    let stanza = rest.split("```").next().unwrap_or_default();
+    ensure!(stanza.contains(path), "{stanza}");
+    let elsewhere = home.shared("built")?.join(PLUGIN);
+    let installed = home.use_installed()?;
+    fs::copy(&installed, &elsewhere).context("copy the program")?;
+    let stanza = stanza.replace(path, &elsewhere.display().to_string());
+    fs::write(home.data_dir().join("config.toml"), stanza)?;
+    let host = Host::start(home, HostSpec::installed("stanza", elsewhere)).await?;
+    the_client_sees_the_agents(&host).await?;
+    host.stop().await
 }
 
 fn the_skills_are_there(home: &Home) -> Result<()> {
