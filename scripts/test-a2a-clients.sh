@@ -24,14 +24,14 @@ need node "@a2a-js/sdk needs it; install Node.js 20 or later"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11, which the suite needs"
 
 install_python() { # directory
-  python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet "a2a-sdk==$sdk"
+  python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet "a2a-sdk[signing]==$sdk" cryptography
 }
 install_js() { # directory
   cd "$1" && echo '{"private":true}' >package.json &&
     npm install --no-audit --no-fund --no-progress --loglevel=error "@a2a-js/sdk@$sdk"
 }
-# Wheels fit one version of Python.
-cached "a2a-sdk-$sdk-$(python3 -c 'import sys; print("py%d.%d" % sys.version_info[:2])')" install_python
+# Wheels fit one version of Python. The same installation serves scripts/test-card-signature.sh.
+cached "a2a-sdk-signing-$sdk-$(python3 -c 'import sys; print("py%d.%d" % sys.version_info[:2])')" install_python
 python="$cached_dir/bin/python"
 cached "a2a-js-sdk-$sdk" install_js
 modules="$cached_dir/node_modules"

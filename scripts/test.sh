@@ -25,3 +25,4 @@ stage "60 kills at seeded points" "scripts/test-faults.sh 60 --worlds 2" "the sa
 stage "real OpenCode" scripts/test-opencode.sh "npm"
 stage "independent MCP clients" scripts/test-mcp-clients.sh "pip and npm"
 stage "independent A2A clients" scripts/test-a2a-clients.sh "pip and npm"
+stage "card signature" scripts/test-card-signature.sh "the same clients"

@@ -9,4 +9,5 @@ mod cards;
 mod directory;
 mod floods;
 mod routes;
+mod scale;
 mod support;
