@@ -53,6 +53,25 @@ impl<'t> Patched<'t> {
         self.text.to_mut().replace_range(bytes, text);
     }
 
+    /// Where these bytes of the patched text stand in what was read. What a patch took out behind
+    /// them is not among them.
+    pub(crate) fn range(&self, bytes: &Range<usize>) -> Range<usize> {
+        let start = self.origin(bytes.start);
+        if bytes.is_empty() {
+            return start..start;
+        }
+        let mut end = bytes.end;
+        for patch in self.patches.iter().rev() {
+            let after = patch.at + patch.inserted;
+            if end > after || (end == after && patch.inserted > 0) {
+                end = end - patch.inserted + patch.removed;
+            } else if end > patch.at {
+                end = patch.at;
+            }
+        }
+        start..end.min(self.original.len()).max(start)
+    }
+
     /// Where the byte `at` of the patched text stands in what was read; what a patch brought in
     /// stands where it was brought in.
     pub(crate) fn origin(&self, mut at: usize) -> usize {
@@ -82,5 +101,8 @@ mod tests {
         assert_eq!(at("c"), patched.original().find('c').unwrap());
         assert_eq!(at("d"), patched.original().find('d').unwrap());
         assert_eq!(at("}"), patched.original().find('}').unwrap());
+        let d = patched.text().find('d').unwrap();
+        let d = patched.range(&(d..d + 1));
+        assert_eq!(&patched.original()[d], "d", "without its comma");
     }
 }

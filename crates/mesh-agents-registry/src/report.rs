@@ -103,6 +103,7 @@ impl<'a> Report<'a> {
         );
         problem.key = (!key.is_empty()).then(|| key.to_owned());
         if let Some(span) = span {
+            let span = self.source.range(&span);
             let start = place(self.source, span.start);
             problem.line = Some(start.line);
             problem.column = Some(start.column);
@@ -142,8 +143,9 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The place of a byte of what was read.
 fn place(source: &Patched<'_>, at: usize) -> Place {
-    let (line, column) = line_column(source.original(), source.origin(at));
+    let (line, column) = line_column(source.original(), at);
     Place { line, column }
 }
 
@@ -158,11 +160,12 @@ pub(crate) struct Told<'r> {
 impl Told<'_> {
     /// These bytes become `text`.
     pub(crate) fn replace(self, bytes: Range<usize>, text: impl Into<String>) -> Self {
+        let bytes = self.source.range(&bytes);
         let action = Action::Replace {
             file: self.file.to_owned(),
-            bytes: self.source.origin(bytes.start)..self.source.origin(bytes.end),
             start: place(self.source, bytes.start),
             end: place(self.source, bytes.end),
+            bytes,
             text: text.into(),
         };
         self.action(action)

@@ -16,6 +16,7 @@ mod flow;
 mod hot_reload;
 mod isolation;
 mod kills;
+mod mistakes;
 mod peers;
 mod push;
 mod questions;

@@ -31,7 +31,7 @@ pub(crate) fn json(original: &str) -> (Patched<'_>, Vec<Slip>, bool) {
             });
             return (source, slips, false);
         };
-        let bytes = source.origin(candidate.bytes.start)..source.origin(candidate.bytes.end);
+        let bytes = source.range(&candidate.bytes);
         slips.push(Slip {
             span: bytes.clone(),
             code: code::SYNTAX,

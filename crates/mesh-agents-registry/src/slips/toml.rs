@@ -26,7 +26,7 @@ pub(crate) fn toml(original: &str) -> (Patched<'_>, Vec<Slip>, bool) {
             slips.extend(errors.iter().map(|error| {
                 let span = error.span().unwrap_or_default();
                 Slip {
-                    span: source.origin(span.start)..source.origin(span.end),
+                    span: source.range(&span),
                     code: code_of(error),
                     reason: format!("is not TOML: {}", error.message()),
                     fix: RULE.to_owned(),
@@ -35,10 +35,10 @@ pub(crate) fn toml(original: &str) -> (Patched<'_>, Vec<Slip>, bool) {
             }));
             return (source, slips, false);
         };
-        let bytes = source.origin(candidate.bytes.start)..source.origin(candidate.bytes.end);
+        let bytes = source.range(&candidate.bytes);
         let at = first.span().unwrap_or_default();
         slips.push(Slip {
-            span: source.origin(at.start)..source.origin(at.end),
+            span: source.range(&at),
             code: code_of(first),
             reason: format!("is not TOML: {}", first.message()),
             fix: candidate.fix.to_owned(),
