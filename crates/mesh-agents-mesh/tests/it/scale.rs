@@ -173,7 +173,6 @@ fn tables() -> String {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are for a page")]
 fn the_figures_on_scale_are_those_of_the_code() {
     let tables = tables();
     eprintln!("{tables}");
