@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_agents_core::clock::UnixMillis;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncWriteExt as _, copy};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -139,6 +139,21 @@ impl MemoryLink {
     }
 }
 
+/// Carries bytes both ways until both sides have ended. Each way is for itself: what the one side said before it went is
+/// still heard when the other can no longer be understood.
+async fn carry(here: UnixStream, there: UnixStream) {
+    let ((mut from, mut to), (mut back, mut forth)) = (here.into_split(), there.into_split());
+    let there = async {
+        let _broken = copy(&mut from, &mut forth).await;
+        let _gone = forth.shutdown().await;
+    };
+    let here = async {
+        let _broken = copy(&mut back, &mut to).await;
+        let _gone = to.shutdown().await;
+    };
+    tokio::join!(there, here);
+}
+
 impl MeshLink for MemoryLink {
     fn linked(&self) -> watch::Receiver<bool> {
         let linked = self.of(|node| node.linked.subscribe());
@@ -170,13 +185,13 @@ impl MeshLink for MemoryLink {
                 return Err(refused());
             }
             let pair = || UnixStream::pair().map_err(OpenError::Connect);
-            let ((near, mut here), (mut there, far)) = (pair()?, pair()?);
+            let ((near, here), (there, far)) = (pair()?, pair()?);
             let ends = [peer.clone(), self.id.clone()];
             let cut = CancellationToken::new();
             lines.streams.push((ends, cut.clone()));
             lines.carriers.spawn(async move {
                 tokio::select! {
-                    _over = copy_bidirectional(&mut here, &mut there) => {}
+                    () = carry(here, there) => {}
                     () = cut.cancelled() => {}
                 }
             });
