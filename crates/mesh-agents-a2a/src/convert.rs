@@ -16,6 +16,7 @@ use mesh_agents_core::task::{
 use serde::Serialize;
 
 use crate::json::compact;
+use crate::peer::Numbered;
 
 /// Media type of the text a run streams.
 const RESPONSE_TYPE: &str = "text/markdown";
@@ -145,11 +146,15 @@ pub fn told_status(task: &Task) -> Option<Message> {
     }
 }
 
-/// The status of the task as an update (`TaskStatusUpdateEvent`).
+/// The status of the task as an update (`TaskStatusUpdateEvent`), with the number of its event where the reader
+/// is another node.
 ///
 /// # Errors
 /// When its message has no JSON form.
-pub fn status_update(task: &Task) -> Result<JsonText, ConvertError> {
+pub(crate) fn status_update(
+    task: &Task,
+    metadata: Option<Numbered>,
+) -> Result<JsonText, ConvertError> {
     let words = told_status(task)
         .map(|one| message(task, &one))
         .transpose()?;
@@ -161,13 +166,14 @@ pub fn status_update(task: &Task) -> Result<JsonText, ConvertError> {
             message: words.as_ref(),
             timestamp: timestamp(task.updated_at),
         },
+        metadata,
     };
     JsonText::of(&wire).map_err(|source| failed("a status update", task, source))
 }
 
 /// How an artifact update relates to what was sent of the artifact before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// It begins the artifact, or begins it anew.
     First,
     /// It goes behind what was sent.
@@ -176,14 +182,16 @@ pub enum Piece {
     Whole,
 }
 
-/// An encoded artifact as an update (`TaskArtifactUpdateEvent`).
+/// An encoded artifact as an update (`TaskArtifactUpdateEvent`), with the number of its event where the
+/// reader is another node.
 ///
 /// # Errors
 /// When the artifact is no JSON; not for one made by [`artifact`] or [`streamed`].
-pub fn artifact_update(
+pub(crate) fn artifact_update(
     task: &Task,
     artifact: &JsonText,
     piece: Piece,
+    metadata: Option<Numbered>,
 ) -> Result<JsonText, ConvertError> {
     let wire = WireArtifactUpdate {
         task_id: task.id.as_str(),
@@ -191,6 +199,7 @@ pub fn artifact_update(
         artifact,
         append: piece == Piece::More,
         last_chunk: piece == Piece::Whole,
+        metadata,
     };
     JsonText::of(&wire).map_err(|source| failed("an artifact update", task, source))
 }
@@ -388,6 +397,8 @@ struct WireStatusUpdate<'a> {
     task_id: &'a str,
     context_id: &'a str,
     status: WireStatus<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Numbered>,
 }
 
 #[derive(Serialize)]
@@ -399,6 +410,8 @@ struct WireArtifactUpdate<'a> {
     // Written when false too: a reader that looks for the key finds it in every update.
     append: bool,
     last_chunk: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Numbered>,
 }
 
 #[derive(Serialize)]

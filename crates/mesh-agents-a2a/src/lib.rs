@@ -12,6 +12,7 @@ pub mod card;
 pub mod convert;
 pub mod http;
 pub mod json;
+mod peer;
 pub mod push;
 pub mod remote;
 pub mod router;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::convert::{self, Body, ConvertError, Piece};
+use crate::peer::{Numbered, ToNode};
 
 /// One value of a stream, with the key that says what it is.
 #[derive(Debug, Serialize)]
@@ -47,6 +48,10 @@ pub struct Updates {
     task: Task,
     /// Digest of the text sent of the artifact `response`; `None` while there is none.
     streamed: Option<Sha256>,
+    /// The reader, when it is another node.
+    to_node: Option<ToNode>,
+    /// The number of the event that was taken last.
+    seq: u64,
 }
 
 impl Updates {
@@ -55,9 +60,20 @@ impl Updates {
     pub fn after(task: Task, response: Option<&str>) -> Self {
         let response = response.filter(|text| !text.is_empty());
         Self {
+            seq: task.last_seq,
             task,
             streamed: response.map(|text| Sha256::new().chain_update(text)),
+            to_node: None,
         }
+    }
+
+    /// The same for a reader that may be another node.
+    pub(crate) fn to(self, to_node: Option<ToNode>) -> Self {
+        Self { to_node, ..self }
+    }
+
+    fn number(&self) -> Option<Numbered> {
+        self.to_node.map(|_| Numbered { seq: self.seq })
     }
 
     /// The task, as far as the events taken say.
@@ -71,6 +87,7 @@ impl Updates {
     /// # Errors
     /// When the event has no JSON form.
     pub fn take(&mut self, stored: &StoredEvent) -> Result<Option<Update>, ConvertError> {
+        self.seq = stored.seq;
         match &stored.event {
             TaskEvent::State {
                 state,
@@ -79,11 +96,16 @@ impl Updates {
             } => {
                 self.task.state = *state;
                 self.task.status_message.clone_from(message);
+                if let (Some(to_node), Some(message)) =
+                    (self.to_node, &mut self.task.status_message)
+                {
+                    to_node.mark(message);
+                }
                 self.task.failure.clone_from(failure);
                 // As the row has it: later than the change before, whatever the clock did.
                 let next = UnixMillis(self.task.updated_at.0 + 1);
                 self.task.updated_at = stored.at.max(next);
-                let update = convert::status_update(&self.task)?;
+                let update = convert::status_update(&self.task, self.number())?;
                 let update = wrap(&self.task, &Wrapped::StatusUpdate(&update))?;
                 Ok(Some(Update::Send(update)))
             }
@@ -126,7 +148,7 @@ impl Updates {
     }
 
     fn artifact(&self, artifact: &JsonText, piece: Piece) -> Result<JsonText, ConvertError> {
-        let update = convert::artifact_update(&self.task, artifact, piece)?;
+        let update = convert::artifact_update(&self.task, artifact, piece, self.number())?;
         wrap(&self.task, &Wrapped::ArtifactUpdate(&update))
     }
 }

@@ -322,6 +322,16 @@ fn sees(
 fn answers(caller: &Caller, id: &AgentId, kind: QuestionKind) -> Result<(), Refusal> {
     let refused = |why: &str| Err(Refusal::new(Code::NotAllowed, why));
     match (&caller.principal, kind) {
+        (_, QuestionKind::OwnerPermission) => {
+            let (name, node) = (id.name(), id.node().unwrap_or_default());
+            Err(Refusal::new(
+                Code::NotAllowed,
+                format!("what agent \"{name}\" asks permission for is answered by the owner of its node {node}, and not by your node's key"),
+            )
+            .hint(format!(
+                "Ask that owner to answer it, or to run there: agents peers allow <your node's key, see `agents identity show`> {name} --approve true"
+            )))
+        }
         (Principal::Local, _) => Ok(()),
         (Principal::Task(_), _) => refused(
             "a run answers no questions; the person at this node or the caller of the task does",

@@ -30,6 +30,8 @@ struct Asked<'a> {
     question_id: &'a QuestionId,
     kind: QuestionKind,
     options: &'a [QuestionOption],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_by: Option<&'static str>,
 }
 
 impl Question {
@@ -40,8 +42,12 @@ impl Question {
     pub fn message(&self, message_id: MessageId) -> Result<Message, serde_json::Error> {
         let data = JsonText::of(&Asked {
             question_id: &self.id,
-            kind: self.kind,
+            kind: match self.kind {
+                QuestionKind::OwnerPermission => QuestionKind::Permission,
+                kind => kind,
+            },
             options: &self.options,
+            answered_by: (self.kind == QuestionKind::OwnerPermission).then_some("owner"),
         })?;
         let mut message = Message::text(message_id, Role::Agent, self.text.clone());
         message.parts.push(Part::data(data));
@@ -63,7 +69,7 @@ impl Question {
         if let Some(option) = chosen {
             return Ok(Answer::Option(option.id.clone()));
         }
-        let free = self.options.is_empty() && self.kind != QuestionKind::Permission;
+        let free = self.options.is_empty() && !self.is_permission();
         if option_id.is_none() && (free || self.kind == QuestionKind::Auth) {
             return Ok(Answer::Text(text.to_owned()));
         }
@@ -74,10 +80,17 @@ impl Question {
     #[must_use]
     pub fn declined(&self) -> Answer {
         let once = self.options.iter().find(|one| one.kind == "reject_once");
-        match once.filter(|_| self.kind == QuestionKind::Permission) {
+        match once.filter(|_| self.is_permission()) {
             Some(option) => Answer::Option(option.id.clone()),
             None => Answer::Declined,
         }
+    }
+
+    fn is_permission(&self) -> bool {
+        matches!(
+            self.kind,
+            QuestionKind::Permission | QuestionKind::OwnerPermission
+        )
     }
 
     fn meant(&self, text: &str) -> Option<&QuestionOption> {

@@ -119,6 +119,8 @@ pub struct Before {
     pub said: String,
     /// The answer to the question that was open, for [`ResumeReason::Answered`].
     pub answer: Option<Answer>,
+    /// That question.
+    pub question: Option<QuestionId>,
 }
 
 /// An earlier session to go on in.
@@ -309,6 +311,8 @@ pub struct PlanEntry {
 pub enum QuestionKind {
     /// May it do this? Answered by the owner.
     Permission,
+    /// The same, asked on another node whose owner alone answers it: its caller is shown it and no more.
+    OwnerPermission,
     /// What does the caller want? Answered by the caller.
     Elicitation,
     /// A login is needed.

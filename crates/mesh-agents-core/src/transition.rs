@@ -354,7 +354,9 @@ fn next_of_running(standing: Standing, happening: &Happening) -> Option<Next> {
 fn asking(standing: Standing, kind: QuestionKind) -> Standing {
     let state = match kind {
         QuestionKind::Auth => TaskState::AuthRequired,
-        QuestionKind::Permission | QuestionKind::Elicitation => TaskState::InputRequired,
+        QuestionKind::Permission | QuestionKind::OwnerPermission | QuestionKind::Elicitation => {
+            TaskState::InputRequired
+        }
     };
     Standing { state, ..standing }
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{alphabet, engine::DecodePaddingMode};
 use mesh_agents_core::event::TaskEvent;
+use mesh_agents_core::ids::QuestionId;
 use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, ResumeReason};
 use mesh_agents_core::task::{Content, Message, Part, Role};
@@ -128,9 +129,10 @@ pub(crate) fn go_on(why: ResumeReason, task: Option<&Message>, log: &[TaskEvent]
     text
 }
 
-/// The newest answer in what happened since a work began.
-pub(crate) fn last_answer(log: &[TaskEvent]) -> Option<Answer> {
-    exchanges(log).pop().map(|(_, answer)| answer)
+/// The newest answer in what happened since a work began, and the question it answers.
+pub(crate) fn last_answer(log: &[TaskEvent]) -> Option<(QuestionId, Answer)> {
+    let (question, answer) = exchanges(log).pop()?;
+    Some((question.id, answer))
 }
 
 /// Questions that came to an answer, in the order of the answers.

@@ -113,7 +113,7 @@ fn another_node_is_told_of_a_failure_by_its_code_and_nothing_of_its_owner() {
             stderr_tail: Some("canary-token".into()),
         });
         let whole = task(&row, &[], &[]).unwrap();
-        let update = status_update(&row).unwrap();
+        let update = status_update(&row, None).unwrap();
         for text in [&whole, &update] {
             assert!(!text.as_str().contains("canary"), "{text:?}");
             assert!(text.as_str().contains(code), "{text:?}");

@@ -36,10 +36,7 @@ use super::RemoteTimeouts;
 use super::fault::Fault;
 use super::question::Asked;
 use super::results::Results;
-
-/// The key under which a node says, in the metadata of a task, a status or an artifact update, which
-/// event of its log that is.
-pub const SEQ: &str = "mesh_agents_seq";
+pub use crate::peer::SEQ;
 
 /// How long a cancel waits for an HTTP server to name a task it was only just sent: without its id
 /// nothing can be canceled over there.
@@ -203,6 +200,8 @@ pub struct Mirror {
     asked: u32,
     /// The answer that came while no run was there to pass it on.
     late: Option<run::Answer>,
+    /// What the remote said to an answer it did not take.
+    refused: Option<String>,
     /// When the remote was last heard.
     contact: Now,
     /// Whether contact is lost now, and was told to be.
@@ -305,6 +304,7 @@ impl Mirror {
             sent: 0,
             asked: 0,
             late: None,
+            refused: None,
             contact: now,
             lost: false,
             unsure: terms.attempt > 1,

@@ -1,12 +1,14 @@
 //! Questions of a remote task as questions of ours, and answers as messages to it.
 
 use a2a::{Message, Part, PartContent, TaskState, TaskStatus};
-use mesh_agents_core::ids::{QuestionId, RunId};
+use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
 use mesh_agents_core::run::{Answer, QuestionKind, QuestionOption};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
+
+use crate::peer::OWNER;
 
 /// Most options of a question that are taken over; nobody chooses among more.
 const OPTIONS: usize = 32;
@@ -27,6 +29,10 @@ pub(super) struct Asked {
 struct Shape {
     question_id: String,
     #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    answered_by: Option<String>,
+    #[serde(default)]
     options: Vec<OptionShape>,
 }
 
@@ -39,8 +45,10 @@ struct OptionShape {
     kind: String,
 }
 
-/// The question in the status of an interrupted task; `number` counts the questions of the run.
-pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32) -> Asked {
+/// The question in the status of an interrupted task; `number` counts the questions of the run. With a
+/// node of the mesh, to which `task` is sent, a question keeps its name for as long as it is open, and what asks
+/// permission says so.
+pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32, task: Option<&TaskId>) -> Asked {
     let auth = status.state == TaskState::AuthRequired;
     let shape = status.message.as_ref().and_then(shape);
     let text = status.message.as_ref().map(text).unwrap_or_default();
@@ -50,13 +58,23 @@ pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32) -> Asked {
         (true, false) => "The remote agent asks for more input and does not say what.".to_owned(),
     };
     let options = shape.iter().flat_map(|shape| &shape.options);
+    let node = task.zip(shape.as_ref());
+    let kind = match node {
+        _ if auth => QuestionKind::Auth,
+        Some((_, shape)) if shape.kind == "permission" => {
+            match shape.answered_by.as_deref() == Some(OWNER) {
+                true => QuestionKind::OwnerPermission,
+                false => QuestionKind::Permission,
+            }
+        }
+        _ => QuestionKind::Elicitation,
+    };
     Asked {
-        id: id(run, number),
-        kind: if auth {
-            QuestionKind::Auth
-        } else {
-            QuestionKind::Elicitation
+        id: match node {
+            Some((task, shape)) => id(&format!("{task} question {}", shape.question_id)),
+            None => id(&format!("{run} question {number}")),
         },
+        kind,
         text,
         options: options
             .take(OPTIONS)
@@ -75,8 +93,8 @@ pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32) -> Asked {
 }
 
 /// An id that needs neither clock nor chance: a run asks its n-th question once.
-fn id(run: &RunId, number: u32) -> QuestionId {
-    let digest = Sha256::digest(format!("{run} question {number}"));
+fn id(name: &str) -> QuestionId {
+    let digest = Sha256::digest(name);
     let mut bytes = [0; 16];
     for (to, from) in bytes.iter_mut().zip(digest) {
         *to = from;
@@ -149,11 +167,11 @@ mod tests {
             {"data": {"question_id": "q-1", "kind": "elicitation", "options": [
                 {"id": "a", "name": "main", "kind": "choice"},
                 {"id": "b", "name": "", "kind": "reject_once"}]}}]}));
-        let asked = of(&status, &run(), 1);
+        let asked = of(&status, &run(), 1, None);
         assert_eq!(asked.text, "Which branch?");
         assert_eq!(asked.kind, QuestionKind::Elicitation);
         assert_eq!(asked.options[1].name, "b");
-        assert_ne!(asked.id, of(&status, &run(), 2).id);
+        assert_ne!(asked.id, of(&status, &run(), 2, None).id);
         assert_eq!(
             asked.reply(&Answer::Option("a".into())),
             (
@@ -172,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_question_of_any_other_agent_is_answered_by_text() {
-        let bare = of(&status(&Value::Null), &run(), 1);
+        let bare = of(&status(&Value::Null), &run(), 1, None);
         assert!(bare.text.contains("more input") && bare.options.is_empty());
         assert_eq!(
             bare.reply(&Answer::Text("main".into())),

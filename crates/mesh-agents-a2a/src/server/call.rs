@@ -6,8 +6,10 @@ use std::time::Duration;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::{ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
-use mesh_agents_core::policy::Caller;
+use mesh_agents_core::policy::{Caller, may_answer};
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::Code;
+use mesh_agents_core::run::QuestionKind;
 use mesh_agents_core::task::{Message, Task};
 use mesh_agents_tasks::Submit;
 use serde::Deserialize;
@@ -19,6 +21,7 @@ use super::request::{self, OneTask, PathIds, SendMessage};
 use super::stream::{TaskStream, closes};
 use super::{list, push};
 use crate::card;
+use crate::peer::ToNode;
 use crate::updates::{Updates, of_task};
 
 /// A blocking call waits for the task, however long it works; past this it is answered with the task
@@ -133,8 +136,31 @@ impl Call {
         let view = engine.view(&self.caller, id).await;
         let view = view.map_err(|refusal| of_task_or(id, refusal))?;
         self.own(&view.task)?;
+        let mut view = view;
+        self.add(&mut view.task);
         let mut room = Room::of_one_answer();
         document::whole(engine, &view, history, &mut room).await
+    }
+
+    /// The caller as a reader, when it is another node.
+    fn to_node(&self, task: &Task) -> Option<ToNode> {
+        let node = matches!(self.caller.principal, Principal::Key(_));
+        node.then(|| ToNode {
+            approves: may_answer(
+                &self.caller,
+                &task.agent_id,
+                &task.principal,
+                QuestionKind::Permission,
+            )
+            .is_ok(),
+        })
+    }
+
+    /// Adds to a task what its caller is told besides.
+    fn add(&self, task: &mut Task) {
+        if let Some(to_node) = self.to_node(task) {
+            to_node.add(task);
+        }
     }
 
     /// Reads a message and stores it; returns the task and what the caller wants to see of it.
@@ -194,10 +220,13 @@ impl Call {
         let follow = engine.follow_from(&self.caller, &task.id, task.last_seq);
         let follow = follow.await?;
         let history: [Message; 1] = [asked.message];
-        let shown = document::bare(&task, document::newest(&history, asked.history))?;
+        let mut told = task.clone();
+        self.add(&mut told);
+        let shown = document::bare(&told, document::newest(&history, asked.history))?;
+        let to_node = self.to_node(&task);
         Ok(Reply::Stream(Box::new(TaskStream {
             first: of_task(&task, &shown)?,
-            rest: Some((follow, Updates::after(task, None))),
+            rest: Some((follow, Updates::after(task, None).to(to_node))),
         })))
     }
 
@@ -221,7 +250,9 @@ impl Call {
         begin: Begin,
     ) -> Result<TaskStream, Fault> {
         let (engine, caller) = (&self.server.engine, &self.caller);
-        let (view, follow) = engine.follow(caller, id).await?;
+        let (mut view, follow) = engine.follow(caller, id).await?;
+        let to_node = self.to_node(&view.task);
+        self.add(&mut view.task);
         let mut room = Room::of_one_answer();
         let shown = document::whole(engine, &view, history, &mut room).await?;
         let over = match begin {
@@ -232,7 +263,7 @@ impl Call {
         Ok(TaskStream {
             first: of_task(&view.task, &shown)?,
             rest: (!over).then(|| {
-                let updates = Updates::after(view.task, view.response.as_deref());
+                let updates = Updates::after(view.task, view.response.as_deref()).to(to_node);
                 (follow, updates)
             }),
         })

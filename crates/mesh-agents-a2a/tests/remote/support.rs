@@ -90,7 +90,11 @@ impl Plan {
     /// What the run that is resumed had said, and the answer it waited for.
     pub(crate) fn after(mut self, said: &str, answer: Option<Answer>) -> Self {
         let said = said.to_owned();
-        self.before = Before { said, answer };
+        self.before = Before {
+            said,
+            answer,
+            question: None,
+        };
         self
     }
 

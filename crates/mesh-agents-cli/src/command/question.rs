@@ -7,6 +7,8 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
     kind: QuestionKind,
+    /// Who answers it, where that is not the caller.
+    answered_by: Option<String>,
     #[serde(default)]
     options: Vec<QuestionOption>,
 }
@@ -18,6 +20,10 @@ impl Question {
         let mut lines: Vec<String> = options
             .map(|(number, option)| format!("  {number}. {} ({})", option.name, option.id))
             .collect();
+        if self.answered_by.as_deref() == Some("owner") {
+            lines.push("the owner of the agent's node answers this".to_owned());
+            return lines;
+        }
         let command = format!("agents send {agent} --task {task}");
         match self.options.as_slice() {
             [] => {}
@@ -29,7 +35,7 @@ impl Question {
             _ => lines.push(format!("answer with: {command} --option ID")),
         }
         match (self.kind, self.options.is_empty()) {
-            (QuestionKind::Permission, true) => {
+            (QuestionKind::Permission | QuestionKind::OwnerPermission, true) => {
                 lines.push(format!(
                     "it offers no answer; agents cancel {task} ends the task"
                 ));
@@ -41,7 +47,7 @@ impl Question {
             (QuestionKind::Elicitation, true) => {
                 lines.push(format!("answer with: {command} \"your answer\""));
             }
-            (QuestionKind::Permission | QuestionKind::Elicitation, false) => {}
+            (_, false) => {}
         }
         lines
     }

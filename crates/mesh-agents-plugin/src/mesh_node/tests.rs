@@ -5,6 +5,7 @@ mod contact;
 mod grants;
 mod hints;
 mod peers;
+mod questions;
 mod served;
 mod tools;
 
@@ -56,6 +57,9 @@ impl RunControl for Cancel {
 
 impl Runner for Echo {
     fn start(&self, spec: RunSpec) -> Run {
+        if spec.prompt.starts_with("ask") {
+            return questions::asking(&spec);
+        }
         let cancel = CancellationToken::new();
         let answer = format!("echo: {}", spec.prompt);
         let said = futures::stream::iter([RunEvent::Text(answer.clone())]);

@@ -11,12 +11,14 @@ use crate::remote::question::{self, Asked};
 impl Mirror {
     /// Asks the caller's user what this status asks.
     pub(super) fn asks(&mut self, status: TaskStatus) {
+        let asked = self.question(&status);
         if let Some(answer) = self.late.take() {
-            let asked = question::of(&status, &self.terms.run, 0);
-            return self.reply(&asked, &answer);
+            let before = self.terms.before.question.take();
+            // A node names its questions; one that was asked since is not answered by the old answer.
+            if !self.terms.on_mesh || before.is_none_or(|before| before == asked.id) {
+                return self.reply(&asked, &answer);
+            }
         }
-        self.asked += 1;
-        let asked = question::of(&status, &self.terms.run, self.asked);
         self.log(RunEvent::Question {
             id: asked.id.clone(),
             kind: asked.kind,
@@ -26,6 +28,24 @@ impl Mirror {
         self.poll.reset();
         self.out.push_back(Do::HangUp);
         self.wait_for_answer(Box::new(Asking { asked, status }));
+    }
+
+    /// The question in a status.
+    fn question(&mut self, status: &TaskStatus) -> Asked {
+        let terms = &self.terms;
+        let number = match &self.late {
+            Some(_) => 0,
+            None => {
+                self.asked += 1;
+                self.asked
+            }
+        };
+        let task = terms.on_mesh.then_some(&terms.task);
+        let mut asked = question::of(status, &terms.run, number, task);
+        if let Some(why) = self.refused.take() {
+            asked.text = format!("{}\n\n(The last answer was not taken: {why})", asked.text);
+        }
+        asked
     }
 
     /// Waits for an answer, or for the remote to need none any more.

@@ -150,6 +150,7 @@ impl Mirror {
                     fault.cause()
                 );
                 self.note("remote_refused_answer", text);
+                self.refused = Some(fault.cause());
             }
             return self.look(Look::Attach);
         }

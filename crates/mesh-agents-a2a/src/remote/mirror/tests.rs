@@ -363,6 +363,7 @@ impl World {
             before: Before {
                 said: self.stored.text.clone(),
                 answer: None,
+                question: None,
             },
             ..terms(true)
         };
