@@ -15,6 +15,12 @@
 //! the same text and the same files.
 //!
 //! A failure prints its seed and how to play it again.
+//!
+//! Broken on purpose, with the first of seeds 0..1000 that saw it: a deny of the list counts for nothing (1); any
+//! task is an allowed caller's own (3); a list is read once and never again (1); an older advert is taken (6);
+//! "not modified" since any sequence is believed (30); an event that came twice is applied twice (0); each
+//! attempt sends a message of its own (1); a cancel does not wait for the name of the task (5); a run that was
+//! stopped has failed (72); callers are not cut off by a new list (23).
 #![expect(clippy::unwrap_used, reason = "a test ends where its setting fails")]
 
 mod caller;
