@@ -56,7 +56,7 @@ impl Mistake {
             }
             Seed::Gone => fs::remove_file(&file).unwrap(),
             Seed::Mode(mode) => {
-                fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap()
+                fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             }
             Seed::Directory(name) => {
                 fs::rename(&dir, agents.join(name)).unwrap();
