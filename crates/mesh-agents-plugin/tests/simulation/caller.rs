@@ -101,6 +101,7 @@ impl Sent {
             before: Before {
                 said: self.text.clone(),
                 answer: None,
+                question: None,
             },
             require: Vec::new(),
             on_mesh: true,
