@@ -38,6 +38,8 @@ pub struct ConvertError {
 pub enum Body<'a> {
     /// All of it.
     Whole(&'a [u8]),
+    /// All of it, byte for byte, with its digest: for another node, which keeps it.
+    Exact(&'a [u8]),
     /// Nothing of it; a text part with this note stands in, for an artifact has at least one part.
     LeftOut(&'a str),
 }
@@ -260,12 +262,18 @@ pub fn artifact(
             media_type: Some(&info.media_type),
             ..content(info, bytes)
         },
+        Body::Exact(bytes) => WirePart {
+            media_type: Some(&info.media_type),
+            ..exact(bytes)
+        },
     };
+    let digest = matches!(body, Body::Exact(_)).then_some(info.sha256.as_str());
     let left_out = matches!(body, Body::LeftOut(_));
     let wire = WireArtifact {
         artifact_id: info.id.as_str(),
         parts: [part],
-        metadata: (left_out || info.partial).then_some(ArtifactMetadata {
+        metadata: (left_out || info.partial || digest.is_some()).then_some(ArtifactMetadata {
+            sha256: digest,
             left_out,
             partial: info.partial,
             media_type: left_out.then_some(info.media_type.as_str()),
@@ -294,6 +302,20 @@ pub fn timestamp(at: UnixMillis) -> String {
 pub fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
+}
+
+/// Text as text and the rest in base64; JSON is not written anew.
+fn exact(bytes: &[u8]) -> WirePart<'_> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => WirePart {
+            text: Some(text),
+            ..WirePart::default()
+        },
+        Err(_) => WirePart {
+            raw: Some(BASE64.encode(bytes)),
+            ..WirePart::default()
+        },
+    }
 }
 
 fn content<'a>(info: &ArtifactInfo, bytes: &'a [u8]) -> WirePart<'a> {
@@ -460,6 +482,8 @@ struct WireArtifact<'a> {
 
 #[derive(Serialize)]
 struct ArtifactMetadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     left_out: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -143,6 +143,10 @@ impl Updates {
     /// # Errors
     /// When the artifact has no JSON form.
     pub fn whole(&self, info: &ArtifactInfo, body: Body<'_>) -> Result<JsonText, ConvertError> {
+        let body = match (self.to_node, body) {
+            (Some(_), Body::Whole(bytes)) => Body::Exact(bytes),
+            (_, body) => body,
+        };
         let artifact = convert::artifact(&self.task, info, body)?;
         self.artifact(&artifact, Piece::Whole)
     }

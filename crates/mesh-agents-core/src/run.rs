@@ -117,9 +117,10 @@ pub struct RunSpec {
 pub struct Before {
     /// The streamed text that is stored; [`RunEvent::Text`] goes on from it.
     pub said: String,
-    /// The answer to the question that was open, for [`ResumeReason::Answered`].
+    /// The last answer there was. With [`ResumeReason::Answered`] nobody was told it yet; with
+    /// [`ResumeReason::Interrupted`] the run may have been cut off before it passed it on.
     pub answer: Option<Answer>,
-    /// That question.
+    /// The question it answers.
     pub question: Option<QuestionId>,
 }
 

@@ -222,16 +222,25 @@ impl Files<'_> {
         let Some(text) = self.text(&file, RUNTIME_BYTES, missing, template, reading) else {
             return (String::new(), None);
         };
-        let (source, slips, whole) = slips::toml(&text);
+        let (parsed, errors) = DeTable::parse_recoverable(&text);
+        let intact = errors.is_empty();
+        let (source, slips, whole) = if intact {
+            (Patched::new(&text), Vec::new(), true)
+        } else {
+            slips::toml(&text)
+        };
         let mut report = Report::new(id.as_str(), &file, &source);
-        let intact = slips.is_empty();
         for slip in slips {
             report.slip(slip);
         }
         let mut settings = None;
         // What is left of a file that is not TOML would be blamed for what the parser lost.
         if whole {
-            let (table, _) = DeTable::parse_recoverable(source.text());
+            let table = if intact {
+                parsed
+            } else {
+                DeTable::parse_recoverable(source.text()).0
+            };
             let written = runtime_toml::read(table.get_ref(), &mut report);
             reading.enabled = written.enabled.filter(|_| intact);
             reading.remote = written.runtime.kind == Some(RuntimeKind::Remote);

@@ -245,8 +245,7 @@ async fn spec(
                 };
                 let log = store::asked(db, &id)?;
                 let prompt = prompt::go_on(why, task.as_ref(), &log);
-                let answered = why == ResumeReason::Answered;
-                let (question, answer) = prompt::last_answer(&log).filter(|_| answered).unzip();
+                let (question, answer) = prompt::last_answer(&log).unzip();
                 let before = Before {
                     said: store::response(db, &id, limit)?,
                     answer,

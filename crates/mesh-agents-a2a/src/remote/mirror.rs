@@ -200,6 +200,8 @@ pub struct Mirror {
     asked: u32,
     /// The answer that came while no run was there to pass it on.
     late: Option<run::Answer>,
+    /// What was answered last, and which question.
+    answered: Option<(QuestionId, run::Answer)>,
     /// What the remote said to an answer it did not take.
     refused: Option<String>,
     /// When the remote was last heard.
@@ -290,7 +292,7 @@ impl Mirror {
             remote: None,
             announced: false,
             seq: 0,
-            results: Results::going_on(terms.before.said.clone()),
+            results: Results::going_on(terms.before.said.clone(), terms.on_mesh),
             last_words: None,
             told: None,
             first: None,
@@ -304,6 +306,7 @@ impl Mirror {
             sent: 0,
             asked: 0,
             late: None,
+            answered: None,
             refused: None,
             contact: now,
             lost: false,

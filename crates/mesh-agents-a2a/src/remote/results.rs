@@ -6,6 +6,9 @@ use a2a::{Artifact, Part, PartContent};
 use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::limits::{ARTIFACT_BYTES, ARTIFACTS_PER_TASK};
 
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
 use super::fault::words;
 
 /// Most bytes of artifacts held for one run; they are handed on when the remote task has ended.
@@ -23,6 +26,8 @@ pub(crate) struct Results {
     pieces: Vec<Piece>,
     /// One sentence for each thing left out.
     skipped: Vec<String>,
+    /// Whether they come from a node, which names digests.
+    of_node: bool,
 }
 
 /// One artifact of ours: a part of one of the remote's, or several parts of text that belong together.
@@ -42,9 +47,10 @@ pub(crate) struct Piece {
 
 impl Results {
     /// Results that go on from a text that was passed on by an earlier run.
-    pub(crate) fn going_on(said: String) -> Self {
+    pub(crate) fn going_on(said: String, of_node: bool) -> Self {
         Self {
             said,
+            of_node,
             ..Self::default()
         }
     }
@@ -104,6 +110,11 @@ impl Results {
             self.pieces.retain(|one| one.owner != artifact.artifact_id);
         }
         let owner = artifact.artifact_id.clone();
+        if self.of_node
+            && let Err(why) = verified(&artifact)
+        {
+            return self.skip(&owner, why);
+        }
         for part in artifact.parts {
             self.part(&owner, artifact.name.as_deref(), part);
         }
@@ -188,9 +199,33 @@ impl Results {
 
     /// The text of the only text there is besides the streamed answer.
     pub(crate) fn only_text(&self) -> Option<&str> {
-        let mut texts = self.pieces.iter().filter(|one| one.open);
+        let text = |one: &&Piece| one.open && !crate::convert::is_json(&one.media_type);
+        let mut texts = self.pieces.iter().filter(text);
         let only = texts.next().filter(|_| texts.next().is_none())?;
         std::str::from_utf8(&only.content).ok()
+    }
+}
+
+/// Whether an artifact of a node is what that node says it is.
+fn verified(artifact: &Artifact) -> Result<(), &'static str> {
+    let told = |key: &str| artifact.metadata.as_ref()?.get(key);
+    if told("left_out").and_then(Value::as_bool) == Some(true) {
+        return Err("was left out by its node, and was not kept");
+    }
+    let Some(wanted) = told("sha256").and_then(Value::as_str) else {
+        return Ok(());
+    };
+    let bytes = match artifact.parts.as_slice() {
+        [part] => match &part.content {
+            PartContent::Text(text) => text.as_bytes(),
+            PartContent::Raw(bytes) => bytes,
+            PartContent::Url(_) | PartContent::Data(_) => &[],
+        },
+        _ => &[],
+    };
+    match format!("{:x}", Sha256::digest(bytes)) == wanted {
+        true => Ok(()),
+        false => Err("has another digest than its node says, and was not kept"),
     }
 }
 

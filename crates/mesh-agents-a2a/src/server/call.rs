@@ -138,7 +138,7 @@ impl Call {
         self.own(&view.task)?;
         let mut view = view;
         self.add(&mut view.task);
-        let mut room = Room::of_one_answer();
+        let mut room = Room::of_one_answer().to(self.to_node(&view.task));
         document::whole(engine, &view, history, &mut room).await
     }
 
@@ -253,7 +253,7 @@ impl Call {
         let (mut view, follow) = engine.follow(caller, id).await?;
         let to_node = self.to_node(&view.task);
         self.add(&mut view.task);
-        let mut room = Room::of_one_answer();
+        let mut room = Room::of_one_answer().to(to_node);
         let shown = document::whole(engine, &view, history, &mut room).await?;
         let over = match begin {
             // Who subscribes to a task that waits for an answer wants to see what the answer does.

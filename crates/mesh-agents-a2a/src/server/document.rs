@@ -9,6 +9,7 @@ use mesh_agents_tasks::{TaskEngine, TaskView};
 
 use super::error::{Fault, Kind};
 use crate::convert::{self, Body, ConvertError, TaskDocument};
+use crate::peer::ToNode;
 
 /// Most bytes of artifact contents in one answer: twice the largest single artifact. A task may
 /// keep 256 of those; what does not fit is listed with its size and the way to read it.
@@ -26,11 +27,24 @@ impl From<ConvertError> for Fault {
 
 /// Room for artifact contents in one answer.
 #[derive(Debug)]
-pub(super) struct Room(u64);
+pub(super) struct Room {
+    bytes: u64,
+    /// Whether contents go out byte for byte.
+    exact: bool,
+}
 
 impl Room {
     pub(super) fn of_one_answer() -> Self {
-        Self(CONTENT_BYTES)
+        Self {
+            bytes: CONTENT_BYTES,
+            exact: false,
+        }
+    }
+
+    /// The same for a reader that may be another node.
+    pub(super) fn to(self, to_node: Option<ToNode>) -> Self {
+        let exact = to_node.is_some();
+        Self { exact, ..self }
     }
 }
 
@@ -94,9 +108,9 @@ async fn artifacts(
     let mut encoded = vec![None; view.artifacts.len()];
     for n in by_size {
         let info = &view.artifacts[n];
-        encoded[n] = Some(if info.bytes <= room.0 {
-            room.0 -= info.bytes;
-            content(engine, task, info).await?
+        encoded[n] = Some(if info.bytes <= room.bytes {
+            room.bytes -= info.bytes;
+            content(engine, task, info, room.exact).await?
         } else {
             convert::artifact(task, info, Body::LeftOut(LEFT_OUT))?
         });
@@ -115,8 +129,14 @@ async fn artifacts(
     Ok(all)
 }
 
-async fn content(engine: &TaskEngine, task: &Task, info: &ArtifactInfo) -> Result<JsonText, Fault> {
+async fn content(
+    engine: &TaskEngine,
+    task: &Task,
+    info: &ArtifactInfo,
+    exact: bool,
+) -> Result<JsonText, Fault> {
     match engine.content(&task.id, info).await {
+        Ok(bytes) if exact => Ok(convert::artifact(task, info, Body::Exact(&bytes))?),
         Ok(bytes) => Ok(convert::artifact(task, info, Body::Whole(&bytes))?),
         Err(refusal) if refusal.code == Code::Storage => {
             tracing::warn!(task = %task.id, %refusal, "an artifact is missing from an answer");

@@ -135,20 +135,55 @@ fn offset(edit: &Value, place: &str) -> usize {
     usize::try_from(edit[place]["offset"].as_u64().unwrap()).unwrap()
 }
 
-/// A world with one agent as a template has it, and its agents directory.
-fn with_template(template: &str) -> (World, PathBuf) {
-    let world = World::bare();
-    let made = world.run(&["init", template]);
-    assert_eq!(made.code, 0, "{made}");
-    let agents = world.path("agents");
-    (world, agents)
+/// The templates as `init` makes them, and a world in which each can be made anew.
+struct Templates {
+    made: BTreeMap<String, Vec<(String, String)>>,
+    world: World,
+}
+
+impl Templates {
+    fn new() -> Self {
+        let world = World::bare();
+        let agents = world.path("agents");
+        let mut made = BTreeMap::new();
+        for template in [
+            "pr-review",
+            "docs-maintainer",
+            "release-notes",
+            "test-runner",
+        ] {
+            let said = world.run(&["init", template]);
+            assert_eq!(said.code, 0, "{said}");
+            let file = |entry: std::io::Result<fs::DirEntry>| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                (name, fs::read_to_string(entry.path()).unwrap())
+            };
+            let entries = fs::read_dir(agents.join(template)).unwrap();
+            made.insert(template.to_owned(), entries.map(file).collect());
+        }
+        assert_eq!(problems(&world), Vec::<Value>::new(), "templates have none");
+        Self { made, world }
+    }
+
+    /// The agents directory with this one template in it.
+    fn alone(&self, template: &str) -> PathBuf {
+        let agents = self.world.path("agents");
+        fs::remove_dir_all(&agents).unwrap();
+        fs::create_dir_all(agents.join(template)).unwrap();
+        for (name, text) in &self.made[template] {
+            fs::write(agents.join(template).join(name), text).unwrap();
+        }
+        agents
+    }
 }
 
 #[test]
 fn each_mistake_is_found_at_its_line_and_its_printed_fix_puts_it_right() {
+    let templates = Templates::new();
     let mut said = Vec::new();
     for mistake in MISTAKES {
-        if let Err(why) = found_and_fixed(mistake) {
+        if let Err(why) = found_and_fixed(mistake, &templates) {
             said.push(format!("{}: {why}", mistake.name));
         }
     }
@@ -156,12 +191,11 @@ fn each_mistake_is_found_at_its_line_and_its_printed_fix_puts_it_right() {
     assert!(said.is_empty(), "{}", said.join("\n\n"));
 }
 
-fn found_and_fixed(mistake: &Mistake) -> Result<(), String> {
-    let (world, agents) = with_template(mistake.template);
-    assert_eq!(problems(&world), Vec::<Value>::new(), "a template has none");
+fn found_and_fixed(mistake: &Mistake, templates: &Templates) -> Result<(), String> {
+    let (world, agents) = (&templates.world, templates.alone(mistake.template));
     let name = mistake.make(&agents);
     let line = mistake.line(&agents);
-    let mut found = problems(&world);
+    let mut found = problems(world);
     let its = found.iter().position(|one| {
         one["code"] == mistake.code
             && one["agent"] == name
@@ -185,8 +219,8 @@ fn found_and_fixed(mistake: &Mistake) -> Result<(), String> {
     }
     apply(&found[its]);
     // A mistake may show in two places; each is put right by its own fix.
-    for _round in 0..2 {
-        found = problems(&world);
+    for _round in 0..3 {
+        found = problems(world);
         match found
             .iter()
             .find(|one| one["actions"] != Value::Array(Vec::new()))
@@ -195,7 +229,6 @@ fn found_and_fixed(mistake: &Mistake) -> Result<(), String> {
             None => break,
         }
     }
-    found = problems(&world);
     if found.is_empty() {
         return Ok(());
     }
@@ -231,14 +264,9 @@ fn schemas_judge_as_validate_does_as_far_as_they_see() {
         }
         _ => Some(true),
     };
-    for template in [
-        "pr-review",
-        "docs-maintainer",
-        "release-notes",
-        "test-runner",
-    ] {
-        let (_world, agents) = with_template(template);
-        let dir = agents.join(template);
+    let templates = Templates::new();
+    for template in templates.made.keys() {
+        let dir = templates.alone(template).join(template);
         for file in ["agent-card.json", "runtime.toml"] {
             assert_eq!(valid(&dir, file), Some(true), "{template}/{file}");
         }
@@ -255,7 +283,7 @@ fn schemas_judge_as_validate_does_as_far_as_they_see() {
         .iter()
         .filter(|one| matches!(one.seed, Seed::Edit(..)))
     {
-        let (_world, agents) = with_template(mistake.template);
+        let agents = templates.alone(mistake.template);
         mistake.make(&agents);
         // What is not TOML or JSON has no judgement of a schema.
         let judged = valid(&agents.join(mistake.template), mistake.file);
@@ -266,7 +294,8 @@ fn schemas_judge_as_validate_does_as_far_as_they_see() {
 
 #[test]
 fn all_mistakes_of_an_agent_are_told_in_one_pass() {
-    let (world, agents) = with_template("pr-review");
+    let templates = Templates::new();
+    let (world, agents) = (&templates.world, templates.alone("pr-review"));
     let edit = |file: &str, edits: &[(&str, &str)]| {
         let file = agents.join("pr-review").join(file);
         let mut text = fs::read_to_string(&file).unwrap();

@@ -25,7 +25,8 @@ use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::run::{
-    Answer, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+    Answer, ArtifactSource, MeshEndpoints, Outcome, ProcessRef, Run, RunControl, RunEvent, RunSpec,
+    Runner,
 };
 use mesh_agents_core::task::{Failure, Message, Role, Task, TaskState};
 use mesh_agents_mesh::{MeshPeerId, Why};
@@ -41,6 +42,9 @@ use crate::mesh_link::memory::MemoryMesh;
 
 /// What is an owner's and no other node's.
 const CANARY: &str = "canary-77e1";
+
+/// What `leave` leaves, written as no program of ours writes it.
+const FINDINGS: &str = "{ \"n\" : 1.0e2,\n  \"findings\" : [ ] }\n";
 
 /// Says `echo: ` and the prompt; `hang` waits to be cancelled, `fail` fails with the owner's words.
 #[derive(Debug)]
@@ -62,7 +66,16 @@ impl Runner for Echo {
         }
         let cancel = CancellationToken::new();
         let answer = format!("echo: {}", spec.prompt);
-        let said = futures::stream::iter([RunEvent::Text(answer.clone())]);
+        let mut said = vec![RunEvent::Text(answer.clone())];
+        if spec.prompt.starts_with("leave") {
+            said.push(RunEvent::Artifact {
+                id: "findings.json".parse().unwrap(),
+                media_type: "application/json".into(),
+                source: ArtifactSource::Text(FINDINGS.into()),
+                complete: true,
+            });
+        }
+        let said = futures::stream::iter(said);
         let end = {
             let cancel = cancel.clone();
             async move {

@@ -98,6 +98,7 @@ impl Mirror {
             let failure = Failure::new("remote_auth_required", message);
             return self.leave(Outcome::Failed(failure));
         }
+        self.answered = Some((asked.id.clone(), answer.clone()));
         let (text, data) = asked.reply(answer);
         let message = self.follow_up(text, data);
         self.send(Box::new(message));

@@ -27,6 +27,10 @@ impl Mirror {
         };
         match resume.why {
             ResumeReason::Interrupted => {
+                if self.terms.on_mesh {
+                    // A node names its questions, so it shows whether the last one was told its answer.
+                    self.late = self.terms.before.answer.take();
+                }
                 self.remote = Some(resume.session_id);
                 self.attach();
             }
@@ -143,7 +147,14 @@ impl Mirror {
             return self.dispatch(message, false);
         }
         if self.remote.is_some() {
-            // How the task stands tells whether the message arrived; an open question is asked again.
+            // How the task stands tells whether the message arrived. What a node still asks is answered again, for
+            // the answer was taken from the user already; another server's question is asked again.
+            if self.terms.on_mesh && fault.is_lost_contact() {
+                (self.terms.before.question, self.late) = self.answered.take().unzip();
+                self.miss(fault);
+                let pause = self.retry.next();
+                return self.after(pause, Phase::Pausing(Look::Attach));
+            }
             if !fault.is_lost_contact() {
                 let text = format!(
                     "the remote agent did not take the answer: {}",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use a2a::{Artifact, Part, Role, StreamResponse, TaskArtifactUpdateEvent, TaskStatusUpdateEvent};
-use mesh_agents_core::run::{QuestionKind, ResumeReason};
+use mesh_agents_core::run::{Answer, QuestionKind, ResumeReason};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -524,4 +524,63 @@ fn a_node_that_is_there_again_is_tried_at_once() {
     assert!(mirror.waits() && mirror.wake().unwrap() > now + Duration::from_secs(10));
     mirror.take(Input::Back, now);
     assert_eq!(requests(&mut mirror), first);
+}
+
+#[test]
+fn an_answer_lost_on_the_way_to_a_node_is_sent_again_and_nobody_is_asked_twice() {
+    let mut owner = Owner::default();
+    owner.tasks.insert("m".to_owned(), vec![]);
+    owner.say(Said::State(
+        TaskState::InputRequired,
+        Some(question(1, "q")),
+    ));
+    let asks = || Input::Answered(Answered::Task(Box::new(owner.task())));
+    // Cut off after the user had answered, and before or after the answer left.
+    let mut cut = terms(true);
+    cut.resume = Some(Resume {
+        session_id: ID.to_owned(),
+        why: ResumeReason::Interrupted,
+    });
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let mut now = Now::ZERO;
+    mirror.take(asks(), now);
+    let asked = std::iter::from_fn(|| mirror.next()).find_map(|next| match next {
+        Do::Log(RunEvent::Question { id, .. }) => Some(id),
+        _ => None,
+    });
+    let asked = asked.unwrap();
+    let answer = Answer::Option("a".to_owned());
+    mirror.take(Input::Answer(asked.clone(), answer.clone()), now);
+    cut.before = Before {
+        answer: Some(answer),
+        question: Some(asked),
+        ..Before::default()
+    };
+    for mut mirror in [mirror, Mirror::new(cut, Now::ZERO)] {
+        let mut answers = 0;
+        for _ in 0..20 {
+            let Some(next) = mirror.next() else {
+                now = mirror.wake().unwrap();
+                mirror.take(Input::Tick, now);
+                continue;
+            };
+            match next {
+                Do::Request(Request::Send { message, .. }) => {
+                    assert!(format!("{:?}", message.metadata).contains("\"q\""));
+                    answers += 1;
+                    let cause = "the line".to_owned();
+                    mirror.take(Input::Failed(Fault::Broken { cause }), now);
+                }
+                Do::Request(Request::Subscribe { .. }) => {
+                    mirror.take(Input::Answered(Answered::Stream), now);
+                    let task = StreamResponse::Task(owner.task());
+                    mirror.take(Input::Event(Box::new(task)), now);
+                }
+                Do::Request(_) => mirror.take(asks(), now),
+                Do::Log(RunEvent::Question { .. }) => panic!("asked twice"),
+                _ => {}
+            }
+        }
+        assert!(answers > 1, "{answers}");
+    }
 }

@@ -121,3 +121,37 @@ fn what_is_too_large_is_left_out_and_told() {
     assert!(skipped[0].starts_with("b.txt is beyond the 64 MiB"));
     assert!(skipped[1].starts_with("a.txt has 17825792 bytes"));
 }
+
+#[test]
+fn what_a_node_sends_is_kept_only_with_the_digest_it_names() {
+    let named = |id: &str, sha256: String| {
+        artifact(json!({"artifactId": id, "metadata": {"sha256": sha256},
+            "parts": [{"text": "{ \"a\" : 1 }\n", "mediaType": "application/json"}]}))
+    };
+    let right = format!("{:x}", Sha256::digest("{ \"a\" : 1 }\n"));
+    let all = vec![
+        named("good.json", right),
+        named("bad.json", "0".repeat(64)),
+        artifact(
+            json!({"artifactId": "big.json", "metadata": {"left_out": true},
+            "parts": [{"text": "left out"}]}),
+        ),
+    ];
+    let mut results = Results::going_on(String::new(), true);
+    results.snapshot(all.clone());
+    let (pieces, skipped) = results.finish();
+    assert_eq!(pieces.len(), 1);
+    assert_eq!(pieces[0].content, b"{ \"a\" : 1 }\n");
+    assert!(
+        skipped.join("; ").contains("bad.json has another digest"),
+        "{skipped:?}"
+    );
+    assert!(
+        skipped.join("; ").contains("big.json was left out"),
+        "{skipped:?}"
+    );
+    // What any other server calls a digest is its own business.
+    let mut results = Results::going_on(String::new(), false);
+    results.snapshot(all);
+    assert_eq!(results.finish().0.len(), 3);
+}

@@ -117,3 +117,30 @@ async fn a_message_waits_for_a_node_that_is_away_and_is_delivered_once_when_it_i
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_is_the_same_at_both_nodes_byte_for_byte() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "*").await;
+    let echo = b.sees("echo", &a).await;
+    let done = b.ended(&b.send(&echo, "leave something").await).await;
+    assert_eq!(done.state, TaskState::Completed, "{:?}", done.failure);
+    let id: ArtifactId = "findings.json".parse().unwrap();
+    let there = tasks(&a).await;
+    let (theirs, _) = a
+        .engine
+        .artifact(&Caller::local(), &there[0].id, &id)
+        .await
+        .unwrap();
+    let (ours, content) = b
+        .engine
+        .artifact(&Caller::local(), &done.id, &id)
+        .await
+        .unwrap();
+    assert_eq!(content, FINDINGS.as_bytes());
+    assert_eq!(ours.sha256, theirs.sha256);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
