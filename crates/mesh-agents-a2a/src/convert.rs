@@ -40,6 +40,8 @@ pub enum Body<'a> {
     Whole(&'a [u8]),
     /// All of it, byte for byte, with its digest: for another node, which keeps it.
     Exact(&'a [u8]),
+    /// Nothing of it; a part with this URL says where it is, beside its length and digest.
+    Elsewhere(&'a str),
     /// Nothing of it; a text part with this note stands in, for an artifact has at least one part.
     LeftOut(&'a str),
 }
@@ -254,6 +256,12 @@ pub fn artifact(
     body: Body<'_>,
 ) -> Result<JsonText, ConvertError> {
     let part = match body {
+        Body::Elsewhere(url) => WirePart {
+            url: Some(url),
+            media_type: Some(&info.media_type),
+            filename: info.id.as_str().rsplit('/').next(),
+            ..WirePart::default()
+        },
         Body::LeftOut(note) => WirePart {
             text: Some(note),
             ..WirePart::default()
@@ -267,7 +275,8 @@ pub fn artifact(
             ..exact(bytes)
         },
     };
-    let digest = matches!(body, Body::Exact(_)).then_some(info.sha256.as_str());
+    let elsewhere = matches!(body, Body::Elsewhere(_));
+    let digest = (elsewhere || matches!(body, Body::Exact(_))).then_some(info.sha256.as_str());
     let left_out = matches!(body, Body::LeftOut(_));
     let wire = WireArtifact {
         artifact_id: info.id.as_str(),
@@ -277,7 +286,7 @@ pub fn artifact(
             left_out,
             partial: info.partial,
             media_type: left_out.then_some(info.media_type.as_str()),
-            bytes: left_out.then_some(info.bytes),
+            bytes: (left_out || elsewhere).then_some(info.bytes),
         }),
     };
     JsonText::of(&wire).map_err(|source| failed("an artifact", task, source))

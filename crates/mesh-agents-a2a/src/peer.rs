@@ -1,16 +1,56 @@
 //! What another node is told besides what any A2A client is: which event of the task's log it is told of,
-//! and whether the question is one that only the owner of this node answers.
+//! whether the question is one that only the owner of this node answers, and of large artifacts where their
+//! content is instead of the content.
 
 use std::collections::BTreeMap;
 
+use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::json::JsonText;
-use mesh_agents_core::task::{Content, Message, Task};
+use mesh_agents_core::task::{ArtifactInfo, Content, Message, Task};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The key under which a task, a status or an artifact update says which event of the owner's log it
 /// stands for, so that a reader applies each once.
 pub const SEQ: &str = "mesh_agents_seq";
+
+/// The header by which another node says that it fetches large artifacts when somebody wants to read them.
+/// Nodes before it do not send it, and are sent artifacts whole.
+pub(crate) const ARTIFACTS_HEADER: &str = "mesh-agents-artifacts";
+/// Its value.
+pub(crate) const BY_REFERENCE: &str = "by-reference";
+
+/// Largest content that goes inline to a node that fetches: what fits a few reads of a tool costs less sent
+/// along than asked for.
+const INLINE_BYTES: u64 = 64 * 1024;
+/// Most bytes of such contents in one answer or stream, so that a task with all of its 256 artifacts is still
+/// told in about a second on a slow line.
+const INLINE_TOTAL: u64 = 1024 * 1024;
+
+/// What may still go inline to a node that fetches the rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inline(u64);
+
+impl Default for Inline {
+    fn default() -> Self {
+        Self(INLINE_TOTAL)
+    }
+}
+
+impl Inline {
+    /// Whether this artifact goes inline; its bytes are taken then. The streamed text always does: it is
+    /// what was read as it came.
+    pub(crate) fn takes(&mut self, info: &ArtifactInfo) -> bool {
+        if info.id.as_str() == ArtifactId::RESPONSE {
+            return true;
+        }
+        let fits = info.bytes <= INLINE_BYTES && info.bytes <= self.0;
+        if fits {
+            self.0 -= info.bytes;
+        }
+        fits
+    }
+}
 
 /// The key in a question's data that says who answers it, where that is not its caller.
 pub(crate) const ANSWERED_BY: &str = "answered_by";
@@ -22,6 +62,8 @@ pub(crate) const OWNER: &str = "owner";
 pub(crate) struct ToNode {
     /// Whether its key may answer what its tasks ask permission for.
     pub(crate) approves: bool,
+    /// Whether it fetches large artifacts by itself.
+    pub(crate) fetches: bool,
 }
 
 impl ToNode {

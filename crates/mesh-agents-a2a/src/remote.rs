@@ -12,6 +12,7 @@
 //! one is repeated, and only while the remote cannot have received it.
 
 mod call;
+mod content;
 mod fault;
 mod job;
 pub mod mirror;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::content::{ContentSpec, ContentStream};
 use mesh_agents_core::ids::{QuestionId, RunId};
 use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
@@ -49,6 +51,8 @@ pub use target::Lookup;
 const EVENTS: usize = 256;
 /// Answers that may wait for a run: one question is open at a time.
 const ANSWERS: usize = 4;
+/// Time for streams to end in order once nothing uses them; the other side may be gone.
+const LAST_STREAMS: Duration = Duration::from_secs(1);
 /// Nodes with idle streams to them.
 const NODES: usize = 256;
 
@@ -197,10 +201,18 @@ impl RemoteRunner {
         }
     }
 
-    /// Waits until every run has ended. Runs are not cancelled by it.
+    /// Waits until every run has ended, then ends the idle streams. Runs are not cancelled by it.
     pub async fn drain(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+        // An idle stream lives by its sender.
+        let nodes = &self.shared.nodes;
+        nodes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.streams.close();
+        let ended = self.shared.streams.wait();
+        if tokio::time::timeout(LAST_STREAMS, ended).await.is_err() {
+            tracing::debug!("a stream to another node did not end, and is cut");
+        }
     }
 }
 
@@ -247,6 +259,10 @@ impl Runner for RemoteRunner {
     fn away(&self, agent: &AgentDefinition) -> Option<Away> {
         let node = agent.id.node()?;
         self.shared.mesh.as_ref()?.away(&node)
+    }
+
+    fn content(&self, wanted: ContentSpec) -> ContentStream {
+        content::fetch(Arc::clone(&self.shared), wanted)
     }
 }
 

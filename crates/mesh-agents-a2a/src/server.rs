@@ -2,7 +2,8 @@
 //!
 //! Both bindings are thin: [`jsonrpc`] and [`rest`] find the operation and its parameters, [`call`]
 //! does it, and they print what comes back. `request` decodes and checks parameters in one place,
-//! `error` holds the one table of errors, `stream` is what a streaming call answers with.
+//! `error` holds the one table of errors, `stream` is what a streaming call answers with, `content` is what is
+//! no operation of A2A: the bytes of one artifact, for a part that names their URL.
 //!
 //! Decided here where the specification leaves it open: a message to a task that is at work, or that
 //! waits for its turn, is refused with UnsupportedOperation; a second CancelTask is refused with
@@ -10,6 +11,7 @@
 //! error; agents have no tenants, so a request that names one is refused.
 
 mod call;
+mod content;
 mod document;
 mod error;
 mod jsonrpc;
@@ -37,6 +39,8 @@ use tokio_util::sync::CancellationToken;
 
 use call::Call;
 use error::{Fault, Kind};
+
+use crate::peer::{ARTIFACTS_HEADER, BY_REFERENCE};
 
 /// Longest request body: a message of [`MESSAGE_BYTES`] whose text is written with escapes takes up
 /// to six times its size, and metadata and the envelope come on top.
@@ -169,7 +173,14 @@ fn checked(
         agent,
         caller,
         extensions,
+        fetches: by_reference(&parts.headers),
     })
+}
+
+/// Whether the caller says that it fetches large artifacts.
+fn by_reference(headers: &HeaderMap) -> bool {
+    let said = headers.get(ARTIFACTS_HEADER);
+    said.is_some_and(|said| said.as_bytes() == BY_REFERENCE.as_bytes())
 }
 
 /// JSON of any kind, or nothing said. Form data is what `curl -d` sends when it is not told better.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::convert::{self, Body, ConvertError, Piece};
-use crate::peer::{Numbered, ToNode};
+use crate::peer::{Inline, Numbered, ToNode};
 
 /// One value of a stream, with the key that says what it is.
 #[derive(Debug, Serialize)]
@@ -50,6 +50,8 @@ pub struct Updates {
     streamed: Option<Sha256>,
     /// The reader, when it is another node.
     to_node: Option<ToNode>,
+    /// What may still go inline to a reader that fetches the rest by itself.
+    inline: Inline,
     /// The number of the event that was taken last.
     seq: u64,
 }
@@ -64,6 +66,7 @@ impl Updates {
             task,
             streamed: response.map(|text| Sha256::new().chain_update(text)),
             to_node: None,
+            inline: Inline::default(),
         }
     }
 
@@ -136,6 +139,11 @@ impl Updates {
             // Questions show as the state they lead to; the rest has no word in A2A.
             _ => Ok(None),
         }
+    }
+
+    /// Whether the content of an artifact goes with its update. Asked once for each: what goes counts.
+    pub(crate) fn inline(&mut self, info: &ArtifactInfo) -> bool {
+        !self.to_node.is_some_and(|one| one.fetches) || self.inline.takes(info)
     }
 
     /// The update for an artifact that was stored whole.

@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::task::ArtifactInfo;
 use mesh_agents_plugin::backend::{CallMeta, Surface, ToolBackend};
 use mesh_agents_plugin::frontend::{Frontend, FrontendConfig, StartEngine};
 use mesh_agents_plugin::mesh_node::{
@@ -141,6 +142,11 @@ impl Client {
     /// Asks the engine to leave once its running tasks have ended.
     pub(crate) async fn drain(&self) -> Result<()> {
         Ok(self.frontend.stop(false).await?)
+    }
+
+    /// A task's artifacts.
+    pub(crate) async fn artifacts(&self, task: &str) -> Result<Vec<ArtifactInfo>> {
+        Ok(self.frontend.artifacts(&parse(task)?).await?)
     }
 
     /// An artifact's content.

@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod clock;
 pub mod confinement;
+pub mod content;
 pub mod endpoint;
 pub mod event;
 pub mod ids;

@@ -31,6 +31,8 @@ pub enum Code {
     ArtifactNotFound,
     /// The task has no push configuration of that id.
     PushConfigNotFound,
+    /// The artifact is known, and its content, which is with another node, cannot be had now.
+    ArtifactUnavailable,
     /// The artifact exists and is not of the kind asked for.
     ArtifactKind,
     /// The message is over the limit.
@@ -66,6 +68,7 @@ impl Code {
             Self::TaskTerminal => "task_terminal",
             Self::QuestionGone => "question_gone",
             Self::ArtifactNotFound => "artifact_not_found",
+            Self::ArtifactUnavailable => "artifact_unavailable",
             Self::PushConfigNotFound => "push_config_not_found",
             Self::ArtifactKind => "artifact_kind",
             Self::MessageTooLarge => "message_too_large",

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
 use crate::clock::UnixMillis;
+use crate::content::{self, ContentSpec, ContentStream};
 use crate::ids::{ArtifactId, ContextId, QuestionId, RunId, TaskId};
 use crate::layout::RunDirs;
 use crate::task::Failure;
@@ -39,6 +40,12 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// Whether the node the agent is on cannot be called at the moment. `None` for agents of this node.
     fn away(&self, _agent: &AgentDefinition) -> Option<Away> {
         None
+    }
+
+    /// The content of an artifact that a run left where it was made ([`ArtifactSource::Elsewhere`]). Must
+    /// return at once and do its work in the stream.
+    fn content(&self, _wanted: ContentSpec) -> ContentStream {
+        content::none()
     }
 }
 
@@ -261,6 +268,15 @@ pub enum ArtifactSource {
     File(PathBuf),
     /// Here.
     Text(String),
+    /// With the node that made it: [`Runner::content`] has it, when somebody asks for it.
+    Elsewhere {
+        /// What it is called there.
+        name: String,
+        /// SHA-256 of it, hex, as that node says.
+        sha256: String,
+        /// Its length in bytes, as that node says.
+        bytes: u64,
+    },
 }
 
 /// How a run ended.

@@ -296,8 +296,8 @@ pub struct ArtifactInfo {
     pub sha256: String,
     /// Whether the run that wrote it did not complete.
     pub partial: bool,
-    /// What it is called at the node its content is fetched from, when somebody asks for it; `None` when
-    /// its content was stored with it.
+    /// What it is called at the node its content is fetched from when somebody asks for it; `None` when its
+    /// content is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
 }

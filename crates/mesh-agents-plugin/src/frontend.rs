@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use mesh_agents_core::ids::{ArtifactId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::task::ArtifactInfo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -168,6 +169,15 @@ impl Frontend {
             )))
             .await?;
         Ok(answer.to_vec())
+    }
+
+    /// A task's artifacts, by id.
+    ///
+    /// # Errors
+    /// As the engine says, or `engine_unavailable`.
+    pub async fn artifacts(&self, task: &TaskId) -> Result<Vec<ArtifactInfo>, Refusal> {
+        self.get(&format!("/engine/v1/tasks/{task}/artifacts"))
+            .await
     }
 
     /// Has the engine remove ended tasks.

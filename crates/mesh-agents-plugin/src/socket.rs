@@ -28,6 +28,7 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::task::ArtifactInfo;
 use mesh_agents_tasks::TaskEngine;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -61,6 +62,8 @@ const REQUEST_BYTES: usize = MESSAGE_BYTES * 7;
 const EVENTS: u32 = 500;
 /// A sign of life on an attached connection, so that a front-end notices an engine that hangs.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a person's command waits for an artifact that is with another node: longer than any fetch goes on.
+const FETCH_PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 /// What the process around the engine does for front-ends.
 pub trait EngineControl: Send + Sync {
@@ -174,6 +177,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/engine/v1/tools/{name}", post(tool))
         .route("/engine/v1/tasks/{task}/events", get(events))
         .route("/engine/v1/tasks/{task}/artifact", get(artifact))
+        .route("/engine/v1/tasks/{task}/artifacts", get(artifacts))
         .with_state(engine)
         .merge(peers)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
@@ -305,9 +309,17 @@ async fn artifact(
         .map_err(|error| invalid(format!("{error}")))?;
     let found = engine
         .tasks
-        .artifact(&Caller::local(), &task, &artifact)
+        .artifact_within(&Caller::local(), &task, &artifact, FETCH_PATIENCE)
         .await;
     found.map(|(_, content)| content).map_err(Refused)
+}
+
+async fn artifacts(
+    State(engine): State<Engine>,
+    Path(task): Path<String>,
+) -> Result<Json<Vec<ArtifactInfo>>, Refused> {
+    let view = engine.tasks.view(&Caller::local(), &task_id(&task)?).await;
+    view.map(|view| Json(view.artifacts)).map_err(Refused)
 }
 
 fn task_id(text: &str) -> Result<TaskId, Refused> {

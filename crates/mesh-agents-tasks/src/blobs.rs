@@ -17,6 +17,14 @@ const PIECE: usize = 64 * 1024;
 /// Names of contents on their way in begin with this.
 pub(crate) const INCOMING: &str = ".incoming-";
 
+/// Names of contents that come from elsewhere in pieces begin with this; their digest follows.
+pub(crate) const PARTIAL: &str = ".partial-";
+
+/// Whether a text is a SHA-256 as blobs are named by it. What another node says is a file name only then.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The directory of blobs. Clones are one.
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
@@ -99,6 +107,9 @@ impl Blobs {
                 blobs.store(&mut open_regular(&path).map_err(PutError::Source)?)
             }
             ArtifactSource::Text(text) => blobs.store(&mut text.as_bytes()),
+            ArtifactSource::Elsewhere { name, .. } => Err(PutError::Source(io::Error::other(
+                format!("its content is elsewhere, as \"{name}\""),
+            ))),
         });
         work.await
             .map_err(|error| PutError::Source(io::Error::other(error)))?
@@ -107,6 +118,44 @@ impl Blobs {
     /// Reads a content whole.
     pub(crate) async fn get(&self, sha256: &str) -> io::Result<Vec<u8>> {
         tokio::fs::read(self.dir.join(sha256)).await
+    }
+
+    /// Opens a content for reading; says its length.
+    pub(crate) async fn open(&self, sha256: &str) -> io::Result<(tokio::fs::File, u64)> {
+        let file = tokio::fs::File::open(self.dir.join(sha256)).await?;
+        let bytes = file.metadata().await?.len();
+        Ok((file, bytes))
+    }
+
+    /// A content that is here already. It stays as one that was just stored.
+    pub(crate) async fn held(&self, sha256: &str) -> Option<Stored> {
+        // Before it is looked at: from here on nobody removes it.
+        let mut stored = self.pin(sha256.to_owned(), 0);
+        let metadata = tokio::fs::metadata(self.dir.join(sha256)).await.ok()?;
+        stored.bytes = metadata.len();
+        metadata.is_file().then_some(stored)
+    }
+
+    /// Where a content is gathered until it is whole.
+    pub(crate) fn partial(&self, sha256: &str) -> PathBuf {
+        self.dir.join(format!("{PARTIAL}{sha256}"))
+    }
+
+    /// Takes a file that was gathered here and is `sha256` whole, on disk when this returns. Blocks.
+    pub(crate) fn adopt(&self, gathered: &Path, sha256: &str, bytes: u64) -> io::Result<Stored> {
+        let stored = self.pin(sha256.to_owned(), bytes);
+        std::fs::rename(gathered, self.dir.join(sha256))?;
+        std::fs::File::open(&self.dir)?.sync_all()?;
+        Ok(stored)
+    }
+
+    fn pin(&self, sha256: String, bytes: u64) -> Stored {
+        *lock(&self.wanted).pins.entry(sha256.clone()).or_default() += 1;
+        Stored {
+            sha256,
+            bytes,
+            wanted: Arc::clone(&self.wanted),
+        }
     }
 
     /// Has all blobs stay while the result lives.
@@ -149,12 +198,7 @@ impl Blobs {
         let (sha256, bytes) = copy(source, &mut file, disk)?;
         file.as_file().sync_all().map_err(disk)?;
         // Before it has its name: from here on nobody removes it.
-        *lock(&self.wanted).pins.entry(sha256.clone()).or_default() += 1;
-        let stored = Stored {
-            sha256,
-            bytes,
-            wanted: Arc::clone(&self.wanted),
-        };
+        let stored = self.pin(sha256, bytes);
         file.persist(self.dir.join(&stored.sha256))
             .map_err(|error| disk(error.error))?;
         // The name, too, must outlive a power cut.

@@ -287,7 +287,7 @@ async fn spec(
 }
 
 /// The skill a task's metadata names (`skill_id`), if it has a form that can stand in a header.
-fn skill(metadata: Option<&JsonText>) -> Option<String> {
+pub(crate) fn skill(metadata: Option<&JsonText>) -> Option<String> {
     #[derive(Deserialize)]
     struct Named {
         skill_id: String,

@@ -23,6 +23,7 @@ use crate::api::{
 };
 use crate::blobs::Blobs;
 use crate::drive;
+use crate::fetch::{self, Fetches};
 use crate::mint::Mint;
 use crate::offline;
 use crate::push::{self, Desk};
@@ -79,6 +80,7 @@ impl TaskEngine {
             tracker: TaskTracker::new(),
             waits: Notify::new(),
             care: Care::default(),
+            fetches: Fetches::default(),
             late: AtomicU64::new(0),
         });
         let taken_up = async {
@@ -318,15 +320,32 @@ impl TaskEngine {
         self.task(caller, id).await
     }
 
-    /// An artifact's entry and content. `response` can be read while the task runs.
+    /// An artifact's entry and content. `response` can be read while the task runs. A content that is still
+    /// with another node is fetched; a tool has time for most (a call waits 20 s at most).
     ///
     /// # Errors
-    /// `task_not_found`, `artifact_not_found` with the ids there are, `storage`.
+    /// `task_not_found`, `artifact_not_found` with the ids there are, `artifact_unavailable` when it is with
+    /// another node and cannot be had now, `storage`.
     pub async fn artifact(
         &self,
         caller: &Caller,
         id: &TaskId,
         artifact: &ArtifactId,
+    ) -> Result<(ArtifactInfo, Vec<u8>), Refusal> {
+        self.artifact_within(caller, id, artifact, fetch::PATIENCE)
+            .await
+    }
+
+    /// [`Self::artifact`] for who can wait longer.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn artifact_within(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        artifact: &ArtifactId,
+        patience: Duration,
     ) -> Result<(ArtifactInfo, Vec<u8>), Refusal> {
         let (task_id, artifact_id) = (id.clone(), artifact.clone());
         let principal = caller.principal.clone();
@@ -350,7 +369,7 @@ impl TaskEngine {
         let (found, text, all, state) = found.await.map_err(|error| refusal(&error, id))?;
         match (found, text) {
             (Some(info), _) => {
-                let content = self.content(id, &info).await?;
+                let content = self.content_within(id, &info, patience).await?;
                 Ok((info, content))
             }
             (None, Some(text)) => Ok((drive::response_info(&text), text.into_bytes())),
@@ -358,19 +377,22 @@ impl TaskEngine {
         }
     }
 
-    /// The content an entry of [`TaskView::artifacts`] names. Who was shown the view may read it: it
-    /// is not asked again.
-    ///
-    /// # Errors
-    /// `storage`, also when the artifact was deleted since.
-    pub async fn content(&self, id: &TaskId, entry: &ArtifactInfo) -> Result<Vec<u8>, Refusal> {
-        let content = self.inner.blobs.get(&entry.sha256).await;
-        content.map_err(|error| {
-            Refusal::new(
-                Code::Storage,
-                format!("artifact \"{}\" of {id} cannot be read: {error}", entry.id),
-            )
-        })
+    /// An artifact's entry, of one that is stored.
+    pub(crate) async fn entry(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        artifact: &ArtifactId,
+    ) -> Result<ArtifactInfo, Refusal> {
+        let (task_id, artifact_id) = (id.clone(), artifact.clone());
+        let principal = caller.principal.clone();
+        let found = self.inner.store.read(move |db| {
+            let task = store::task(db, &task_id, &principal)?.task;
+            let found = store::artifact(db, &task_id, &artifact_id)?;
+            Ok((found, store::artifacts(db, &task_id)?, task.state))
+        });
+        let (found, all, state) = found.await.map_err(|error| refusal(&error, id))?;
+        found.ok_or_else(|| no_artifact(id, artifact, &all, state))
     }
 
     /// Events of a task's log after `after`, oldest first, at most `limit`.

@@ -4,9 +4,11 @@
 //! that goes away leaves nothing behind, and neither holds up the run or another reader. What a
 //! reader holds is one batch at most.
 
+use std::time::Duration;
+
 use mesh_agents_core::ids::TaskId;
 use mesh_agents_core::policy::Caller;
-use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::refusal::Refusal;
 use mesh_agents_core::task::ArtifactInfo;
 
 use crate::api::{StoredEvent, TaskView};
@@ -112,17 +114,13 @@ impl Follow {
     /// The content of an artifact that an event of this log named.
     ///
     /// # Errors
-    /// `storage` when it cannot be read, also when it was deleted since.
-    pub async fn content(&self, info: &ArtifactInfo) -> Result<Vec<u8>, Refusal> {
-        let content = self.engine.inner.blobs.get(&info.sha256).await;
-        content.map_err(|error| {
-            Refusal::new(
-                Code::Storage,
-                format!(
-                    "artifact \"{}\" of {} cannot be read: {error}",
-                    info.id, self.task
-                ),
-            )
-        })
+    /// As [`TaskEngine::content_within`].
+    pub async fn content_within(
+        &self,
+        info: &ArtifactInfo,
+        patience: Duration,
+    ) -> Result<Vec<u8>, Refusal> {
+        let engine = &self.engine;
+        engine.content_within(&self.task, info, patience).await
     }
 }

@@ -6,7 +6,7 @@
 //! [`mesh_agents_core::run::Runner`]. Nothing here knows ACP, MCP, HTTP or where agents are defined.
 //!
 //! Reading order: [`engine`] (the handle), `admit` (a message comes in), `answer` (to a question),
-//! `schedule` (who runs next), `drive` (one run), `follow` (reading along), `recover` (after a kill),
+//! `schedule` (who runs next), `drive` (one run), `fetch` (contents of other nodes), `follow` (reading along), `recover` (after a kill),
 //! `park` (asking without a run), [`push`] (telling others), `facts` (of the mesh), `store` (the database).
 
 mod admit;
@@ -17,6 +17,7 @@ mod blobs;
 mod drive;
 pub mod engine;
 mod facts;
+mod fetch;
 mod follow;
 mod mint;
 mod offline;
@@ -36,6 +37,7 @@ pub use api::{
 pub use backup::{BackedUp, Checked, check};
 pub use engine::TaskEngine;
 pub use facts::{Fact, FactKind};
+pub use fetch::ContentFile;
 pub use follow::Follow;
 pub use push::{PushDelivery, PushFailure, PushFailureKind, PushPage};
 pub use retention::{Prune, Pruned, Retention};

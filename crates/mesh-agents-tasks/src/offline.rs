@@ -111,7 +111,7 @@ fn full(agent: &AgentId) -> Refusal {
 }
 
 /// A moment for a person.
-fn told(at: UnixMillis) -> String {
+pub(crate) fn told(at: UnixMillis) -> String {
     let edge = Timestamp::MAX;
     let at = Timestamp::from_millisecond(at.0).unwrap_or(edge);
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()

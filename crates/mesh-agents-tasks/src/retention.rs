@@ -13,7 +13,7 @@ use mesh_agents_core::limits::{KEY_DAYS, RETENTION_BYTES, RETENTION_DAYS, RETENT
 use mesh_agents_core::refusal::Refusal;
 use tokio::time::{Instant, sleep};
 
-use crate::blobs::INCOMING;
+use crate::blobs::{INCOMING, PARTIAL, is_digest};
 use crate::engine::{Inner, TaskEngine, storage};
 use crate::store::{self, Content, Leaving, StoreError};
 
@@ -33,6 +33,9 @@ const EVERY: Duration = Duration::from_secs(3600);
 const SWEEP_EVERY: u32 = 24;
 /// A content that has been on its way in for so long was left by an engine that is gone.
 const INCOMING_AGE: Duration = Duration::from_secs(3600);
+/// What was fetched of a content is kept this long for its rest: longer than a message waits for a node. Without
+/// an artifact that wants the rest it goes as what never arrived.
+const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -266,7 +269,7 @@ impl Pass<'_> {
             return Ok(());
         }
         // Two artifacts may be one content, which is removed and counted once.
-        contents.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        contents.sort_by(|a, b| (&a.sha256, b.here).cmp(&(&b.sha256, a.here)));
         contents.dedup_by(|a, b| a.sha256 == b.sha256);
         let blobs = self.inner.blobs.clone();
         let read = self.inner.store.read(move |db| {
@@ -277,6 +280,9 @@ impl Pass<'_> {
                 }
                 // One that must stay for now, or that was gone, does not count less.
                 blobs.remove_unless(&content.sha256, || store::is_named(db, &content.sha256))?;
+                if !content.here {
+                    continue;
+                }
                 count += 1;
                 bytes += content.bytes;
             }
@@ -299,12 +305,13 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Looks through the blobs for those that nobody names, and for what never arrived.
+    /// Looks through the blobs for those that nobody names, and for what never arrived, whole or in part.
     async fn sweep(&mut self) -> Result<(), StoreError> {
         let dir = self.inner.blobs.dir().to_owned();
         let files = fs::read_dir(&dir).map_err(|error| StoreError::of_file(&error, &dir))?;
         let mut files = Some(files);
         let stale = before(self.inner, INCOMING_AGE);
+        let given_up = before(self.inner, PARTIAL_AGE);
         while let Some(mut some) = files.take() {
             if self.inner.stopping() {
                 return Ok(());
@@ -321,6 +328,11 @@ impl Pass<'_> {
                     if name.starts_with(INCOMING) {
                         if is_older(&file, stale) {
                             // Gone by now is as good.
+                            let _gone = fs::remove_file(file.path());
+                        }
+                    } else if let Some(digest) = name.strip_prefix(PARTIAL) {
+                        let wanted = store::is_fetched(db, digest)?;
+                        if is_older(&file, if wanted { given_up } else { stale }) {
                             let _gone = fs::remove_file(file.path());
                         }
                     } else if is_digest(&name)
@@ -360,8 +372,4 @@ fn is_older(file: &fs::DirEntry, than: UnixMillis) -> bool {
         .ok()
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     since.is_some_and(|since| i64::try_from(since.as_millis()).is_ok_and(|at| at < than.0))
-}
-
-fn is_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -39,7 +39,8 @@ pub(crate) use read::{
     response, root, task,
 };
 pub(crate) use retention::{
-    Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
+    Content, Leaving, clear, forecast, forget, forget_keys, here, is_fetched, is_named, kept,
+    left_over, take,
 };
 pub(crate) use rows::Row;
 pub(crate) use submits::{Found, Key, answered, find, insert_task, overdue, waiting_for_node};

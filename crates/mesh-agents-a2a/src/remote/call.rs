@@ -16,6 +16,7 @@ use super::mirror::Answered;
 use super::pipe::Pipe;
 use super::target::{BINDINGS, Target, misconfigured};
 use super::wire::{Factory, Patience};
+use crate::peer::{ARTIFACTS_HEADER, BY_REFERENCE};
 use mesh_agents_core::policy::SKILL_HEADER;
 use mesh_agents_core::task::Failure;
 
@@ -32,10 +33,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Sets up the calls to `target` over `pipe`, all of them for `skill`, if one is named.
+    /// Sets up the calls to `target` over `pipe`, all of them for `skill`, if one is named. `by_reference`:
+    /// a node is told that large artifacts are fetched later.
     pub(crate) async fn new(
         target: &Target,
         skill: Option<&str>,
+        by_reference: bool,
         pipe: Arc<dyn Pipe>,
         patience: Patience,
     ) -> Result<Self, Failure> {
@@ -44,6 +47,10 @@ impl Caller {
             .preferred_bindings(BINDINGS.map(str::to_owned).to_vec());
         for transport in Factory::all(&pipe, patience) {
             factory = factory.register(transport);
+        }
+        if by_reference && target.node.is_some() {
+            let header = AuthInterceptor::custom(ARTIFACTS_HEADER, BY_REFERENCE);
+            factory = factory.with_interceptor(Arc::new(header));
         }
         if let Some(token) = &target.token {
             factory = factory.with_interceptor(Arc::new(AuthInterceptor::bearer(token)));

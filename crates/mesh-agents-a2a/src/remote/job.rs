@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::call::{Caller, Stream};
 use super::fault::Fault;
-use super::mirror::{Answered, Do, Input, Kept, Mirror, Now, Request, Terms};
+use super::mirror::{Answered, Content, Do, Input, Kept, Mirror, Now, Request, Terms};
 use super::pipe::Pipe;
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
@@ -60,7 +60,10 @@ impl Job {
             first_byte: timeouts.first_byte,
         };
         let skill = self.spec.skill.as_deref();
-        let caller = Caller::new(&target, skill, Arc::clone(&pipe), patience).await?;
+        // What a result must hold is looked at when the task ends, so that comes whole.
+        let by_reference = self.spec.agent.require.is_empty();
+        let way = Arc::clone(&pipe);
+        let caller = Caller::new(&target, skill, by_reference, way, patience).await?;
         let spec = self.spec;
         let terms = Terms {
             task: spec.task_id,
@@ -198,15 +201,23 @@ impl Talk {
             content,
             complete,
         } = kept;
-        let source = match String::from_utf8(content) {
-            Ok(text) => ArtifactSource::Text(text),
-            Err(bytes) => match self.file(&id, bytes.into_bytes()).await {
-                Ok(path) => ArtifactSource::File(path),
+        let source = match content {
+            Content::Here(bytes) => match self.here(&id, bytes).await {
+                Ok(source) => source,
                 Err(error) => {
                     let code = "artifact_skipped".to_owned();
                     let text = format!("\"{id}\" was not kept: {error}");
                     return self.emit(RunEvent::Note { code, text }).await;
                 }
+            },
+            Content::There {
+                name,
+                sha256,
+                bytes,
+            } => ArtifactSource::Elsewhere {
+                name,
+                sha256,
+                bytes,
             },
         };
         self.emit(RunEvent::Artifact {
@@ -219,13 +230,17 @@ impl Talk {
     }
 
     /// Bytes that are no text go to the engine as a file.
-    async fn file(&self, id: &ArtifactId, bytes: Vec<u8>) -> std::io::Result<PathBuf> {
+    async fn here(&self, id: &ArtifactId, bytes: Vec<u8>) -> std::io::Result<ArtifactSource> {
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => return Ok(ArtifactSource::Text(text)),
+            Err(no_text) => no_text.into_bytes(),
+        };
         let path = self.artifacts.join(id.as_str());
         if let Some(parent) = path.parent() {
             tokio::fs::create_dir_all(parent).await?;
         }
         tokio::fs::write(&path, bytes).await?;
-        Ok(path)
+        Ok(ArtifactSource::File(path))
     }
 }
 

@@ -128,9 +128,25 @@ pub struct Kept {
     /// Its media type.
     pub media_type: String,
     /// Its content.
-    pub content: Vec<u8>,
+    pub content: Content,
     /// False when the task did not complete.
     pub complete: bool,
+}
+
+/// Where the content of an artifact is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// It came.
+    Here(Vec<u8>),
+    /// It stayed with its node.
+    There {
+        /// What it is called there.
+        name: String,
+        /// Its digest, as the node says: SHA-256, hex.
+        sha256: String,
+        /// Its length in bytes, as the node says.
+        bytes: u64,
+    },
 }
 
 /// A request to the remote.

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, LOCATION};
 use reqwest::{Client, Method, Url};
 use tokio::time::timeout;
 
@@ -36,6 +36,10 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) location: Option<String>,
+    /// The `ETag`.
+    pub(crate) tag: Option<String>,
+    /// Where the part of a content begins that this is (`Content-Range`).
+    pub(crate) begins_at: Option<u64>,
     pub(crate) body: BoxStream<'static, Result<Bytes, Fault>>,
 }
 
@@ -92,6 +96,8 @@ impl Pipe for HttpPipe {
             status: answer.status().as_u16(),
             content_type: header(CONTENT_TYPE).unwrap_or_default(),
             location: header(LOCATION),
+            tag: header(ETAG),
+            begins_at: header(CONTENT_RANGE).as_deref().and_then(first_byte),
             body: until_silent(answer.bytes_stream().boxed(), idle),
         })
     }
@@ -127,6 +133,16 @@ impl Response {
         }
         Ok(whole.freeze())
     }
+}
+
+/// The first byte in a `Content-Range`.
+fn first_byte(range: &str) -> Option<u64> {
+    range
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn silent(limit: Duration) -> Fault {

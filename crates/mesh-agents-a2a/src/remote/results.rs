@@ -38,11 +38,43 @@ pub(crate) struct Piece {
     /// Its media type.
     pub(crate) media_type: String,
     /// Its content.
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Held,
     /// The remote artifact it is of.
-    owner: String,
+    pub(crate) owner: String,
     /// Text that more text may follow.
     open: bool,
+}
+
+/// What came of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// All of it.
+    Here(Vec<u8>),
+    /// What its node says of it.
+    There {
+        /// SHA-256, hex.
+        sha256: String,
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+impl Held {
+    /// Bytes of memory.
+    fn held(&self) -> usize {
+        match self {
+            Self::Here(content) => content.len(),
+            Self::There { .. } => 0,
+        }
+    }
+
+    /// Bytes there are.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Here(content) => content.len() as u64,
+            Self::There { bytes, .. } => *bytes,
+        }
+    }
 }
 
 impl Results {
@@ -106,18 +138,73 @@ impl Results {
 
     /// Keeps an artifact, or more of one, until the end.
     pub(crate) fn gather(&mut self, artifact: Artifact, append: bool) {
-        if !append {
-            self.pieces.retain(|one| one.owner != artifact.artifact_id);
-        }
         let owner = artifact.artifact_id.clone();
-        if self.of_node
-            && let Err(why) = verified(&artifact)
-        {
-            return self.skip(&owner, why);
+        let told = match self.of_node {
+            true => verified(&artifact),
+            false => Told::Here,
+        };
+        // What was seen before stays where nothing takes its place.
+        match told {
+            Told::Here => {}
+            Told::There { sha256, bytes } => return self.there(artifact, sha256, bytes),
+            Told::LeftOut if self.pieces.iter().any(|one| one.owner == owner) => return,
+            Told::LeftOut => {
+                return self.skip(&owner, "was left out by its node, and was not kept");
+            }
+            Told::Wrong(why) => return self.skip(&owner, why),
+        }
+        if !append {
+            self.pieces.retain(|one| one.owner != owner);
         }
         for part in artifact.parts {
             self.part(&owner, artifact.name.as_deref(), part);
         }
+    }
+
+    /// Whether the content with this digest came already, as the whole of that artifact.
+    fn held(&self, owner: &str, sha256: &str) -> bool {
+        let mut pieces = self.pieces.iter().filter(|one| one.owner == owner);
+        match (pieces.next().map(|one| &one.content), pieces.next()) {
+            (Some(Held::Here(content)), None) => digest(content) == sha256,
+            _ => false,
+        }
+    }
+
+    /// Keeps what a node says of an artifact whose content stays there.
+    fn there(&mut self, artifact: Artifact, sha256: String, bytes: u64) {
+        let owner = artifact.artifact_id;
+        if self.held(&owner, &sha256) {
+            return;
+        }
+        self.pieces.retain(|one| one.owner != owner);
+        let Some(id) = self.id(&owner, None, None) else {
+            return;
+        };
+        let media_type = artifact.parts.into_iter().next();
+        let media_type = media_type.and_then(|part| part.media_type);
+        self.pieces.push(Piece {
+            media_type: name::media_type(media_type.as_deref(), &id, name::Kind::Raw),
+            id,
+            content: Held::There { sha256, bytes },
+            owner,
+            open: false,
+        });
+    }
+
+    /// What the next piece is called; `None` where there is no room for one, which is noted.
+    fn id(&mut self, owner: &str, file: Option<&str>, title: Option<&str>) -> Option<ArtifactId> {
+        if self.pieces.len() >= ARTIFACTS_PER_TASK {
+            let why =
+                format!("is one too many: a task keeps at most {ARTIFACTS_PER_TASK} artifacts");
+            self.skip(owner, &why);
+            return None;
+        }
+        let wanted = name::wanted(owner, file, title);
+        let id = name::free(&wanted, |id| self.pieces.iter().any(|one| one.id == *id));
+        if id.is_none() {
+            self.skip(owner, "has no name that could be kept");
+        }
+        id
     }
 
     fn part(&mut self, owner: &str, title: Option<&str>, part: Part) {
@@ -130,7 +217,7 @@ impl Results {
                 Err(error) => return self.skip(owner, &error.to_string()),
             },
         };
-        let held: usize = self.pieces.iter().map(|one| one.content.len()).sum();
+        let held: usize = self.pieces.iter().map(|one| one.content.held()).sum();
         if held + content.len() > HELD_BYTES {
             let limit = HELD_BYTES / (1024 * 1024);
             return self.skip(
@@ -142,25 +229,17 @@ impl Results {
         let last = self.pieces.last_mut().filter(|last| {
             last.open && kind == name::Kind::Text && last.owner == owner && file.is_none()
         });
-        if let Some(last) = last {
-            last.content.extend_from_slice(&content);
+        if let Some(Held::Here(last)) = last.map(|last| &mut last.content) {
+            last.extend_from_slice(&content);
             return;
         }
-        if self.pieces.len() >= ARTIFACTS_PER_TASK {
-            return self.skip(
-                owner,
-                &format!("is one too many: a task keeps at most {ARTIFACTS_PER_TASK} artifacts"),
-            );
-        }
-        let wanted = name::wanted(owner, file, title);
-        let id = name::free(&wanted, |id| self.pieces.iter().any(|one| one.id == *id));
-        let Some(id) = id else {
-            return self.skip(owner, "has no name that could be kept");
+        let Some(id) = self.id(owner, file, title) else {
+            return;
         };
         self.pieces.push(Piece {
             media_type: name::media_type(part.media_type.as_deref(), &id, kind),
             id,
-            content,
+            content: Held::Here(content),
             owner: owner.to_owned(),
             open: kind == name::Kind::Text,
         });
@@ -179,22 +258,31 @@ impl Results {
 
     /// All that was gathered, and what was left out and why.
     pub(crate) fn finish(mut self) -> (Vec<Piece>, Vec<String>) {
-        let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
         let (kept, large) = std::mem::take(&mut self.pieces)
             .into_iter()
-            .partition(|one| one.content.len() <= limit);
+            .partition(|one| one.content.bytes() <= ARTIFACT_BYTES);
         let large: Vec<Piece> = large;
         for piece in &large {
-            let limit = limit / (1024 * 1024);
+            let limit = ARTIFACT_BYTES / (1024 * 1024);
             self.skip(
                 piece.id.as_str(),
                 &format!(
                     "has {} bytes; at most {limit} MiB are kept",
-                    piece.content.len()
+                    piece.content.bytes()
                 ),
             );
         }
         (kept, self.skipped)
+    }
+
+    /// The answer, where it was written anew behind what was passed on.
+    pub(crate) fn answer_anew(&self) -> Option<&str> {
+        let answer = self.answer.as_deref()?;
+        let anew = self.pieces.iter().find(|one| one.owner == answer)?;
+        match &anew.content {
+            Held::Here(content) => std::str::from_utf8(content).ok(),
+            Held::There { .. } => None,
+        }
     }
 
     /// The text of the only text there is besides the streamed answer.
@@ -202,19 +290,52 @@ impl Results {
         let text = |one: &&Piece| one.open && !crate::convert::is_json(&one.media_type);
         let mut texts = self.pieces.iter().filter(text);
         let only = texts.next().filter(|_| texts.next().is_none())?;
-        std::str::from_utf8(&only.content).ok()
+        match &only.content {
+            Held::Here(content) => std::str::from_utf8(content).ok(),
+            Held::There { .. } => None,
+        }
     }
 }
 
-/// Whether an artifact of a node is what that node says it is.
-fn verified(artifact: &Artifact) -> Result<(), &'static str> {
+/// What a node says of an artifact.
+enum Told {
+    /// The content comes with it, and is what the node says it is.
+    Here,
+    /// The content stays there.
+    There {
+        /// SHA-256, hex.
+        sha256: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The content did not fit the answer.
+    LeftOut,
+    /// What came cannot be right, because …
+    Wrong(&'static str),
+}
+
+/// What a node says of an artifact, held against what came.
+fn verified(artifact: &Artifact) -> Told {
     let told = |key: &str| artifact.metadata.as_ref()?.get(key);
     if told("left_out").and_then(Value::as_bool) == Some(true) {
-        return Err("was left out by its node, and was not kept");
+        return Told::LeftOut;
     }
     let Some(wanted) = told("sha256").and_then(Value::as_str) else {
-        return Ok(());
+        return Told::Here;
     };
+    if let [part] = artifact.parts.as_slice()
+        && let PartContent::Url(_) = &part.content
+    {
+        // The URL says nothing that is believed: it is asked for by its name, at the node that named it.
+        let bytes = told("bytes").and_then(Value::as_u64);
+        return match bytes.filter(|_| is_digest(wanted)) {
+            Some(bytes) => Told::There {
+                sha256: wanted.to_owned(),
+                bytes,
+            },
+            None => Told::Wrong("was left with its node, which does not say what it is"),
+        };
+    }
     let bytes = match artifact.parts.as_slice() {
         [part] => match &part.content {
             PartContent::Text(text) => text.as_bytes(),
@@ -223,10 +344,19 @@ fn verified(artifact: &Artifact) -> Result<(), &'static str> {
         },
         _ => &[],
     };
-    match format!("{:x}", Sha256::digest(bytes)) == wanted {
-        true => Ok(()),
-        false => Err("has another digest than its node says, and was not kept"),
+    match digest(bytes) == wanted {
+        true => Told::Here,
+        false => Told::Wrong("has another digest than its node says, and was not kept"),
     }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// Whether a text is a SHA-256 as this node writes it.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether an artifact is text a person reads as it comes, not a file.

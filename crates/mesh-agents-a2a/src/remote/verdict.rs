@@ -5,7 +5,7 @@ use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::run::Outcome;
 use mesh_agents_core::task::Failure;
 
-use super::results::Piece;
+use super::results::{Held, Piece};
 
 /// The artifact the final text becomes when the remote left no such file, as for a harness.
 pub(super) const SUMMARY: &str = "summary.md";
@@ -81,13 +81,17 @@ fn check(id: &ArtifactId, answer: &str, pieces: &[Piece]) -> Result<(), Failure>
     if id.extension().as_deref() != Some("json") {
         return Ok(());
     }
-    match serde_json::from_slice::<serde::de::IgnoredAny>(&piece.content) {
+    let invalid = |why: String| {
+        let text = format!("result.require names {id}, and what the remote agent delivered {why}");
+        Failure::new("required_artifact_invalid", text)
+    };
+    let Held::Here(content) = &piece.content else {
+        return Err(invalid(
+            "came without its content, which was asked for".to_owned(),
+        ));
+    };
+    match serde_json::from_slice::<serde::de::IgnoredAny>(content) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::new(
-            "required_artifact_invalid",
-            format!(
-                "result.require names {id}, and what the remote agent delivered is no JSON: {error}"
-            ),
-        )),
+        Err(error) => Err(invalid(format!("is no JSON: {error}"))),
     }
 }

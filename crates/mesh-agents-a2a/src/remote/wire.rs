@@ -8,6 +8,8 @@ mod jsonrpc;
 mod read;
 mod rest;
 
+pub(super) use read::refusal;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -61,6 +61,8 @@ pub(super) struct Call {
     pub(super) authenticated: bool,
     /// Extensions both sides know.
     pub(super) extensions: Vec<String>,
+    /// Whether the caller fetches large artifacts by itself; heeded for other nodes.
+    pub(super) fetches: bool,
 }
 
 impl Call {
@@ -139,7 +141,7 @@ impl Call {
         let mut view = view;
         self.add(&mut view.task);
         let mut room = Room::of_one_answer().to(self.to_node(&view.task));
-        document::whole(engine, &view, history, &mut room).await
+        document::whole(&self.server, &view, history, &mut room).await
     }
 
     /// The caller as a reader, when it is another node.
@@ -153,6 +155,7 @@ impl Call {
                 QuestionKind::Permission,
             )
             .is_ok(),
+            fetches: self.fetches,
         })
     }
 
@@ -227,6 +230,7 @@ impl Call {
         Ok(Reply::Stream(Box::new(TaskStream {
             first: of_task(&task, &shown)?,
             rest: Some((follow, Updates::after(task, None).to(to_node))),
+            base: self.server.place.base.clone(),
         })))
     }
 
@@ -254,7 +258,7 @@ impl Call {
         let to_node = self.to_node(&view.task);
         self.add(&mut view.task);
         let mut room = Room::of_one_answer().to(to_node);
-        let shown = document::whole(engine, &view, history, &mut room).await?;
+        let shown = document::whole(&self.server, &view, history, &mut room).await?;
         let over = match begin {
             // Who subscribes to a task that waits for an answer wants to see what the answer does.
             Begin::Subscription => view.task.state.is_terminal(),
@@ -266,6 +270,7 @@ impl Call {
                 let updates = Updates::after(view.task, view.response.as_deref()).to(to_node);
                 (follow, updates)
             }),
+            base: self.server.place.base.clone(),
         })
     }
 

@@ -1,19 +1,27 @@
 //! A stored task as the A2A Task a caller gets: its history as far as asked for, its artifacts whole.
 
+use std::time::Duration;
+
 use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::task::{ArtifactInfo, Message, Task};
-use mesh_agents_tasks::{TaskEngine, TaskView};
+use mesh_agents_tasks::TaskView;
+use tokio::time::Instant;
 
+use super::A2aServer;
+use super::content;
 use super::error::{Fault, Kind};
 use crate::convert::{self, Body, ConvertError, TaskDocument};
-use crate::peer::ToNode;
+use crate::peer::{Inline, ToNode};
 
 /// Most bytes of artifact contents in one answer: twice the largest single artifact. A task may
 /// keep 256 of those; what does not fit is listed with its size and the way to read it.
 const CONTENT_BYTES: u64 = 2 * ARTIFACT_BYTES;
+/// How long one answer waits for contents that are with other nodes. What has not come by then is named by
+/// its address here, where a reader may wait for it.
+pub(super) const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 /// What stands in for the content of an artifact that did not fit.
 const LEFT_OUT: &str = "left out: the artifacts of this task are larger than one answer; the tools view_text_artifact and view_data_artifact read it, and `mesh-llm agents artifacts` saves it";
 /// What stands in for the content of an artifact that is not there any more.
@@ -31,6 +39,10 @@ pub(super) struct Room {
     bytes: u64,
     /// Whether contents go out byte for byte.
     exact: bool,
+    /// What may go inline to a reader that fetches the rest by itself.
+    inline: Option<Inline>,
+    /// Until when contents that are with another node are waited for.
+    patience: Instant,
 }
 
 impl Room {
@@ -38,24 +50,50 @@ impl Room {
         Self {
             bytes: CONTENT_BYTES,
             exact: false,
+            inline: None,
+            patience: Instant::now() + FETCH_PATIENCE,
         }
     }
 
     /// The same for a reader that may be another node.
     pub(super) fn to(self, to_node: Option<ToNode>) -> Self {
-        let exact = to_node.is_some();
-        Self { exact, ..self }
+        Self {
+            exact: to_node.is_some(),
+            inline: to_node.filter(|one| one.fetches).map(|_| Inline::default()),
+            ..self
+        }
     }
+
+    /// What becomes of an artifact's content.
+    fn place(&mut self, info: &ArtifactInfo) -> Placed {
+        if let Some(inline) = &mut self.inline
+            && !inline.takes(info)
+        {
+            return Placed::Elsewhere;
+        }
+        if info.bytes > self.bytes {
+            return Placed::LeftOut;
+        }
+        self.bytes -= info.bytes;
+        Placed::Here
+    }
+}
+
+/// Where the content of an artifact goes.
+enum Placed {
+    Here,
+    Elsewhere,
+    LeftOut,
 }
 
 /// The whole task, with at most `history` messages, the newest ones.
 pub(super) async fn whole(
-    engine: &TaskEngine,
+    server: &A2aServer,
     view: &TaskView,
     history: Option<u32>,
     room: &mut Room,
 ) -> Result<JsonText, Fault> {
-    let artifacts = artifacts(engine, view, room).await?;
+    let artifacts = artifacts(server, view, room).await?;
     Ok(encode(
         &view.task,
         newest(&view.history, history),
@@ -98,7 +136,7 @@ fn encode(
 
 /// The artifacts in the order of their ids; contents go in small before large while there is room.
 async fn artifacts(
-    engine: &TaskEngine,
+    server: &A2aServer,
     view: &TaskView,
     room: &mut Room,
 ) -> Result<Vec<JsonText>, Fault> {
@@ -108,11 +146,10 @@ async fn artifacts(
     let mut encoded = vec![None; view.artifacts.len()];
     for n in by_size {
         let info = &view.artifacts[n];
-        encoded[n] = Some(if info.bytes <= room.bytes {
-            room.bytes -= info.bytes;
-            content(engine, task, info, room.exact).await?
-        } else {
-            convert::artifact(task, info, Body::LeftOut(LEFT_OUT))?
+        encoded[n] = Some(match room.place(info) {
+            Placed::Here => body_of(server, task, info, room).await?,
+            Placed::Elsewhere => elsewhere("", task, info)?,
+            Placed::LeftOut => convert::artifact(task, info, Body::LeftOut(LEFT_OUT))?,
         });
     }
     let mut all: Vec<JsonText> = encoded.into_iter().flatten().collect();
@@ -129,15 +166,31 @@ async fn artifacts(
     Ok(all)
 }
 
-async fn content(
-    engine: &TaskEngine,
+/// An artifact whose content is read where this says, at the server `base`.
+pub(super) fn elsewhere(
+    base: &str,
     task: &Task,
     info: &ArtifactInfo,
-    exact: bool,
+) -> Result<JsonText, ConvertError> {
+    let url = content::url(base, task, &info.id);
+    convert::artifact(task, info, Body::Elsewhere(&url))
+}
+
+async fn body_of(
+    server: &A2aServer,
+    task: &Task,
+    info: &ArtifactInfo,
+    room: &Room,
 ) -> Result<JsonText, Fault> {
-    match engine.content(&task.id, info).await {
-        Ok(bytes) if exact => Ok(convert::artifact(task, info, Body::Exact(&bytes))?),
+    let patience = room.patience.saturating_duration_since(Instant::now());
+    let content = server.engine.content_within(&task.id, info, patience);
+    match content.await {
+        Ok(bytes) if room.exact => Ok(convert::artifact(task, info, Body::Exact(&bytes))?),
         Ok(bytes) => Ok(convert::artifact(task, info, Body::Whole(&bytes))?),
+        Err(refusal) if refusal.code == Code::ArtifactUnavailable => {
+            tracing::info!(task = %task.id, %refusal, "an answer says where an artifact is read");
+            Ok(elsewhere(&server.place.base, task, info)?)
+        }
         Err(refusal) if refusal.code == Code::Storage => {
             tracing::warn!(task = %task.id, %refusal, "an artifact is missing from an answer");
             Ok(convert::artifact(task, info, Body::LeftOut(GONE))?)

@@ -24,6 +24,10 @@ pub(crate) enum Kind {
     TooLarge,
     /// No such path below an agent, or no such agent.
     NoSuchPath,
+    /// No such artifact in the task.
+    NoSuchArtifact,
+    /// The bytes asked for are behind the end of the artifact.
+    PastEnd,
     /// The path exists and takes another method.
     MethodNotAllowed,
     /// The caller has to show who it is.
@@ -57,7 +61,8 @@ impl Kind {
         let (http, status) = self.http();
         let reason = match self {
             Self::TooLarge => "REQUEST_TOO_LARGE",
-            Self::NoSuchPath => "NOT_FOUND",
+            Self::NoSuchPath | Self::NoSuchArtifact => "NOT_FOUND",
+            Self::PastEnd => "OUT_OF_RANGE",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Unauthenticated | Self::Denied | Self::Unavailable => status,
             Self::Exhausted => "AGENT_FULL",
@@ -84,10 +89,11 @@ impl Kind {
             Self::InvalidRequest | Self::TooLarge | Self::Unauthenticated | Self::Denied => {
                 error_code::INVALID_REQUEST
             }
-            Self::MethodNotFound | Self::NoSuchPath | Self::MethodNotAllowed => {
-                error_code::METHOD_NOT_FOUND
-            }
-            Self::InvalidParams => error_code::INVALID_PARAMS,
+            Self::MethodNotFound
+            | Self::NoSuchPath
+            | Self::NoSuchArtifact
+            | Self::MethodNotAllowed => error_code::METHOD_NOT_FOUND,
+            Self::InvalidParams | Self::PastEnd => error_code::INVALID_PARAMS,
             Self::Internal | Self::Exhausted | Self::Flooded | Self::Unavailable => {
                 error_code::INTERNAL_ERROR
             }
@@ -96,7 +102,8 @@ impl Kind {
 
     const fn http(self) -> (u16, &'static str) {
         match self {
-            Self::TaskNotFound | Self::NoSuchPath => (404, "NOT_FOUND"),
+            Self::TaskNotFound | Self::NoSuchPath | Self::NoSuchArtifact => (404, "NOT_FOUND"),
+            Self::PastEnd => (416, "OUT_OF_RANGE"),
             Self::TaskNotCancelable
             | Self::UnsupportedOperation
             | Self::ExtensionSupportRequired
@@ -182,7 +189,11 @@ impl Fault {
             Code::AgentFull => Kind::Exhausted,
             Code::RateLimited => Kind::Flooded,
             Code::AgentNotFound | Code::AgentDisabled => Kind::NoSuchPath,
-            Code::AgentUnavailable | Code::EngineUnavailable | Code::Storage => Kind::Unavailable,
+            Code::AgentUnavailable
+            | Code::ArtifactUnavailable
+            | Code::EngineUnavailable
+            | Code::Storage => Kind::Unavailable,
+            Code::ArtifactNotFound => Kind::NoSuchArtifact,
             _ => Kind::Internal,
         };
         let message = match next_step(refusal.code) {

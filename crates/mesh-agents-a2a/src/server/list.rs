@@ -75,7 +75,7 @@ async fn entry(
     };
     let history = Some(history.unwrap_or(0));
     if asked.artifacts {
-        return document::whole(engine, &view, history, room).await;
+        return document::whole(&call.server, &view, history, room).await;
     }
     Ok(document::bare(
         &view.task,

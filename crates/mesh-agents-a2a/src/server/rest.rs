@@ -9,13 +9,16 @@ use super::call::{Operation, Reply};
 use super::error::{Fault, Kind};
 use super::request::{PathIds, query};
 use super::stream::Envelope;
-use super::{Incoming, answer};
+use super::{Incoming, answer, content};
 
 /// What A2A calls JSON over HTTP, errors too (§11.6).
 const MEDIA_TYPE: &str = "application/a2a+json";
 
 /// Takes a request. `path` is what follows the address of the agent, without a slash before it.
 pub(super) async fn serve(incoming: Incoming, path: &str) -> Response {
+    if let Some((task, artifact)) = content::named(path) {
+        return content::serve(incoming, task, artifact).await;
+    }
     let end = incoming.server.end.clone();
     let method = incoming.parts.method.clone();
     let (operation, ids) = match route(&method, path) {

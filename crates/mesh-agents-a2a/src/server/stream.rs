@@ -13,11 +13,13 @@ use bytes::Bytes;
 use futures::stream;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::json::JsonText;
+use mesh_agents_core::refusal::Code;
 use mesh_agents_core::task::TaskState;
 use mesh_agents_tasks::{Follow, StoredEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::document::GONE;
+use super::content;
+use super::document::{FETCH_PATIENCE, GONE};
 use super::error::Fault;
 use crate::convert::Body as Content;
 use crate::json::compact;
@@ -43,6 +45,8 @@ pub(super) struct TaskStream {
     pub(super) first: JsonText,
     /// What comes behind; `None` when nothing does.
     pub(super) rest: Option<(Follow, Updates)>,
+    /// Where this server is reached.
+    pub(super) base: String,
 }
 
 impl TaskStream {
@@ -53,6 +57,7 @@ impl TaskStream {
         let state = Running {
             ready: Some(chunk),
             rest: self.rest,
+            base: self.base,
             events: VecDeque::new(),
             envelope,
             end,
@@ -81,6 +86,7 @@ struct Running<E> {
     ready: Option<String>,
     /// Where the events come from; `None` when the stream is over.
     rest: Option<(Follow, Updates)>,
+    base: String,
     /// Events read and not sent.
     events: VecDeque<StoredEvent>,
     envelope: E,
@@ -121,7 +127,7 @@ impl<E: Envelope> Running<E> {
             && let Some((follow, updates)) = self.rest.as_mut()
             && let Some(event) = self.events.pop_front()
         {
-            match update(follow, updates, &event).await {
+            match update(follow, updates, &event, &self.base).await {
                 Ok(Some(value)) => frame(&mut chunk, &self.envelope.value(&value)),
                 Ok(None) => {}
                 Err(fault) => {
@@ -160,14 +166,24 @@ async fn update(
     follow: &Follow,
     updates: &mut Updates,
     event: &StoredEvent,
+    base: &str,
 ) -> Result<Option<JsonText>, Fault> {
     match updates.take(event)? {
         None => Ok(None),
         Some(Update::Send(value)) => Ok(Some(value)),
         Some(Update::Stored(info)) => {
-            let content = follow.content(&info).await;
+            if !updates.inline(&info) {
+                let url = content::url("", updates.task(), &info.id);
+                return Ok(Some(updates.whole(&info, Content::Elsewhere(&url))?));
+            }
+            let content = follow.content_within(&info, FETCH_PATIENCE).await;
+            let url = content::url(base, updates.task(), &info.id);
             let body = match &content {
                 Ok(bytes) => Content::Whole(bytes),
+                Err(refusal) if refusal.code == Code::ArtifactUnavailable => {
+                    tracing::info!(%refusal, "a stream says where an artifact is read");
+                    Content::Elsewhere(&url)
+                }
                 Err(refusal) => {
                     tracing::warn!(%refusal, "an artifact is missing from a stream");
                     Content::LeftOut(GONE)

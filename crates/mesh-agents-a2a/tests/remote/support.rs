@@ -241,6 +241,7 @@ impl Seen {
                 let content = match source {
                     ArtifactSource::Text(text) => text.clone(),
                     ArtifactSource::File(path) => format!("{:?}", std::fs::read(path).unwrap()),
+                    ArtifactSource::Elsewhere { name, .. } => format!("at its node: {name}"),
                 };
                 let open = if *complete { "" } else { " ?" };
                 Some(format!("{id} {media_type} {content}{open}"))

@@ -427,22 +427,18 @@ pub(crate) async fn artifacts(
 }
 
 async fn artifact_list(client: &Client, output: &mut Output, task: &str) -> Result<Exit> {
-    let events = client.events(task, 0).await?;
-    // The last entry of an id counts: a later one replaces an earlier.
-    let mut found = std::collections::BTreeMap::new();
-    for event in events {
-        if let mesh_agents_core::event::TaskEvent::Artifact { artifact } = event.event {
-            found.insert(artifact.id.clone(), artifact);
-        }
-    }
-    let artifacts: Vec<_> = found.into_values().collect();
+    let artifacts = client.artifacts(task).await?;
     let document = json!({ "task_id": task, "artifacts": artifacts });
     output.answer("artifacts", &document, |out| {
         for artifact in &artifacts {
             let partial = if artifact.partial { "  (partial)" } else { "" };
+            let there = match artifact.remote {
+                Some(_) => "  (with its node; fetched when you read it)",
+                None => "",
+            };
             writeln!(
                 out,
-                "{}  {}  {} bytes{partial}",
+                "{}  {}  {} bytes{partial}{there}",
                 artifact.id, artifact.media_type, artifact.bytes
             )?;
         }

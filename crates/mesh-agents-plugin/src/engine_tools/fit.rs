@@ -146,12 +146,16 @@ fn how_to_read(piece: &Piece) -> &'static str {
         Some(content) => std::str::from_utf8(content).is_err(),
         None => !is_text(&piece.info.media_type),
     };
-    if binary {
-        "left out: not text; `mesh-llm agents artifacts` saves it"
-    } else if convert::is_json(&piece.info.media_type) {
-        "left out: read it with view_data_artifact"
-    } else {
-        "left out: read it with view_text_artifact"
+    let json = convert::is_json(&piece.info.media_type);
+    match (piece.info.remote.is_some(), binary, json) {
+        (false, true, _) => "left out: not text; `mesh-llm agents artifacts` saves it",
+        (false, _, true) => "left out: read it with view_data_artifact",
+        (false, _, _) => "left out: read it with view_text_artifact",
+        (true, true, _) => {
+            "still with its node: not text; `mesh-llm agents artifacts` fetches and saves it"
+        }
+        (true, _, true) => "still with its node: view_data_artifact fetches and reads it",
+        (true, _, _) => "still with its node: view_text_artifact fetches and reads it",
     }
 }
 

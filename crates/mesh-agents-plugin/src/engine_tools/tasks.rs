@@ -221,7 +221,8 @@ impl EngineTools {
         fit::by_worth(&mut artifacts);
         let mut pieces = Vec::with_capacity(artifacts.len() + 1);
         for (n, info) in artifacts.into_iter().enumerate() {
-            let worth = n < FETCH && info.bytes <= fit::FETCH_BYTES;
+            // What is still with its node comes when somebody reads it.
+            let worth = n < FETCH && info.bytes <= fit::FETCH_BYTES && info.remote.is_none();
             let content = match worth {
                 true => match self.engine.artifact(caller, &task.id, &info.id).await {
                     Ok((_, content)) => Some(content),
@@ -311,6 +312,7 @@ fn line((task, artifacts): &(Task, Vec<ArtifactInfo>)) -> TaskLine {
                 artifact_id: info.id.clone(),
                 media_type: info.media_type.clone(),
                 bytes: info.bytes,
+                elsewhere: info.remote.is_some(),
             })
             .collect(),
         more_artifacts: artifacts

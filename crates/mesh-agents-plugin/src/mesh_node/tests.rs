@@ -1,5 +1,6 @@
 //! Nodes on a mesh inside one process: real engines, real A2A, real handshakes, no host.
 
+mod artifacts;
 mod attacks;
 mod contact;
 mod grants;
@@ -19,6 +20,7 @@ use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_core::agent::testing::definition;
 use mesh_agents_core::agent::{AgentDefinition, Filesystem, Network, RuntimeKind};
 use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::content::{ContentSpec, ContentStream};
 use mesh_agents_core::ids::{ArtifactId, MessageId, QuestionId, RunId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
@@ -75,6 +77,7 @@ impl Runner for Echo {
                 complete: true,
             });
         }
+        said.extend(artifacts::left(&spec.prompt));
         let said = futures::stream::iter(said);
         let end = {
             let cancel = cancel.clone();
@@ -150,6 +153,10 @@ impl Runner for Both {
     fn away(&self, agent: &AgentDefinition) -> Option<Away> {
         self.there.away(agent)
     }
+
+    fn content(&self, wanted: ContentSpec) -> ContentStream {
+        self.there.content(wanted)
+    }
 }
 
 #[derive(Debug)]
@@ -192,6 +199,8 @@ struct Peer {
     id: MeshPeerId,
     dir: TempDir,
     tokens: Tokens,
+    /// What other nodes ask this one, and what is done to its answers.
+    tap: Arc<artifacts::Tap>,
 }
 
 impl Peer {
@@ -244,14 +253,16 @@ impl Peer {
             place: place("http://127.0.0.1:1"),
             end: CancellationToken::new(),
         };
-        node.start(engine.clone(), mesh_agents_a2a::router::router(server))
-            .await;
+        let tap = Arc::<artifacts::Tap>::default();
+        let router = artifacts::tapped(mesh_agents_a2a::router::router(server), &tap);
+        node.start(engine.clone(), router).await;
         Self {
             node,
             engine,
             id,
             dir,
             tokens,
+            tap,
         }
     }
 

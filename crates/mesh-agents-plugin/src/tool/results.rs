@@ -298,6 +298,9 @@ pub struct ArtifactLine {
     pub media_type: String,
     /// How long it is.
     pub bytes: u64,
+    /// Still with its node; reading it fetches it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 /// Result of `cancel_task`.

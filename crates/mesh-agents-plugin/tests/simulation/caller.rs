@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_agents_a2a::remote::RemoteTimeouts;
-use mesh_agents_a2a::remote::mirror::{Do, Input, Mirror, Request, Terms};
+use mesh_agents_a2a::remote::mirror::{Content, Do, Input, Mirror, Request, Terms};
 use mesh_agents_core::ids::{AgentId, QuestionId, RunId, TaskId};
 use mesh_agents_core::run::{Answer, Before, Outcome, Resume, ResumeReason, RunEvent};
 use mesh_agents_core::task::TaskState;
@@ -142,7 +142,10 @@ impl Sent {
                 Do::Log(event) => self.write(event),
                 Do::Keep(kept) => {
                     assert!(self.ended.is_none(), "kept after the end");
-                    self.files.insert(kept.id.to_string(), kept.content);
+                    let Content::Here(content) = kept.content else {
+                        panic!("nothing stays with its node here")
+                    };
+                    self.files.insert(kept.id.to_string(), content);
                 }
             }
         }

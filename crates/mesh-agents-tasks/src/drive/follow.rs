@@ -1,5 +1,6 @@
 //! A run under way: what it says is stored, its limits are kept, until it is over.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use futures::StreamExt;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{ArtifactId, QuestionId, TaskId};
-use mesh_agents_core::limits::ARTIFACTS_PER_TASK;
+use mesh_agents_core::limits::{ARTIFACT_BYTES, ARTIFACTS_PER_TASK};
 use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, ArtifactSource, Outcome, Run, RunControl, RunEvent};
 use mesh_agents_core::task::ArtifactInfo;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::ask::Asked;
 use super::journal::Journal;
 use super::{End, RETRY, Started, response_info};
-use crate::blobs::PutError;
+use crate::blobs::{PutError, Stored, is_digest};
 use crate::engine::Inner;
 use crate::store::{self, StoreError};
 
@@ -293,25 +294,22 @@ impl<'a> Drive<'a> {
                 format!("\"{id}\" is one artifact too many ({ARTIFACTS_PER_TASK})"),
             );
         }
-        let stored = loop {
-            match self.inner.blobs.put(source.clone()).await {
-                Ok(stored) => break stored,
-                Err(PutError::Store(error)) if self.try_again(&error).await => {}
-                Err(error) => {
-                    return self.note(
-                        "artifact_skipped",
-                        format!("\"{id}\" was not kept: {error}"),
-                    );
-                }
+        let placed = match self.place(source).await {
+            Ok(placed) => placed,
+            Err(error) => {
+                return self.note(
+                    "artifact_skipped",
+                    format!("\"{id}\" was not kept: {error}"),
+                );
             }
         };
         let info = ArtifactInfo {
             id,
             media_type,
-            bytes: stored.bytes,
-            sha256: stored.sha256.clone(),
+            bytes: placed.bytes,
+            sha256: placed.sha256,
             partial,
-            remote: None,
+            remote: placed.remote,
         };
         loop {
             let (now, task, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
@@ -330,6 +328,37 @@ impl<'a> Drive<'a> {
                         format!("\"{}\" was not kept: {error}", info.id),
                     );
                 }
+            }
+        }
+    }
+
+    /// Stores a content; one that is elsewhere, and not here too, stays there until somebody reads it.
+    async fn place(&self, source: ArtifactSource) -> Result<Placed, PutError> {
+        if let ArtifactSource::Elsewhere {
+            name,
+            sha256,
+            bytes,
+        } = source
+        {
+            if !is_digest(&sha256) || bytes > ARTIFACT_BYTES {
+                let text = "its node does not say what it is, or it is too large";
+                return Err(PutError::Source(io::Error::other(text)));
+            }
+            if let Some(stored) = self.inner.blobs.held(&sha256).await {
+                return Ok(Placed::of(stored));
+            }
+            return Ok(Placed {
+                sha256,
+                bytes,
+                remote: Some(name),
+                _stays: None,
+            });
+        }
+        loop {
+            match self.inner.blobs.put(source.clone()).await {
+                Ok(stored) => return Ok(Placed::of(stored)),
+                Err(PutError::Store(error)) if self.try_again(&error).await => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -356,6 +385,27 @@ impl<'a> Drive<'a> {
             )
             .await;
             self.flush().await;
+        }
+    }
+}
+
+/// A content that is stored, or known.
+struct Placed {
+    sha256: String,
+    bytes: u64,
+    /// What it is called where it is, when that is not here.
+    remote: Option<String>,
+    /// Held until a row names it.
+    _stays: Option<Stored>,
+}
+
+impl Placed {
+    fn of(stored: Stored) -> Self {
+        Self {
+            sha256: stored.sha256.clone(),
+            bytes: stored.bytes,
+            remote: None,
+            _stays: Some(stored),
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Agents, Grants, Load};
 use crate::blobs::Blobs;
 use crate::drive;
+use crate::fetch::Fetches;
 use crate::mint::Mint;
 use crate::push::Desk;
 use crate::retention::Care;
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     /// A message waits for a node, or what is known of nodes has changed.
     pub(crate) waits: Notify,
     pub(crate) care: Care,
+    pub(crate) fetches: Fetches,
     /// Writes of runs that came too late.
     pub(crate) late: AtomicU64,
 }

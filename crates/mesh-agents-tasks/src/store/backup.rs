@@ -50,14 +50,17 @@ fn disown(copy: &Connection) -> rusqlite::Result<usize> {
     )
 }
 
-/// The contents of all artifacts, each once.
+/// The contents of all artifacts, each once, without those that are with other nodes.
 fn contents(db: &Connection) -> Result<Vec<Content>, StoreError> {
     let mut statement =
-        db.prepare("SELECT sha256, max(bytes) FROM artifacts GROUP BY sha256 ORDER BY sha256")?;
+        db.prepare(
+            "SELECT sha256, max(bytes) FROM artifacts WHERE remote IS NULL GROUP BY sha256 ORDER BY sha256",
+        )?;
     let rows = statement.query_map([], |row| {
         Ok(Content {
             sha256: row.get(0)?,
             bytes: row.get(1)?,
+            here: true,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/007-task-counts.sql"),
     include_str!("../../migrations/008-mesh.sql"),
     include_str!("../../migrations/009-elsewhere.sql"),
+    include_str!("../../migrations/010-fetched.sql"),
 ];
 
 /// `MESH` in ASCII, so that `file` and we can tell our databases from others.

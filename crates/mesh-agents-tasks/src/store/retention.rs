@@ -34,6 +34,8 @@ pub(crate) struct Content {
     pub(crate) sha256: String,
     /// Its length.
     pub(crate) bytes: u64,
+    /// Whether it was here, as far as the row knew.
+    pub(crate) here: bool,
 }
 
 /// How much there is that can be removed.
@@ -41,7 +43,7 @@ pub(crate) struct Content {
 pub(crate) struct Kept {
     /// Tasks that have ended.
     pub(crate) ended: u64,
-    /// Bytes of all contents, each counted once.
+    /// Bytes of all contents that are here, each counted once.
     pub(crate) bytes: u64,
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn kept(db: &Connection) -> Result<Kept, StoreError> {
         |row| row.get(0),
     )?;
     let bytes = db.query_row(
-        "SELECT coalesce(sum(bytes), 0) FROM (SELECT max(bytes) AS bytes FROM artifacts GROUP BY sha256)",
+        "SELECT coalesce(sum(bytes), 0) FROM \
+         (SELECT max(bytes) AS bytes FROM artifacts WHERE remote IS NULL GROUP BY sha256)",
         [],
         |row| row.get(0),
     )?;
@@ -133,12 +136,14 @@ pub(crate) fn clear(
         if left == 0 {
             break;
         }
-        let mut statement =
-            db.prepare_cached("DELETE FROM artifacts WHERE task_id = ?1 RETURNING sha256, bytes")?;
+        let mut statement = db.prepare_cached(
+            "DELETE FROM artifacts WHERE task_id = ?1 RETURNING sha256, bytes, remote IS NULL",
+        )?;
         let contents = statement.query_map([id], |row| {
             Ok(Content {
                 sha256: row.get(0)?,
                 bytes: row.get(1)?,
+                here: row.get(2)?,
             })
         })?;
         for content in contents {
@@ -173,6 +178,22 @@ pub(crate) fn is_named(db: &Connection, sha256: &str) -> Result<bool, StoreError
     let mut statement =
         db.prepare_cached("SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)")?;
     Ok(statement.query_row([sha256], |row| row.get(0))?)
+}
+
+/// Whether an artifact is this content, which is still with another node.
+pub(crate) fn is_fetched(db: &Connection, sha256: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1 AND remote IS NOT NULL)",
+    )?;
+    Ok(statement.query_row([sha256], |row| row.get(0))?)
+}
+
+/// Notes of every artifact with this content that it is here.
+pub(crate) fn here(db: &Connection, sha256: &str) -> Result<usize, StoreError> {
+    let mut statement = db.prepare_cached(
+        "UPDATE artifacts SET remote = NULL WHERE sha256 = ?1 AND remote IS NOT NULL",
+    )?;
+    Ok(statement.execute([sha256])?)
 }
 
 /// Removes keys of submits from before `before` whose tasks are gone, at most `limit`; says how many.
@@ -211,12 +232,13 @@ pub(crate) fn forecast(
 ) -> Result<Forecast, StoreError> {
     use std::collections::HashMap;
     let now = kept(db)?;
-    let mut names: HashMap<String, u64> = HashMap::new();
-    let mut all = db.prepare("SELECT sha256, count(*) FROM artifacts GROUP BY sha256")?;
-    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut names: HashMap<String, (u64, bool)> = HashMap::new();
+    let mut all =
+        db.prepare("SELECT sha256, count(*), max(remote IS NULL) FROM artifacts GROUP BY sha256")?;
+    let rows = all.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
     for row in rows {
-        let (sha256, count) = row?;
-        names.insert(sha256, count);
+        let (sha256, named) = row?;
+        names.insert(sha256, named);
     }
     let mut forecast = Forecast::default();
     let mut oldest = db.prepare(
@@ -236,9 +258,9 @@ pub(crate) fn forecast(
         let mut theirs = contents.query([&id])?;
         while let Some(content) = theirs.next()? {
             let (sha256, bytes): (String, u64) = (content.get(0)?, content.get(1)?);
-            if let Some(count) = names.get_mut(&sha256) {
+            if let Some((count, here)) = names.get_mut(&sha256) {
                 *count = count.saturating_sub(1);
-                if *count == 0 {
+                if *count == 0 && *here {
                     forecast.blobs += 1;
                     forecast.bytes += bytes;
                 }

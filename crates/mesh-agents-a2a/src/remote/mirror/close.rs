@@ -7,10 +7,10 @@ use mesh_agents_core::ids::ArtifactId;
 use mesh_agents_core::run::Outcome;
 use serde_json::Value;
 
-use super::{Do, End, Kept, Mirror, Phase, Request};
+use super::{Content, Do, End, Kept, Mirror, Phase, Request};
 use crate::remote::fault::words;
 use crate::remote::question;
-use crate::remote::results::Piece;
+use crate::remote::results::{Held, Piece};
 use crate::remote::verdict::{self, SUMMARY};
 
 /// For the one look at a task that has ended without a final word in its stream.
@@ -94,6 +94,12 @@ impl Mirror {
     fn final_word<'a>(&'a self, status: &'a str) -> &'a str {
         let streamed = self.results.said();
         let last = self.last_words.as_deref().unwrap_or_default();
+        if let Some(anew) = self.results.answer_anew() {
+            // Its agent began again, and what was passed on before is no answer any more.
+            let said = [status, last, anew].into_iter();
+            let mut said = said.filter(|text| !text.trim().is_empty());
+            return said.next().unwrap_or_default();
+        }
         let last_of_streamed = if streamed.ends_with(last) { last } else { "" };
         let only = self.results.only_text().unwrap_or_default();
         [status, last_of_streamed, streamed, last, only]
@@ -119,7 +125,7 @@ impl Mirror {
             self.out.push_back(Do::Keep(Kept {
                 id,
                 media_type: "text/markdown".to_owned(),
-                content: answer.into_bytes(),
+                content: Content::Here(answer.into_bytes()),
                 complete: true,
             }));
         }
@@ -131,10 +137,22 @@ impl Mirror {
             self.note("artifact_skipped", skipped.join("; "));
         }
         for piece in pieces {
+            let content = match piece.content {
+                Held::Here(content) => Content::Here(content),
+                Held::There { sha256, bytes } => Content::There {
+                    name: format!(
+                        "{}/{}",
+                        self.remote.as_deref().unwrap_or_default(),
+                        piece.owner
+                    ),
+                    sha256,
+                    bytes,
+                },
+            };
             self.out.push_back(Do::Keep(Kept {
                 id: piece.id,
                 media_type: piece.media_type,
-                content: piece.content,
+                content,
                 complete,
             }));
         }
@@ -148,3 +166,6 @@ fn failure_code(message: &Message) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

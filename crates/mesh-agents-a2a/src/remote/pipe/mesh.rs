@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{Pipe, Request, Response, silent};
+use super::{Pipe, Request, Response, first_byte, silent};
 use crate::remote::fault::{Fault, Stage, words};
 
 /// Idle streams kept to one node: a run has one open for its events and needs another now and then.
@@ -158,6 +158,10 @@ impl Pipe for MeshPipe {
             status: answer.status().as_u16(),
             content_type: header(header::CONTENT_TYPE).unwrap_or_default(),
             location: header(header::LOCATION),
+            tag: header(header::ETAG),
+            begins_at: header(header::CONTENT_RANGE)
+                .as_deref()
+                .and_then(first_byte),
             body: self.body(answer.into_body(), sender),
         })
     }

@@ -15,7 +15,10 @@ fn text(id: &str, text: &str) -> Artifact {
 fn kept(results: Results) -> Vec<(String, String, String)> {
     let (pieces, _) = results.finish();
     let shown = |piece: Piece| {
-        let content = String::from_utf8(piece.content).unwrap();
+        let Held::Here(content) = piece.content else {
+            panic!("{} did not come", piece.id)
+        };
+        let content = String::from_utf8(content).unwrap();
         (piece.id.to_string(), piece.media_type, content)
     };
     pieces.into_iter().map(shown).collect()
@@ -104,7 +107,7 @@ fn no_name_of_a_remote_leaves_its_place_or_takes_another() {
             "response-2"
         ]
     );
-    assert_eq!(pieces[4].content, [0, 1]);
+    assert_eq!(pieces[4].content, Held::Here(vec![0, 1]));
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn what_a_node_sends_is_kept_only_with_the_digest_it_names() {
     results.snapshot(all.clone());
     let (pieces, skipped) = results.finish();
     assert_eq!(pieces.len(), 1);
-    assert_eq!(pieces[0].content, b"{ \"a\" : 1 }\n");
+    assert_eq!(pieces[0].content, Held::Here(b"{ \"a\" : 1 }\n".to_vec()));
     assert!(
         skipped.join("; ").contains("bad.json has another digest"),
         "{skipped:?}"
@@ -154,4 +157,78 @@ fn what_a_node_sends_is_kept_only_with_the_digest_it_names() {
     let mut results = Results::going_on(String::new(), false);
     results.snapshot(all);
     assert_eq!(results.finish().0.len(), 3);
+}
+
+fn of_node(id: &str, sha256: &str, part: &serde_json::Value, bytes: u64) -> Artifact {
+    let metadata = json!({ "sha256": sha256, "bytes": bytes });
+    artifact(json!({ "artifactId": id, "metadata": metadata, "parts": [part] }))
+}
+
+#[test]
+fn what_came_stays_when_a_later_look_leaves_it_out_or_sends_it_wrong() {
+    let right = format!("{:x}", Sha256::digest("whole"));
+    let text = json!({ "text": "whole" });
+    let came = || {
+        let mut results = Results::going_on(String::new(), true);
+        results.update(of_node("a.txt", &right, &text, 5), false);
+        results
+    };
+    let left_out = artifact(
+        json!({"artifactId": "a.txt", "metadata": {"left_out": true},
+        "parts": [{"text": "left out"}]}),
+    );
+    let mut results = came();
+    results.snapshot(vec![left_out]);
+    let (pieces, skipped) = results.finish();
+    assert_eq!((pieces.len(), skipped.len()), (1, 0), "{skipped:?}");
+
+    let mut results = came();
+    results.snapshot(vec![of_node(
+        "a.txt",
+        &right,
+        &json!({ "text": "other" }),
+        5,
+    )]);
+    let (pieces, skipped) = results.finish();
+    assert_eq!((pieces.len(), skipped.len()), (1, 1), "{skipped:?}");
+
+    let url = json!({ "url": "/there" });
+    let mut results = came();
+    results.snapshot(vec![of_node("a.txt", &right, &url, 5)]);
+    let (pieces, _) = results.finish();
+    assert_eq!(pieces[0].content, Held::Here(b"whole".to_vec()));
+
+    // What is another content now is what counts.
+    let other = "b".repeat(64);
+    let mut results = came();
+    results.snapshot(vec![of_node("a.txt", &other, &url, 7)]);
+    let (pieces, _) = results.finish();
+    let there = Held::There {
+        sha256: other,
+        bytes: 7,
+    };
+    assert_eq!((pieces.len(), &pieces[0].content), (1, &there));
+}
+
+#[test]
+fn what_stays_with_its_node_is_known_by_a_digest_and_a_length_or_not_at_all() {
+    let url = json!({ "url": "/there" });
+    let good = "a".repeat(64);
+    let mut results = Results::going_on(String::new(), true);
+    results.snapshot(vec![
+        of_node("good.bin", &good, &url, 9),
+        of_node("path.bin", "../../acl.toml", &url, 9),
+        of_node("upper.bin", &"A".repeat(64), &url, 9),
+        artifact(json!({"artifactId": "long.bin", "metadata": {"sha256": good}, "parts": [url]})),
+        of_node("huge.bin", &good, &url, ARTIFACT_BYTES + 1),
+    ]);
+    let (pieces, skipped) = results.finish();
+    let ids: Vec<_> = pieces.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["good.bin"], "{skipped:?}");
+    assert_eq!(skipped.len(), 4, "{skipped:?}");
+    // Of any other server a URL is no more than its text.
+    let mut results = Results::going_on(String::new(), false);
+    results.snapshot(vec![of_node("good.bin", &good, &url, 9)]);
+    let (pieces, _) = results.finish();
+    assert_eq!(pieces[0].content, Held::Here(b"/there".to_vec()));
 }

@@ -72,7 +72,7 @@ pub(super) fn event(data: &[u8]) -> Result<StreamResponse, Fault> {
 }
 
 /// What an HTTP status other than success means.
-pub(super) fn refusal(status: u16, location: Option<String>, body: &[u8]) -> Fault {
+pub(in crate::remote) fn refusal(status: u16, location: Option<String>, body: &[u8]) -> Fault {
     // Who is refused for the token must hear of the token, whatever the body says.
     let plain = matches!(status, 401 | 403) || location.is_some();
     if !plain && let Some(fault) = told_in(body) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mesh_agents_a2a::remote::{Dial, Lookup, RemoteRunner, RemoteTimeouts};
 use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
+use mesh_agents_core::content::{ContentSpec, ContentStream};
 use mesh_agents_core::ids::RunId;
 use mesh_agents_core::run::{Away, ProcessRef, Run, RunSpec, Runner};
 
@@ -64,5 +65,10 @@ impl Runner for Runners {
 
     fn away(&self, agent: &AgentDefinition) -> Option<Away> {
         self.of(agent).away(agent)
+    }
+
+    /// Harnesses leave everything here.
+    fn content(&self, wanted: ContentSpec) -> ContentStream {
+        self.remote.content(wanted)
     }
 }

@@ -1,0 +1,80 @@
+//! What is handed over at the end.
+
+use mesh_agents_core::run::{Before, RunEvent};
+use serde_json::json;
+
+use super::*;
+use crate::remote::RemoteTimeouts;
+use crate::remote::mirror::{Answered, Input, Now, Terms};
+
+const THERE: &str = "task-01K6PZ3GQ5E1X0JYJ4R2T8WQ9A";
+
+fn mirror(said: &str) -> Mirror {
+    let terms = Terms {
+        task: "task-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        attempt: 1,
+        run: "run-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        prompt: "look".to_owned(),
+        resume: None,
+        before: Before {
+            said: said.to_owned(),
+            ..Before::default()
+        },
+        require: Vec::new(),
+        on_mesh: true,
+        streaming: false,
+        url: "mesh://a".to_owned(),
+        bearer_env: None,
+        timeouts: RemoteTimeouts::default(),
+    };
+    Mirror::new(terms, Now::ZERO)
+}
+
+/// Tells it how its task ended, and returns what it does then.
+fn ended(mut mirror: Mirror, artifacts: &serde_json::Value, words: &str) -> Vec<Do> {
+    let task: Task = serde_json::from_value(json!({
+        "id": THERE, "contextId": "c", "status": { "state": "TASK_STATE_COMPLETED" },
+        "history": [{ "messageId": "m", "role": "ROLE_AGENT", "parts": [{ "text": words }] }],
+        "artifacts": artifacts,
+    }))
+    .unwrap();
+    mirror.take(
+        Input::Answered(Answered::Task(Box::new(task))),
+        Now::from_secs(1),
+    );
+    assert!(mirror.is_over());
+    std::iter::from_fn(|| mirror.next()).collect()
+}
+
+#[test]
+fn an_answer_that_was_begun_anew_takes_the_place_of_what_was_said_before() {
+    let anew = json!([{ "artifactId": "response",
+        "parts": [{ "text": "All is well.", "mediaType": "text/markdown" }] }]);
+    let done = ended(mirror("I look at the"), &anew, "All is well.");
+    let answer = done.iter().find_map(|one| match one {
+        Do::Log(RunEvent::Ended(Outcome::Completed { answer })) => Some(answer.as_str()),
+        _ => None,
+    });
+    assert_eq!(answer, Some("All is well."), "{done:?}");
+}
+
+#[test]
+fn what_stays_with_its_node_is_named_by_its_task_there() {
+    let sha256 = "a".repeat(64);
+    let left = json!([{ "artifactId": "a/b c.bin",
+        "parts": [{ "url": "https://elsewhere.example/", "mediaType": "application/zip", "filename": "b c.bin" }],
+        "metadata": { "sha256": sha256, "bytes": 3_000_000 } }]);
+    let done = ended(mirror(""), &left, "done");
+    let kept = done.iter().find_map(|one| match one {
+        Do::Keep(kept) if kept.id.as_str() == "a/b c.bin" => Some(kept),
+        _ => None,
+    });
+    let kept = kept.unwrap();
+    assert_eq!(kept.media_type, "application/zip");
+    let content = Content::There {
+        name: format!("{THERE}/a/b c.bin"),
+        sha256,
+        bytes: 3_000_000,
+    };
+    assert_eq!(kept.content, content, "the URL is not what it is asked by");
+}
