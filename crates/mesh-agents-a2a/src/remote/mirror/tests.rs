@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use a2a::{Artifact, Part, Role, StreamResponse, TaskArtifactUpdateEvent, TaskStatusUpdateEvent};
+use a2a::{
+    Artifact, Part, Role, StreamResponse, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent,
+};
 use mesh_agents_core::run::{Answer, QuestionKind, ResumeReason};
 use serde_json::{Value, json};
 use ulid::Ulid;
@@ -312,8 +314,15 @@ impl World {
         match answer {
             Some(answer) => self.tell(answer),
             None => {
-                self.stream = Some(self.owner.log().len());
-                self.whole = true;
+                // Some owners go on behind what was applied, others tell the whole task.
+                let behind = match request {
+                    Request::Subscribe { after, .. } if *after > 0 => {
+                        (self.dice.roll(3) > 0).then(|| usize::try_from(*after).unwrap())
+                    }
+                    _ => None,
+                };
+                self.whole = behind.is_none();
+                self.stream = Some(behind.unwrap_or(self.owner.log().len()));
                 self.tell(Input::Answered(Answered::Stream));
             }
         }
@@ -356,7 +365,7 @@ impl World {
             self.stored.text.clear();
         }
         self.stored.open = None;
-        (self.request, self.stream) = (None, None);
+        (self.request, self.stream, self.whole) = (None, None, false);
         let new = Terms {
             attempt: self.attempt,
             resume,
@@ -583,4 +592,54 @@ fn an_answer_lost_on_the_way_to_a_node_is_sent_again_and_nobody_is_asked_twice()
         }
         assert!(answers > 1, "{answers}");
     }
+}
+
+#[test]
+fn a_silent_stream_behind_what_was_heard_is_contact_and_a_shorter_log_s_end_is_an_end() {
+    let mut owner = Owner::default();
+    owner.tasks.insert("m".to_owned(), vec![]);
+    owner.say(Said::State(TaskState::Working, None));
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let whole = |owner: &Owner| Box::new(StreamResponse::Task(owner.task()));
+    mirror.take(Input::Answered(Answered::Stream), Now::ZERO);
+    mirror.take(Input::Event(whole(&owner)), Now::ZERO);
+    for n in 0..5 {
+        owner.say(Said::Text(format!("{n} ")));
+        let event = owner.event(owner.log().len());
+        mirror.take(Input::Event(Box::new(event)), Now::ZERO);
+    }
+    mirror.take(Input::Closed(None), Now::ZERO);
+    let away = Fault::Unconnected {
+        stage: Stage::Refused,
+        cause: "nobody there".to_owned(),
+    };
+    mirror.take(Input::Failed(away), Now::ZERO);
+    let now = mirror.wake().unwrap();
+    requests(&mut mirror);
+    mirror.take(Input::Tick, now);
+    let asked = requests(&mut mirror);
+    assert!(
+        matches!(asked.as_slice(), [Request::Subscribe { after: 6, .. }]),
+        "{asked:?}"
+    );
+    mirror.take(Input::Answered(Answered::Stream), now);
+    let reached = |next: Do| matches!(next, Do::Log(RunEvent::Reach { away: None }));
+    assert!(std::iter::from_fn(|| mirror.next()).any(reached));
+
+    // Restored from a backup, it has said less, and ended.
+    let log = owner.tasks.values_mut().next().unwrap();
+    log.truncate(2);
+    log.push(Said::State(TaskState::Failed, None));
+    mirror.take(Input::Closed(None), now);
+    requests(&mut mirror);
+    mirror.take(
+        Input::Failed(Fault::Told {
+            code: a2a::error_code::UNSUPPORTED_OPERATION,
+            words: "it has ended".to_owned(),
+        }),
+        now,
+    );
+    let told = Answered::Task(Box::new(owner.task()));
+    mirror.take(Input::Answered(told), now);
+    assert!(mirror.is_over());
 }
