@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use a2a::{Message, StreamResponse, Task, TaskStatus};
 use mesh_agents_core::ids::{ArtifactId, QuestionId, RunId, TaskId};
+use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{self, Before, Outcome, Resume, RunEvent};
 
 use self::backoff::Backoff;
@@ -200,6 +201,8 @@ pub struct Mirror {
     sent: u32,
     /// Questions asked in this run.
     asked: u32,
+    /// What an earlier run asked the caller's user, and nobody has answered or taken back yet.
+    open: Option<Question>,
     /// The answer that came while no run was there to pass it on.
     late: Option<run::Answer>,
     /// What was answered last, and which question.
@@ -258,6 +261,7 @@ impl Mirror {
             sent_at: now,
             sent: 0,
             asked: 0,
+            open: terms.before.open.clone(),
             late: None,
             answered: None,
             refused: None,

@@ -164,6 +164,7 @@ impl Mirror {
                 Then::Done
             }
             _ => {
+                self.withdraw();
                 self.late = None;
                 let text = status.message.as_ref().map(question::text);
                 if let Some(text) = text.filter(|text| !text.trim().is_empty())
