@@ -17,6 +17,7 @@ use crate::agent::AgentDefinition;
 use crate::clock::UnixMillis;
 use crate::ids::{AgentId, ArtifactId, ContextId, QuestionId, RunId, TaskId};
 use crate::layout::RunDirs;
+use crate::question::Question;
 use crate::task::Failure;
 
 /// Starts runs. Called inside an async runtime; must return at once and do its work in the stream.
@@ -128,6 +129,9 @@ pub struct Before {
     pub answer: Option<Answer>,
     /// The question it answers.
     pub question: Option<QuestionId>,
+    /// The question that is still open: shown, and not answered. The run takes it back when it is asked no
+    /// more, and does not ask it again.
+    pub open: Option<Question>,
 }
 
 /// An earlier session to go on in.
