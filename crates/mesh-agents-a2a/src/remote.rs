@@ -29,9 +29,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::content::{ContentSpec, ContentStream};
-use mesh_agents_core::ids::{QuestionId, RunId};
+use mesh_agents_core::ids::{AgentId, QuestionId, RunId};
 use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -263,6 +263,10 @@ impl Runner for RemoteRunner {
 
     fn content(&self, wanted: ContentSpec) -> ContentStream {
         content::fetch(Arc::clone(&self.shared), wanted)
+    }
+
+    fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
+        elsewhere::stand_in(agent)
     }
 }
 

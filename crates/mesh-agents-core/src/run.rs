@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::agent::AgentDefinition;
 use crate::clock::UnixMillis;
 use crate::content::{self, ContentSpec, ContentStream};
-use crate::ids::{ArtifactId, ContextId, QuestionId, RunId, TaskId};
+use crate::ids::{AgentId, ArtifactId, ContextId, QuestionId, RunId, TaskId};
 use crate::layout::RunDirs;
+use crate::question::Question;
 use crate::task::Failure;
 
 /// Starts runs. Called inside an async runtime; must return at once and do its work in the stream.
@@ -46,6 +47,12 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// return at once and do its work in the stream.
     fn content(&self, _wanted: ContentSpec) -> ContentStream {
         content::none()
+    }
+
+    /// By what the tasks of an agent that nobody offers any more are followed to their end: what goes on
+    /// elsewhere does not end here with the offer. `None` when they can go on only with its definition.
+    fn stand_in(&self, _agent: &AgentId) -> Option<AgentDefinition> {
+        None
     }
 }
 
@@ -129,6 +136,9 @@ pub struct Before {
     pub answer: Option<Answer>,
     /// The question it answers.
     pub question: Option<QuestionId>,
+    /// The question that is still open: shown, and not answered. The run takes it back when it is asked no
+    /// more, and does not ask it again.
+    pub open: Option<Question>,
 }
 
 /// An earlier session to go on in.

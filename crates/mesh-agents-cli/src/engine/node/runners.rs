@@ -6,7 +6,7 @@ use mesh_agents_a2a::remote::{Dial, Lookup, RemoteRunner, RemoteTimeouts};
 use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
 use mesh_agents_core::content::{ContentSpec, ContentStream};
-use mesh_agents_core::ids::RunId;
+use mesh_agents_core::ids::{AgentId, RunId};
 use mesh_agents_core::run::{Away, ProcessRef, Run, RunSpec, Runner};
 
 use crate::settings::Environment;
@@ -70,5 +70,9 @@ impl Runner for Runners {
     /// Harnesses leave everything here.
     fn content(&self, wanted: ContentSpec) -> ContentStream {
         self.remote.content(wanted)
+    }
+
+    fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
+        self.remote.stand_in(agent)
     }
 }
