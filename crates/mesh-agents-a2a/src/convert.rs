@@ -83,22 +83,18 @@ impl TaskDocument<'_> {
     }
 }
 
-/// A whole task in one step: everything it has, nothing left out.
+/// A task with these messages, oldest first, and these encoded artifacts.
 ///
 /// # Errors
-/// When a value has no JSON form.
+/// When a message has no JSON form, or a piece is no JSON; not for pieces made here.
 pub fn task(
     task: &Task,
     history: &[Message],
-    artifacts: &[(ArtifactInfo, Body<'_>)],
+    artifacts: &[JsonText],
 ) -> Result<JsonText, ConvertError> {
     let history: Vec<JsonText> = history
         .iter()
         .map(|one| message(task, one))
-        .collect::<Result<_, _>>()?;
-    let artifacts: Vec<JsonText> = artifacts
-        .iter()
-        .map(|(info, body)| artifact(task, info, *body))
         .collect::<Result<_, _>>()?;
     let document = TaskDocument {
         task,
@@ -106,7 +102,7 @@ pub fn task(
             .map(|one| message(task, &one))
             .transpose()?,
         history: &history,
-        artifacts: &artifacts,
+        artifacts,
         metadata: task.metadata.as_ref(),
     };
     document.encode()

@@ -370,7 +370,14 @@ impl TaskEngine {
         match (found, text) {
             (Some(info), _) => {
                 let content = self.content_within(id, &info, patience).await?;
-                Ok((info, content))
+                // It is here now, wherever it was.
+                Ok((
+                    ArtifactInfo {
+                        remote: None,
+                        ..info
+                    },
+                    content,
+                ))
             }
             (None, Some(text)) => Ok((drive::response_info(&text), text.into_bytes())),
             (None, None) => Err(no_artifact(id, artifact, &all, state)),

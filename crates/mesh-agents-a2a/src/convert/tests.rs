@@ -45,6 +45,13 @@ fn read(text: &JsonText) -> a2a::Task {
     text.read().unwrap()
 }
 
+/// These artifacts, encoded.
+fn encoded(task: &Task, artifacts: &[(ArtifactInfo, Body<'_>)]) -> Vec<JsonText> {
+    let encoded = artifacts.iter();
+    let encoded = encoded.map(|(info, body)| artifact(task, info, *body).unwrap());
+    encoded.collect()
+}
+
 #[test]
 fn a_completed_task_reads_as_the_a2a_project_writes_it() {
     let mut row = a_task(TaskState::Completed);
@@ -68,12 +75,16 @@ fn a_completed_task_reads_as_the_a2a_project_writes_it() {
             Body::Whole(&[0xff, 0x00, 0x10]),
         ),
         (info("big.log", "text/plain"), Body::LeftOut("left out")),
+        (
+            info("far/a.zip", "application/zip"),
+            Body::Elsewhere("http://127.0.0.1:3132/a2a/there/far/a.zip"),
+        ),
     ];
-    let text = task(&row, &history, &artifacts).unwrap();
+    let text = task(&row, &history, &encoded(&row, &artifacts)).unwrap();
     insta::assert_snapshot!(text.as_str());
     let back = read(&text);
     assert_eq!(back.status.state, a2a::TaskState::Completed);
-    assert_eq!(back.artifacts.unwrap().len(), 4);
+    assert_eq!(back.artifacts.unwrap().len(), 5);
     assert_eq!(back.history.unwrap()[1].role, a2a::Role::Agent);
 }
 
@@ -133,7 +144,7 @@ fn json_that_does_not_parse_is_shown_as_text() {
         info("findings.json", "application/json"),
         Body::Whole(b"{\"a\":".as_slice()),
     );
-    let back = read(&task(&row, &[], &[broken]).unwrap());
+    let back = read(&task(&row, &[], &encoded(&row, &[broken])).unwrap());
     let part = &back.artifacts.unwrap()[0].parts[0];
     assert_eq!(part.content, a2a::PartContent::Text("{\"a\":".into()));
 }
@@ -152,7 +163,8 @@ proptest! {
     #[test]
     fn any_bytes_make_an_artifact_that_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let row = a_task(TaskState::Working);
-        let text = task(&row, &[], &[(info("x.bin", "application/json"), Body::Whole(&bytes))]).unwrap();
+        let one = (info("x.bin", "application/json"), Body::Whole(bytes.as_slice()));
+        let text = task(&row, &[], &encoded(&row, &[one])).unwrap();
         let part = read(&text).artifacts.unwrap().remove(0).parts.remove(0);
         match part.content {
             a2a::PartContent::Text(text) => prop_assert_eq!(text.as_bytes(), bytes.as_slice()),

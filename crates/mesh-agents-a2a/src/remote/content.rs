@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use mesh_agents_core::content::{ContentFault, ContentSpec, ContentStream};
+use mesh_agents_core::ids::{ArtifactId, TaskId};
 use mesh_agents_core::policy::SKILL_HEADER;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Url};
@@ -77,6 +78,9 @@ async fn open(shared: &Arc<Shared>, wanted: &ContentSpec) -> Result<Pieces, Cont
 fn request(shared: &Shared, wanted: &ContentSpec) -> Result<Request, ContentFault> {
     let nowhere = || ContentFault::Gone(format!("\"{}\" is the name of no artifact", wanted.name));
     let (task, artifact) = wanted.name.split_once('/').ok_or_else(nowhere)?;
+    // A URL takes `..` for a step up.
+    task.parse::<TaskId>().map_err(|_| nowhere())?;
+    artifact.parse::<ArtifactId>().map_err(|_| nowhere())?;
     let mut url = Url::parse("http://mesh/").map_err(|_| nowhere())?;
     url.path_segments_mut()
         .map_err(|()| nowhere())?

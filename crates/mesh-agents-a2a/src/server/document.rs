@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::A2aServer;
 use super::content;
 use super::error::{Fault, Kind};
-use crate::convert::{self, Body, ConvertError, TaskDocument};
+use crate::convert::{self, Body, ConvertError};
 use crate::peer::{Inline, ToNode};
 
 /// Most bytes of artifact contents in one answer: twice the largest single artifact. A task may
@@ -94,7 +94,7 @@ pub(super) async fn whole(
     room: &mut Room,
 ) -> Result<JsonText, Fault> {
     let artifacts = artifacts(server, view, room).await?;
-    Ok(encode(
+    Ok(convert::task(
         &view.task,
         newest(&view.history, history),
         &artifacts,
@@ -103,35 +103,13 @@ pub(super) async fn whole(
 
 /// The task without its artifacts.
 pub(super) fn bare(task: &Task, history: &[Message]) -> Result<JsonText, ConvertError> {
-    encode(task, history, &[])
+    convert::task(task, history, &[])
 }
 
 /// The last `length` messages, or all.
 pub(super) fn newest(history: &[Message], length: Option<u32>) -> &[Message] {
     let length = length.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     &history[history.len().saturating_sub(length)..]
-}
-
-fn encode(
-    task: &Task,
-    history: &[Message],
-    artifacts: &[JsonText],
-) -> Result<JsonText, ConvertError> {
-    let history: Vec<JsonText> = history
-        .iter()
-        .map(|one| convert::message(task, one))
-        .collect::<Result<_, _>>()?;
-    let status_message = convert::told_status(task)
-        .map(|one| convert::message(task, &one))
-        .transpose()?;
-    let document = TaskDocument {
-        task,
-        status_message,
-        history: &history,
-        artifacts,
-        metadata: task.metadata.as_ref(),
-    };
-    document.encode()
 }
 
 /// The artifacts in the order of their ids; contents go in small before large while there is room.

@@ -1,6 +1,6 @@
 //! A Runner whose runs do what the test says, and an engine around it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::channel::mpsc as stream;
 use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::clock::{Clock, UnixMillis};
+use mesh_agents_core::content::{ContentFault, ContentSpec, ContentStream};
 use mesh_agents_core::ids::{AgentId, QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
@@ -107,6 +108,20 @@ pub(crate) struct FakeRunner {
     pub(crate) away: AtomicBool,
     /// Whether agents nobody offers any more can be followed.
     pub(crate) stands_in: AtomicBool,
+    /// The contents it was asked for.
+    pub(crate) asked: Mutex<Vec<ContentSpec>>,
+    /// What it sends of the next ones; nothing, when nothing is left.
+    contents: Mutex<VecDeque<Pieces>>,
+}
+
+/// What comes of a content.
+type Pieces = Vec<Result<Vec<u8>, ContentFault>>;
+
+impl FakeRunner {
+    /// Has it send this when it is next asked for a content.
+    pub(crate) fn sends(&self, pieces: Pieces) {
+        self.contents.lock().unwrap().push_back(pieces);
+    }
 }
 
 impl fmt::Debug for FakeRunner {
@@ -190,6 +205,12 @@ impl Runner for FakeRunner {
         let stands_in = self.stands_in.load(Ordering::SeqCst);
         stands_in.then(|| elsewhere::stand_in(agent)).flatten()
     }
+
+    fn content(&self, wanted: ContentSpec) -> ContentStream {
+        self.asked.lock().unwrap().push(wanted);
+        let pieces = self.contents.lock().unwrap().pop_front();
+        futures::stream::iter(pieces.unwrap_or_default()).boxed()
+    }
 }
 
 /// When engines open, unless a test says otherwise.
@@ -240,6 +261,8 @@ impl Bench {
             obeys: AtomicBool::new(true),
             away: AtomicBool::new(false),
             stands_in: AtomicBool::new(false),
+            asked: Mutex::default(),
+            contents: Mutex::default(),
         });
         let clock = Arc::new(ManualClock(AtomicI64::new(at)));
         let engine = TaskEngine::open(EngineConfig {

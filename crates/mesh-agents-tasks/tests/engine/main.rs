@@ -10,6 +10,7 @@ mod care;
 mod contexts;
 mod elsewhere;
 mod fake;
+mod fetch;
 mod follow;
 mod lists;
 mod parked;

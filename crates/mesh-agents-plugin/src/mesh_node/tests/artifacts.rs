@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use mesh_agents_core::content::ContentFault;
 use mesh_agents_core::refusal::Code;
 use mesh_agents_core::task::ArtifactInfo;
 use tokio_util::bytes::Bytes;
@@ -308,6 +309,173 @@ async fn two_readers_share_one_fetch() {
         same(&content.unwrap().1, BIG);
     }
     assert_eq!(a.tap.ranges(), [None], "both are one content");
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+/// What the node of `reader` gets when it asks `owner`'s for the content of one of its tasks.
+async fn asked_for(
+    reader: &Peer,
+    agent: &AgentId,
+    task: &Task,
+    name: &str,
+    sha256: &str,
+) -> Result<usize, ContentFault> {
+    let dial = Arc::new(reader.node.clone());
+    let runner = RemoteRunner::new(Arc::new(|_| None), RemoteTimeouts::default(), Some(dial));
+    let wanted = ContentSpec {
+        agent: agent.clone(),
+        skill: None,
+        name: format!("{}/{name}", task.id),
+        sha256: sha256.to_owned(),
+        from: 0,
+    };
+    let mut pieces = runner.content(wanted);
+    let mut bytes = 0;
+    while let Some(piece) = pieces.next().await {
+        bytes += piece?.len();
+    }
+    Ok(bytes)
+}
+
+/// The only task of a node.
+async fn only_task(node: &Peer) -> Task {
+    let all = mesh_agents_tasks::ListTasks {
+        limit: 2,
+        ..Default::default()
+    };
+    let mut page = node.engine.list(&Caller::local(), all).await.unwrap();
+    assert_eq!(page.tasks.len(), 1);
+    page.tasks.remove(0).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_is_for_whoever_may_read_its_task_and_for_nobody_else() {
+    let mesh = MemoryMesh::default();
+    let (a, b, echo) = two(&mesh).await;
+    let c = Peer::join(&mesh, 3, vec![]).await;
+    let both = format!(
+        "[peers.\"{}\"]\nallow = [\"*\"]\n[peers.\"{}\"]\nallow = [\"*\"]\n",
+        b.node.key(),
+        c.node.key()
+    );
+    write_list(a.dir.path(), &both);
+    until(async || a.node.state().acl.acl().peer(&c.node.key()).is_some()).await;
+    c.sees("echo", &a).await;
+    let task = done(&b, &echo, &format!("big one.txt {BIG}")).await;
+    let there = only_task(&a).await;
+    let view = b.engine.view(&Caller::local(), &task.id).await.unwrap();
+    let sha256 = view
+        .artifacts
+        .iter()
+        .find(|one| one.id.as_str() == "one.txt");
+    let sha256 = sha256.unwrap().sha256.clone();
+
+    let got = asked_for(&b, &echo, &there, "one.txt", &sha256).await;
+    assert_eq!(got, Ok(BIG));
+    let got = asked_for(&c, &echo, &there, "one.txt", &sha256).await;
+    assert!(
+        matches!(&got, Err(ContentFault::Gone(why)) if why.contains("no task")),
+        "{got:?}"
+    );
+    // Neither its task's other names nor paths lead out of what it may read.
+    for name in ["../one.txt", "one.txt/..", "x", "response/../one.txt"] {
+        let got = asked_for(&b, &echo, &there, name, &sha256).await;
+        assert!(matches!(got, Err(ContentFault::Gone(_))), "{name}: {got:?}");
+    }
+    // What has another content now is not what was said.
+    let got = asked_for(&b, &echo, &there, "one.txt", &"0".repeat(64)).await;
+    assert!(
+        matches!(&got, Err(ContentFault::Gone(why)) if why.contains("another content")),
+        "{got:?}"
+    );
+
+    let only_c = format!("[peers.\"{}\"]\nallow = [\"*\"]\n", c.node.key());
+    write_list(a.dir.path(), &only_c);
+    until(async || a.node.state().acl.acl().peer(&b.node.key()).is_none()).await;
+    let refused = read(&b, &task, "one.txt").await.unwrap_err();
+    assert_eq!(refused.code, Code::ArtifactUnavailable);
+    let asks = format!("agents peers allow {} echo", b.node.key());
+    assert!(refused.message.contains(&asks), "{refused}");
+    assert!(
+        files(&b, ".partial-")
+            .iter()
+            .all(|file| std::fs::metadata(file).unwrap().len() == 0)
+    );
+    for node in [c, b, a] {
+        node.leave(&mesh).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_client_of_the_caller_s_node_gets_the_content_or_where_it_is_read() {
+    let mesh = MemoryMesh::default();
+    let (a, b, echo) = two(&mesh).await;
+    let (base, serving) = served::serve(&b).await;
+    let agent = format!("{base}/a2a/peers/{}/agents/echo", a.node.key());
+    let http = mesh_agents_a2a::http::plain_client().unwrap();
+    let get = async |url: &str, range: Option<&str>| {
+        let request = http.get(url).header("A2A-Version", "1.0");
+        let request = match range {
+            Some(range) => request.header("Range", range),
+            None => request,
+        };
+        request.send().await.unwrap()
+    };
+    let shown = async |task: &Task| {
+        let answer = get(&format!("{agent}/tasks/{}", task.id), None).await;
+        let task: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let artifacts = task["artifacts"].as_array().unwrap().clone();
+        let big = artifacts
+            .into_iter()
+            .find(|one| one["artifactId"] == "one.txt");
+        big.unwrap()
+    };
+
+    let first = done(&b, &echo, &format!("big one.txt {BIG}")).await;
+    let artifact = shown(&first).await;
+    assert_eq!(artifact["parts"][0]["text"].as_str().unwrap(), text(BIG));
+
+    let second = done(&b, &echo, "big one.txt 2000000").await;
+    let dir_a = a.leave(&mesh).await;
+    let agents = b.engine.agents();
+    until(async || b.engine.unavailable(agents.get(&echo).unwrap()).is_some()).await;
+    let artifact = shown(&second).await;
+    let part = &artifact["parts"][0];
+    assert_eq!(artifact["metadata"]["bytes"], 2_000_000);
+    let url = part["url"].as_str().unwrap();
+    assert_eq!(
+        url,
+        format!("{agent}/tasks/{}/artifacts/one.txt", second.id)
+    );
+    let answer = get(url, None).await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let said = answer.text().await.unwrap();
+    assert!(said.contains("which is away since 2026-09-"), "{said}");
+
+    let a = Peer::join_as(&mesh, 1, peer_id(1), vec![offered("echo")], dir_a).await;
+    until(async || b.engine.unavailable(agents.get(&echo).unwrap()).is_none()).await;
+    let answer = get(url, Some("bytes=1999990-")).await;
+    assert_eq!(answer.status(), 206);
+    assert_eq!(
+        answer.headers()["content-range"],
+        "bytes 1999990-1999999/2000000"
+    );
+    assert_eq!(
+        answer.headers()["content-disposition"],
+        "attachment",
+        "no page of ours"
+    );
+    assert_eq!(answer.bytes().await.unwrap(), text(2_000_000)[1_999_990..]);
+    let answer = get(url, None).await;
+    assert_eq!(answer.status(), 200);
+    same(&answer.bytes().await.unwrap(), 2_000_000);
+    let answer = get(url, Some("bytes=2000000-")).await;
+    assert_eq!(answer.status(), 416);
+    assert_eq!(answer.headers()["content-range"], "bytes */2000000");
+    assert_eq!(a.tap.asked().len(), 1, "once, whoever reads it here");
+    drop(serving);
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }

@@ -16,7 +16,7 @@ use super::*;
 type Client = A2AClient<Box<dyn Transport>>;
 
 /// Serves the agents a node knows to the people of its machine.
-async fn serve(node: &Peer) -> (String, JoinSet<()>) {
+pub(super) async fn serve(node: &Peer) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = A2aServer {
