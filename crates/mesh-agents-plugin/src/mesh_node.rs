@@ -21,6 +21,7 @@ mod pull;
 mod remote;
 mod report;
 mod route;
+mod seal;
 mod serve;
 mod show;
 #[cfg(test)]

@@ -332,6 +332,7 @@ fn place(base: &str) -> Served {
     Served {
         base: base.to_owned(),
         tokens: AccessTokens::None,
+        seal: None,
     }
 }
 
