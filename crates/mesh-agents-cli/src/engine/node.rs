@@ -187,6 +187,7 @@ impl Node {
         });
         let engine = engine.await?;
         engine.set_push_targets(settings.push_allow.clone());
+        engine.set_mesh_tokens(settings.mesh_tokens.clone());
         engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),

@@ -120,6 +120,12 @@ const SETTINGS: [Known; 14] = [
         "NAME = \"FILE\": each token in such a file is a caller that sees only its own tasks.",
     ),
     known(
+        "mesh_tokens",
+        None,
+        None,
+        "Names of [access_tokens] whose holders may see and call agents of other nodes, in this node's name.",
+    ),
+    known(
         "linger_seconds",
         None,
         None,
@@ -213,7 +219,7 @@ fn value(key: &str, source: &Source, settings: &Settings, file: &toml::Table) ->
             )
         }
         "linger_seconds" => json!(LINGER),
-        "push_allow" => json!([]),
+        "push_allow" | "mesh_tokens" => json!([]),
         "access_tokens" => json!({}),
         "retention_days" => json!(retention.age.as_secs() / super::DAY),
         "retention_tasks" => json!(retention.tasks),

@@ -210,3 +210,36 @@ async fn cards_of_both_kinds_are_signed_by_this_node_alike_each_time_and_its_key
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_other_nodes_are_served_to_tokens_the_owner_named_and_to_no_others() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "echo").await;
+    b.sees("echo", &a).await;
+    b.engine.set_mesh_tokens(["trusted".to_owned()].into());
+    let path = format!("a2a/peers/{}/agents/echo", a.node.key());
+    let http = plain_client().unwrap();
+    for (name, card, sent) in [("trusted", 200, 200), ("ci", 404, 403)] {
+        let (base, serving) = serve_to(&b, Caller::token(name), None).await;
+        let url = format!("{base}/{path}");
+        let read = http
+            .get(format!("{url}/.well-known/agent-card.json"))
+            .send();
+        assert_eq!(read.await.unwrap().status(), card, "{name}");
+        let call = http
+            .post(format!("{url}/message:send"))
+            .header("A2A-Version", "1.0")
+            .header("content-type", "application/json")
+            .body(message("hello").to_string());
+        let answer = call.send().await.unwrap();
+        assert_eq!(answer.status(), sent, "{name}");
+        let body = answer.text().await.unwrap();
+        assert_eq!(body.contains("mesh_tokens"), name == "ci", "{body}");
+        assert_eq!(body.contains("echo: hello"), name == "trusted", "{body}");
+        drop(serving);
+    }
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
