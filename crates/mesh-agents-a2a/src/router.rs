@@ -97,10 +97,14 @@ async fn entered(
     if operation == Operation::Enter
         && matches!(&entered, Err(refusal) if refusal.code == Code::AgentNotFound)
         && matches!(caller.principal, Principal::Key(_))
-        && server.has_tasks(caller, &agent).await
+        && let Ok(withdrawn) = server.engine.agent(caller, &agent, Operation::Return)
     {
         // Not offered any more; what it has begun here goes on to its end.
-        entered = server.engine.agent(caller, &agent, Operation::Return);
+        match server.engine.has_tasks(caller, &agent).await {
+            Ok(true) => entered = Ok(withdrawn),
+            Ok(false) => {}
+            Err(refusal) => entered = Err(refusal),
+        }
     }
     entered.map_err(|refusal| match refusal.code {
         // Byte for byte what an agent that never was is answered with.

@@ -209,14 +209,6 @@ pub fn may(
     }
 }
 
-/// [`Operation::Send`].
-///
-/// # Errors
-/// As [`may`].
-pub fn may_send(caller: &Caller, id: &AgentId, state: AgentState) -> Result<(), Refusal> {
-    may(caller, id, state, Operation::Send)
-}
-
 /// [`Operation::Answer`] to a task that `owner` sent to the agent `id`.
 ///
 /// # Errors

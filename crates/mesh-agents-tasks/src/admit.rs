@@ -243,6 +243,19 @@ impl TaskEngine {
         self.inner.agent(caller, id, operation)
     }
 
+    /// Whether the caller has ever given this agent work that is still kept.
+    ///
+    /// # Errors
+    /// `storage`, `engine_unavailable`.
+    pub async fn has_tasks(&self, caller: &Caller, agent: &AgentId) -> Result<bool, Refusal> {
+        let (principal, agent) = (caller.principal.to_string(), agent.clone());
+        let read = self
+            .inner
+            .store
+            .read(move |db| store::has_tasks(db, &principal, &agent));
+        read.await.map_err(|error| storage(&error))
+    }
+
     /// Whether the caller may know of an agent that is defined so.
     #[must_use]
     pub fn shows(&self, caller: &Caller, agent: &AgentDefinition) -> bool {

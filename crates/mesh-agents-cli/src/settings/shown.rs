@@ -70,7 +70,7 @@ const TOKEN: &str = "MESH_AGENTS_ACCESS_TOKEN";
 const DATA_DIR: &str = "data_dir";
 
 /// All settings, in the order they are shown.
-const SETTINGS: [Known; 14] = [
+const SETTINGS: [Known; 15] = [
     known(
         DATA_DIR,
         Some("--data-dir"),

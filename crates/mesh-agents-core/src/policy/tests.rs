@@ -332,12 +332,23 @@ fn an_agent_of_another_node_is_for_the_person_here_and_for_tokens_its_owner_name
             assert_eq!(found, said, "{who}, {operation:?}");
         }
     }
-    let refused = may(&Caller::token("ci"), &far, AgentState::Ready, Operation::Send).unwrap_err();
+    let refused = may(
+        &Caller::token("ci"),
+        &far,
+        AgentState::Ready,
+        Operation::Send,
+    )
+    .unwrap_err();
     let words = refused.to_string();
     for word in ["access token \"ci\"", "mesh_tokens", "agents.toml"] {
         assert!(words.contains(word), "{word} in {words}");
     }
     // Of this node's own agents it says nothing.
-    let own = may(&Caller::token("ci"), &agent(), AgentState::Ready, Operation::Send);
+    let own = may(
+        &Caller::token("ci"),
+        &agent(),
+        AgentState::Ready,
+        Operation::Send,
+    );
     assert_eq!(own, Ok(()));
 }

@@ -229,3 +229,25 @@ async fn a_skill_on_the_list_lets_in_calls_that_say_they_are_for_it() {
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
+
+/// Else a message that waited for this node would be told that its agent is gone.
+#[tokio::test]
+async fn who_calls_before_this_node_knows_what_it_offers_is_to_come_again() {
+    let mesh = MemoryMesh::default();
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("acl.toml");
+    let node = MeshNode::new(config(&mesh, 1, &peer_id(1), list)).unwrap();
+    let caller = NodeSecret::from_seed(&[2; 32]).key();
+    let app = axum::Router::new()
+        .fallback(|| async { "let in" })
+        .layer(axum::middleware::from_fn_with_state(node, gate::authorise))
+        .layer(axum::Extension(serve::Who(caller)));
+    let request = Request::post("/a2a/agents/echo").body(axum::body::Body::empty());
+    let answer = tower::ServiceExt::oneshot(app, request.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body);
+    assert!(body.contains("engine_unavailable"), "{body}");
+}
