@@ -34,8 +34,10 @@ use crate::peer::MeshPeerId;
 
 /// Most live peers, and most nodes remembered.
 pub const DIRECTORY_PEERS: usize = 2_000;
-/// Most agents of all nodes together: some tens of MiB in memory at the most.
+/// Most agents of all nodes together.
 pub const DIRECTORY_AGENTS: usize = 20_000;
+/// Most bytes of the adverts and cards of all nodes together: 20,000 agents with what an ordinary one has.
+pub const DIRECTORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who says that a peer is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -354,7 +356,7 @@ impl Directory {
         if let Some(node) = self.nodes.get(&key) {
             node.admits(&advert)?;
         }
-        if !self.make_room_for_agents(&key, advert.advert().agents.len(), changes) {
+        if !self.make_room_for_advert(&key, &advert, changes) {
             return Err(Refused::NoRoom);
         }
         match self.nodes.entry(key) {

@@ -9,6 +9,7 @@
 //! An agent of another node is an [`AgentDefinition`] of type `remote` in the engine, under an id
 //! that holds its node's key; so its tasks are queued, followed, cancelled and kept like any other.
 
+mod cards;
 mod find;
 mod gate;
 mod greet;
@@ -118,8 +119,10 @@ struct State {
     local: Agents,
     /// Agents the owner wants told of and that stay here, with the reason.
     withheld: Vec<(AgentId, String)>,
-    /// The cards of others' agents, verified.
+    /// The cards of others' agents, verified: those the directory tells of.
     cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
+    /// Cards of pulls that broke off.
+    begun: cards::Begun,
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
     /// What is not on disk yet.
@@ -162,6 +165,7 @@ impl MeshNode {
             local: Agents::default(),
             withheld: Vec::new(),
             cards: BTreeMap::new(),
+            begun: cards::Begun::default(),
             owners: BTreeMap::new(),
             unsaved: Vec::new(),
             hint_due: false,

@@ -8,6 +8,7 @@ mod canary;
 mod cards;
 mod directory;
 mod floods;
+mod room;
 mod routes;
 mod scale;
 mod support;

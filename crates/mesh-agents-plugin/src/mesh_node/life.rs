@@ -11,12 +11,13 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
-    Change, Happening, MeshVisibility, Standing, Withheld, read_hint, write_hint,
+    Change, Happening, MeshVisibility, Pulled, Standing, Withheld, read_hint, write_hint,
 };
 use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::cards::Fetched;
 use super::{MeshNode, memory, pull, serve};
 use crate::mesh_link::Peers;
 
@@ -51,11 +52,28 @@ pub(super) async fn begin(node: &MeshNode, app: Router) {
 impl MeshNode {
     /// Something happened to the directory.
     pub(super) fn happen(&self, happening: Happening) {
+        self.learn(happening, Vec::new());
+    }
+
+    /// The same, with the cards that were fetched for an answer.
+    pub(super) fn learn(&self, happening: Happening, fetched: Vec<Fetched>) {
         let now = self.now();
         let answered = matches!(happening, Happening::Answered { .. });
+        let teller = match &happening {
+            Happening::Answered {
+                key,
+                answer: Pulled::Advert(_),
+                ..
+            } => Some(*key),
+            _ => None,
+        };
         let changes = {
             let mut state = self.state();
+            let before = teller.map(|key| (key, state.told(&key)));
             let changes = state.directory.apply(happening, now);
+            if let Some((key, before)) = before {
+                state.settle(&key, &before, fetched);
+            }
             for change in &changes {
                 state.remember(change);
             }

@@ -6,6 +6,7 @@
 
 mod callers;
 mod claims;
+mod names;
 mod owners;
 
 use std::io;
