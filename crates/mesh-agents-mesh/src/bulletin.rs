@@ -213,6 +213,12 @@ impl Bulletin {
         dated.sign(secret).map(Some)
     }
 
+    /// The sequence of what is told at the moment, or of what was told last.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The card of an agent that is told of at the moment.
     #[must_use]
     pub fn card(&self, digest: Digest) -> Option<&MeshCard> {

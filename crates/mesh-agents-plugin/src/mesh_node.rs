@@ -117,6 +117,8 @@ struct State {
     buckets: Buckets,
     knocks: Knocks,
     local: Agents,
+    /// What was published last.
+    said: Option<life::Said>,
     /// Agents the owner wants told of and that stay here, with the reason.
     withheld: Vec<(AgentId, String)>,
     /// The cards of others' agents, verified: those the directory tells of.
@@ -163,6 +165,7 @@ impl MeshNode {
             buckets: Buckets::default(),
             knocks: Knocks::default(),
             local: Agents::default(),
+            said: None,
             withheld: Vec::new(),
             cards: BTreeMap::new(),
             begun: cards::Begun::default(),

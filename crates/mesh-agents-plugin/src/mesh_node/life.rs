@@ -175,19 +175,43 @@ impl MeshNode {
         let now = self.now().wall;
         let published = {
             let mut state = self.state();
+            let state = &mut *state;
             let agents = Arc::clone(&state.local.ready);
-            let agents = agents.values().map(AsRef::as_ref);
-            let secret = &self.0.config.secret;
-            state.bulletin.publish(&standing, agents, secret, now)
+            // Each card is signed when it is published, and this is often about what others said.
+            let said = (agents, standing);
+            if state
+                .said
+                .as_ref()
+                .is_some_and(|before| is_same(before, &said))
+            {
+                None
+            } else {
+                let (agents, standing) = &said;
+                let agents = agents.values().map(AsRef::as_ref);
+                let secret = &self.0.config.secret;
+                let published = state.bulletin.publish(standing, agents, secret, now);
+                state.said = Some(said);
+                Some(published)
+            }
         };
-        self.note_withheld(&published.withheld);
+        if let Some(published) = &published {
+            self.note_withheld(&published.withheld);
+        }
         let mut state = self.state();
-        if published.changed {
+        if let Some(published) = published.filter(|published| published.changed) {
             state.unsaved.push(memory::sequence(published.sequence));
             state.hint_due = true;
         }
-        std::mem::take(&mut state.hint_due).then(|| write_hint(published.sequence))
+        let sequence = state.bulletin.sequence();
+        std::mem::take(&mut state.hint_due).then(|| write_hint(sequence))
     }
+}
+
+/// What is published: the agents of this node, and how it stands.
+pub(super) type Said = (Arc<BTreeMap<AgentId, Arc<AgentDefinition>>>, Standing);
+
+fn is_same((agents, standing): &Said, (others, other): &Said) -> bool {
+    Arc::ptr_eq(agents, others) && standing == other
 }
 
 /// Whether the agents there are may be others after this.
@@ -223,6 +247,9 @@ async fn listen(node: MeshNode) {
     let mut known = Peers::default();
     let mut is_linked = false;
     let mut flipped = false;
+    // Whether this node may have something else to tell. What others do is none of it: anybody can send hints
+    // without number, and what they come to is told by the directory.
+    let mut tell = true;
     loop {
         flipped |= linked.has_changed().unwrap_or(false);
         let link = *linked.borrow_and_update();
@@ -233,6 +260,7 @@ async fn listen(node: MeshNode) {
         }
         if link != is_linked {
             is_linked = link;
+            tell = true;
             // What was said meanwhile was heard by nobody. A peer that comes asks by itself, and each hint
             // goes to every peer there is (host-contract T13): none is sent for one that came.
             node.state().hint_due |= link;
@@ -245,12 +273,15 @@ async fn listen(node: MeshNode) {
         let now = peers.borrow_and_update().clone();
         differ(&node, &known, &now);
         known = now;
+        tell |= local.has_changed().unwrap_or(false);
         local.mark_unchanged();
-        node.0.agents.notify_one();
+        if std::mem::take(&mut tell) {
+            node.0.agents.notify_one();
+        }
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
             () = changed(&mut linked) => flipped = true,
-            () = changed(&mut local) => {}
+            () = changed(&mut local) => tell = true,
             () = changed(&mut peers) => {}
             Some(hint) = hints.recv() => {
                 if let Ok(sequence) = read_hint(hint.body.as_bytes()) {
