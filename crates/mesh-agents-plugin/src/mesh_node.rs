@@ -26,6 +26,7 @@ mod serve;
 mod show;
 #[cfg(test)]
 mod tests;
+mod unsaved;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,7 +47,7 @@ use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
 use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
-use mesh_agents_tasks::{Agents, Fact, TaskEngine};
+use mesh_agents_tasks::{Agents, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,8 @@ struct Inner {
     started: Instant,
     state: Mutex<State>,
     engine: OnceLock<TaskEngine>,
+    /// Held by who writes to the disk.
+    saving: tokio::sync::Mutex<()>,
     /// Something is to be asked of others, or waited for anew.
     pulls: Notify,
     /// The agents of this node or of others are not what they were.
@@ -128,7 +131,7 @@ struct State {
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
     /// What is not on disk yet.
-    unsaved: Vec<Fact>,
+    unsaved: unsaved::Unsaved,
     /// The others may not have heard of the advert of now.
     hint_due: bool,
 }
@@ -170,7 +173,7 @@ impl MeshNode {
             cards: BTreeMap::new(),
             begun: cards::Begun::default(),
             owners: BTreeMap::new(),
-            unsaved: Vec::new(),
+            unsaved: unsaved::Unsaved::default(),
             hint_due: false,
         };
         Ok(Self(Arc::new(Inner {
@@ -178,6 +181,7 @@ impl MeshNode {
             started,
             state: Mutex::new(state),
             engine: OnceLock::new(),
+            saving: tokio::sync::Mutex::new(()),
             pulls: Notify::new(),
             agents: Notify::new(),
             routes: watch::Sender::new(0),

@@ -26,6 +26,9 @@ const PULLS: usize = 16;
 /// How often the owner's list is looked at; it is to count within a second.
 const LIST_EVERY: Duration = Duration::from_millis(400);
 
+/// What the disk did not take is tried again after this long: somebody has to make room first.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
+
 /// Starts all of it.
 pub(super) async fn begin(node: &MeshNode, app: Router) {
     let tasks = &node.0.config.tasks;
@@ -367,13 +370,19 @@ impl MeshNode {
 
 /// Hands the agents of here and there to the engine, and tells the others of ours.
 async fn agents(node: MeshNode) {
+    let mut unsaved = false;
     loop {
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
             () = node.0.agents.notified() => {}
+            () = sleep(SAVE_AGAIN), if unsaved => {}
         }
         let hint = node.publish();
-        node.save().await;
+        let saved = node.save().await;
+        unsaved = saved.is_err();
+        if let Err(error) = saved {
+            tracing::warn!(%error, "what is known of the mesh is not on disk yet");
+        }
         if let Some(hint) = hint
             && !node.link().hint(&hint)
         {

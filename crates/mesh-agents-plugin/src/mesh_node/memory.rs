@@ -92,18 +92,6 @@ impl State {
 }
 
 impl MeshNode {
-    /// Puts on disk what is not there yet.
-    pub(super) async fn save(&self) {
-        let facts = std::mem::take(&mut self.state().unsaved);
-        let Some(engine) = self.0.engine.get().filter(|_| !facts.is_empty()) else {
-            return;
-        };
-        if let Err(error) = engine.keep_facts(facts).await {
-            // The mesh will tell it again; a full disk is told of where tasks meet it.
-            tracing::warn!(%error, "what was learned of the mesh is not kept");
-        }
-    }
-
     /// Takes up what was known when the last engine ended. What cannot be read is left out.
     pub(super) async fn restore(&self) {
         let nodes: Vec<Remembered> = self.read(FactKind::Node).await;

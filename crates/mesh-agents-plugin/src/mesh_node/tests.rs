@@ -2,6 +2,7 @@
 
 mod attacks;
 mod contact;
+mod disk;
 mod grants;
 mod hints;
 mod peers;
