@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::claims::CLAIMED;
 use super::node::Node;
-use super::{Change, DIRECTORY_AGENTS, DIRECTORY_BYTES, DIRECTORY_PEERS, Directory};
+use super::{Change, DIRECTORY_AGENTS, DIRECTORY_BYTES, DIRECTORY_PEERS, Directory, Peer};
 use crate::advert::VerifiedAdvert;
 use crate::identity::NodeKey;
 
@@ -35,17 +36,31 @@ impl Load {
 }
 
 impl Directory {
-    /// Makes room for one more peer: the one goes that showed no key and failed, and was longest not heard
-    /// of. `false` when every peer answered, or was not asked yet.
+    /// Makes room for one more peer: one goes that only strangers spoke of, or else that showed no key and
+    /// failed; of these the one that was longest not heard of. `false` when every peer answered, or was not
+    /// asked yet.
     pub(super) fn make_room_for_peer(&mut self) -> bool {
         if self.peers.len() < DIRECTORY_PEERS {
             return true;
         }
-        let useless = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.key.is_none() && !peer.schedule.is_well());
-        let longest = useless.min_by_key(|(_, peer)| peer.heard);
+        let failed = |peer: &Peer| peer.key.is_none() && !peer.schedule.is_well();
+        self.drop_longest(|peer| peer.claimed) || self.drop_longest(failed)
+    }
+
+    /// Makes room for one more peer that only strangers spoke of: another one goes that failed. `false` when
+    /// all of these were not asked yet; others never make room for it.
+    pub(super) fn make_room_for_claim(&mut self) -> bool {
+        let claimed = self.peers.values().filter(|peer| peer.claimed).count();
+        if claimed < CLAIMED && self.peers.len() < DIRECTORY_PEERS {
+            return true;
+        }
+        self.drop_longest(|peer| peer.claimed && !peer.schedule.is_well())
+    }
+
+    /// Drops the one of these peers that was longest not heard of; `false` when there is none.
+    fn drop_longest(&mut self, of: impl Fn(&Peer) -> bool) -> bool {
+        let these = self.peers.iter().filter(|(_, peer)| of(peer));
+        let longest = these.min_by_key(|(_, peer)| peer.heard);
         match longest.map(|(id, _)| id.clone()) {
             Some(id) => self.drop_peer(&id).is_some(),
             None => false,

@@ -6,6 +6,7 @@ mod adverts;
 mod attacks;
 mod canary;
 mod cards;
+mod claims;
 mod directory;
 mod floods;
 mod room;
