@@ -7,6 +7,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod artifacts;
 mod bad_input;
 mod cancel;
 mod confinement;
