@@ -53,6 +53,20 @@ fn every_change_of_the_list_that_was_said_to_be_made_is_there() {
     }
 }
 
+#[test]
+fn a_node_has_one_key_however_many_ask_for_it_first() {
+    let world = World::bare();
+    let lines = vec![words(&["identity", "show", "--json"]); 16];
+    let mut keys: Vec<_> = at_once(&world, &lines)
+        .iter()
+        .map(|shown| shown["peer_id"].as_str().unwrap().to_owned())
+        .collect();
+    keys.dedup();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let on_disk = world.json(&["identity", "show"]);
+    assert_eq!(on_disk["peer_id"], keys[0].as_str());
+}
+
 /// Some node's key.
 fn key(n: u8) -> String {
     mesh_agents_mesh::NodeSecret::from_seed(&[n; 32])
