@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::policy::Standing as Access;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
     Change, Happening, MeshVisibility, Pulled, Standing, Withheld, read_hint, write_hint,
@@ -110,6 +111,13 @@ impl MeshNode {
                 Err(error) => state.acl.read(Reading::Unreadable(&error.to_string())),
             },
         };
+        if outcome == Read::Changed {
+            let state = &mut *state;
+            let acl = state.acl.acl();
+            state
+                .knocks
+                .retain(|key, agent| acl.standing(key, agent, None) == Access::Unlisted);
+        }
         if let Some(problem) = state.acl.explain() {
             tracing::warn!("{problem}");
         }

@@ -5,6 +5,7 @@ mod contact;
 mod disk;
 mod grants;
 mod hints;
+mod knocks;
 mod peers;
 mod questions;
 mod served;
