@@ -2,8 +2,10 @@
 
 mod attacks;
 mod contact;
+mod disk;
 mod grants;
 mod hints;
+mod knocks;
 mod peers;
 mod questions;
 mod served;
