@@ -109,6 +109,12 @@ impl Standing {
         self.state.is_interrupted() && self.again.is_some()
     }
 
+    /// Whether a caller asked for its end, and its run has not ended yet.
+    #[must_use]
+    pub fn cancel_requested(self) -> bool {
+        self.stopping == Some(StopCause::Canceled)
+    }
+
     /// Whether a run of it is there, or is thought to be: then it has a slot.
     #[must_use]
     pub fn runs(self) -> bool {
