@@ -238,6 +238,10 @@ fn next_of_queued(standing: Standing, happening: &Happening) -> Option<Next> {
             Some(Failure::new("refused", why.clone())),
             &[Effect::LeaveQueue],
         )),
+        // Its end was wanted, and this is one.
+        Happening::Lost(_) if standing.cancel_requested() => {
+            Some(end(TaskState::Canceled, None, &[Effect::LeaveQueue]))
+        }
         Happening::Lost(failure) => Some(end(
             TaskState::Failed,
             Some(failure.clone()),

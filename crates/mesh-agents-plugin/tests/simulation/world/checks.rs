@@ -35,6 +35,10 @@ impl World {
                 if sent.task.attempt == 0 {
                     assert!(there.is_none(), "{} has not left", sent.task.id);
                 }
+                let forgotten = sent.wish.is_some()
+                    && sent.ended.is_none()
+                    && !sent.standing.cancel_requested();
+                assert!(!forgotten, "the wish to end {}", sent.task.id);
                 if let Some(there) = there {
                     assert!(
                         there.text().starts_with(&sent.text),
