@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures what DESIGN §8 budgets, in release, each figure beside a baseline of the same minute, and prints one table.
+# Measures what DESIGN §8 budgets, built as it is shipped, each figure beside a baseline of the same minute, and prints one table.
 # Nothing fails for being slow: read the last column, on a machine that does nothing else.
 #
 #   scripts/bench.sh                     all of it: about ten minutes after the build, 2.5 GiB of disk
@@ -24,16 +24,16 @@ crate_of() {
 }
 if [ $# -gt 0 ]; then crate_of "$1" >/dev/null; fi
 
-# As a user builds it: what is measured below has what only tests need besides.
-cargo build --release --locked --bin agents
+# As it is shipped: what is measured below has what only tests need besides.
+cargo build --profile dist --locked --bin agents
 mkdir -p "${CARGO_TARGET_DIR:-target}/tmp"
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-size=$(wc -c <"$target/release/agents")
+size=$(wc -c <"$target/dist/agents")
 
 packages=(-p mesh-agents -p mesh-agents-a2a -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
 benches=(--bench engine --bench cards --bench runs --bench node --bench server)
 if [ "${1:-}" != mesh ]; then
-  cargo build --release --locked --bins "${benches[@]}" "${packages[@]}"
+  cargo build --profile dist --locked --bins "${benches[@]}" "${packages[@]}"
 fi
 
 rows=$(mktemp)
@@ -42,7 +42,7 @@ trap 'rm -rf "$rows" "$stores"' EXIT
 bench() { # bench, words for it
   local bench=$1
   shift
-  cargo bench --locked --quiet "${packages[@]}" --bench "$bench" -- "$@"
+  cargo bench --profile dist --locked --quiet "${packages[@]}" --bench "$bench" -- "$@"
 }
 # What the bench `server` is measured beside and over: the stock server, and stores with many tasks.
 server() {
@@ -57,11 +57,11 @@ server() {
 }
 # Two nodes are two hosts: started, measured and ended by a program of the drive tests.
 mesh() {
-  cargo build --release --locked -p mesh-agents-plugin --example mesh-echo
+  cargo build --profile dist --locked -p mesh-agents-plugin --example mesh-echo
   cargo build --release --locked --manifest-path tests/mesh-host/Cargo.toml --target-dir "$target/mesh-host" \
     -p mesh-host-drive --bin figures
-  AGENTS_BIN=$target/release/agents
-  ECHO_BIN=$target/release/examples/mesh-echo
+  AGENTS_BIN=$target/dist/agents
+  ECHO_BIN=$target/dist/examples/mesh-echo
   MESHHOST_BIN=$(scripts/mesh-host.sh)
   export AGENTS_BIN ECHO_BIN MESHHOST_BIN
   (

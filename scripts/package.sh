@@ -64,10 +64,10 @@ build() { # directory, target directory
   (
     cd "$1"
     RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$flags" CARGO_INCREMENTAL=0 \
-      cargo build --release --locked --bin agents --target-dir "$2" ${target:+--target "$target"} >&2
+      cargo build --profile dist --locked --bin agents --target-dir "$2" ${target:+--target "$target"} >&2
   )
   say "built in $((SECONDS - started)) s"
-  echo "$2/${target:+$target/}release/agents$suffix"
+  echo "$2/${target:+$target/}dist/agents$suffix"
 }
 
 # Packs the program with the files of the tree DIRECTORY into OUT and prints the archive's path.
@@ -102,8 +102,13 @@ bytes() { wc -c <"$1" | tr -d ' '; }
 target_dir=${CARGO_TARGET_DIR:-target}
 case $target_dir in /*) ;; *) target_dir=$PWD/$target_dir ;; esac
 given=$program
-# Not among the other release builds: other flags would have both built anew each time.
-[ -n "$program" ] || program=$(build "$PWD" "$target_dir/package")
+# Not among the other builds: other flags would have both built anew each time. The real names of directories, since the
+# compiler is told those, whatever links the shell came by.
+if [ -z "$program" ]; then
+  mkdir -p "$target_dir/package"
+  target_dir=$(cd "$target_dir" && pwd -P)
+  program=$(build "$(pwd -P)" "$target_dir/package")
+fi
 [ -f "$program" ] || fail "$program is no file; build it, or leave --bin away"
 
 at=$SECONDS
@@ -111,13 +116,13 @@ mkdir -p "$out"
 archive=$(pack "$program" "$PWD" "$(cd "$out" && pwd)")
 say "packed in $((SECONDS - at)) s: program $(bytes "$program") bytes, archive $(bytes "$archive") bytes"
 
-if [ -z "$given" ] && LC_ALL=C grep -qaF -e "$cargo_home/" -e "$PWD/" -e "$target_dir/" "$program"; then
-  fail "$program names a directory of this machine ($cargo_home, $PWD or $target_dir), so another would build other bytes"
+if [ -z "$given" ] && LC_ALL=C grep -qaF -e "$cargo_home/" -e "$(pwd -P)/" -e "$target_dir/" "$program"; then
+  fail "$program names a directory of this machine ($cargo_home, $(pwd -P) or $target_dir), so another would build other bytes"
 fi
 
 if $check; then
   [ -z "$(git status --porcelain)" ] || fail "--check compares builds of one commit, and the tree has changes; commit them"
-  elsewhere=$(mktemp -d)
+  elsewhere=$(cd "$(mktemp -d)" && pwd -P)
   trap 'rm -rf "$elsewhere"' EXIT
   git clone --quiet --no-hardlinks . "$elsewhere/agents-again"
   again=$(pack "$(build "$elsewhere/agents-again" "$elsewhere/target")" "$elsewhere/agents-again" "$elsewhere")

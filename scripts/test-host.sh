@@ -2,7 +2,8 @@
 # Tests our plugin inside a real mesh-llm host (tests/mesh-host), with a real OpenCode where npm is there.
 #
 #   CARGO_TARGET_DIR      where our own binaries are built; target/ without it
-#   AGENTS_BIN, MODEL_BIN, ACP_BIN  binaries to test instead of building them (a release build, for figures)
+#   AGENTS_BIN, MODEL_BIN, ACP_BIN  binaries to test instead of building them; without AGENTS_BIN target/release/agents
+#                         if it is there, else a debug build
 #   LOAD_CALLS            calls of the load test; 10000 without it
 #   MESH_AGENTS_TEST_ALL  1: what cannot run is a failure, as in CI
 set -euo pipefail
@@ -18,6 +19,11 @@ if [ "$(uname)" != Linux ]; then
 fi
 
 target=${CARGO_TARGET_DIR:-target}
+# README's first command has built what a user runs when CI comes here; cargo only looks whether it is of this commit.
+if [ -z "${AGENTS_BIN:-}" ] && [ -x "$target/release/agents" ]; then
+  cargo build --locked --quiet --release --bin agents
+  AGENTS_BIN=$target/release/agents
+fi
 if [ -z "${AGENTS_BIN:-}" ] || [ -z "${MODEL_BIN:-}" ] || [ -z "${ACP_BIN:-}" ]; then
   cargo build --locked --quiet -p mesh-agents -p mesh-agents-testkit --bins
 fi

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if cargo nextest --version >/dev/null 2>&1; then
-  cargo nextest run --workspace --locked
+  # Most tests wait for processes and disks more than they work.
+  cargo nextest run --workspace --locked --test-threads $(($(getconf _NPROCESSORS_ONLN) * 2))
 else
   cargo test --workspace --locked
 fi

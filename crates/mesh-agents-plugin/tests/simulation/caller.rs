@@ -14,6 +14,7 @@ use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, QuestionId, TaskId};
 use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, Outcome};
 use mesh_agents_core::task::{Failure, Task, TaskState};
 use mesh_agents_core::transition::{Effect, Happening, Standing, StopCause, next};
@@ -38,7 +39,7 @@ pub(crate) struct Sent {
     pub(crate) standing: Standing,
     attempts: Vec<Attempt>,
     pub(crate) text: String,
-    pub(crate) open: Option<QuestionId>,
+    pub(crate) open: Option<Question>,
     answered: Option<(QuestionId, Answer)>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) ended: Option<Outcome>,
@@ -171,10 +172,13 @@ impl Sent {
         if self.standing.stopping.is_some() {
             return Vec::new();
         }
-        let Some(id) = self.open.take() else {
+        let Some(Question { id, .. }) = self.open.take() else {
             return Vec::new();
         };
         let parked = self.standing.parked();
+        if parked {
+            self.seen.insert(Rare::AnsweredLate);
+        }
         let answer = Answer::Option("a".to_owned());
         self.answered = Some((id.clone(), answer.clone()));
         self.happens(&Happening::Settled);

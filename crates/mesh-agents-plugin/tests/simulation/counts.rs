@@ -69,7 +69,9 @@ rare! {
     WishGivenUp,
     /// A question outlives an engine …
     Parked,
-    /// … and its answer begins the next run.
+    /// … and is followed while it is open …
+    StillOpen,
+    /// … or is answered before its task is followed again.
     AnsweredLate,
     /// An engine is killed under a run that knows its task there …
     Resumed,

@@ -239,6 +239,7 @@ impl<'a> Drive<'a> {
             .write(move |db| store::reach(db, now, &id, attempt, away));
         match stored.await {
             Ok(task) => self.inner.wakes.tell(&task),
+            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
             Err(error) => {
                 self.inner.too_late(&error);
                 tracing::warn!(task = %self.task, %error, "that a remote cannot be reached was not stored");

@@ -133,6 +133,7 @@ pub(crate) fn reach(
     if row.task.unreachable_since.is_some() == away.is_some() {
         return Ok(row.task);
     }
+    has_room(&row, 1)?;
     let is_away = away.is_some();
     log(db, now, &mut row, &TaskEvent::Reach { away })?;
     row.task.unreachable_since = is_away.then_some(row.last_event);
@@ -234,7 +235,9 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
 
 /// Whether the log takes so many more events, with room left for those that end the task.
 pub(super) fn has_room(row: &Row, events: u64) -> Result<(), StoreError> {
-    if row.task.last_seq + events + CLOSING_EVENTS > EVENTS_PER_TASK {
+    if row.task.last_seq + events + CLOSING_EVENTS > EVENTS_PER_TASK
+        || row.event_bytes > EVENT_BYTES_PER_TASK
+    {
         return Err(StoreError::LogFull);
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_agents_a2a::remote::RemoteTimeouts;
 use mesh_agents_a2a::remote::mirror::{Do, Input, Mirror, Request, Terms};
 use mesh_agents_core::ids::RunId;
+use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, Before, Outcome, ResumeReason, RunEvent};
 use mesh_agents_core::transition::Happening;
 use mesh_agents_mesh::Moment;
@@ -38,6 +39,10 @@ impl Sent {
         if resume.is_some() {
             before.said = self.text.clone();
             (before.question, before.answer) = self.answered.clone().unzip();
+            before.open = self.open.clone();
+            if before.open.is_some() {
+                self.seen.insert(Rare::StillOpen);
+            }
         } else {
             self.text.clear();
             self.answered = None;
@@ -82,9 +87,6 @@ impl Sent {
                 if self.task.deliver_until.is_some() {
                     self.seen.insert(Rare::Unsure);
                 }
-            }
-            Some(ResumeReason::Answered) => {
-                self.seen.insert(Rare::AnsweredLate);
             }
             Some(_) => {
                 self.seen.insert(Rare::Resumed);
@@ -139,11 +141,22 @@ impl Sent {
             RunEvent::Question { id, .. } if self.standing.stopping.is_some() => {
                 return Some(Input::Answer(id, Answer::Declined));
             }
-            RunEvent::Question { id, kind, .. } => {
-                self.open = Some(id);
+            RunEvent::Question {
+                id,
+                kind,
+                text,
+                options,
+            } => {
+                assert!(self.open.is_none(), "{} asks twice", self.task.id);
+                self.open = Some(Question {
+                    id,
+                    kind,
+                    text,
+                    options,
+                });
                 self.happens(&Happening::Asked(kind));
             }
-            RunEvent::QuestionGone(id) if self.open.as_ref() == Some(&id) => {
+            RunEvent::QuestionGone(id) if self.open.as_ref().is_some_and(|one| one.id == id) => {
                 self.open = None;
                 self.happens(&Happening::Settled);
             }
@@ -201,7 +214,6 @@ impl Sent {
         self.happens(&happening);
         if self.standing.parked() {
             self.seen.insert(Rare::Parked);
-            self.slots.park(&self.task);
         }
         self.slots.end(&self.task.agent_id, &self.task.id);
         if let (true, Happening::Lost(failure)) = (self.standing.state.is_terminal(), happening) {

@@ -314,6 +314,9 @@ impl World {
             let slots = self.nodes[at].slots.clone();
             self.nodes[at].sent[sent].taken_up(slots, self.mono);
         }
+        if self.random.one_in(2) {
+            self.answer_all(at);
+        }
         self.fill(at);
     }
 

@@ -190,7 +190,8 @@ impl Follower<'_> {
     }
 }
 
-fn words(text: &str) -> Vec<String> {
+/// The words of a text that tell something.
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.len() >= SHORT)

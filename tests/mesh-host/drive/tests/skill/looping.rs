@@ -5,12 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use mesh_host_drive::{Home, Host, HostSpec, Model, run};
+use mesh_host_drive::scripts::TEST_RUN;
+use mesh_host_drive::{AgentFiles, Client, Home, Host, HostSpec, Model, run};
 use serde_json::{Value, json};
 
 use crate::opencode::Fillings;
+use crate::rounds::round;
 use crate::steps::Step;
-use crate::{opencode, others, repository, reviewer, steps};
+use crate::{opencode, others, repository, reviewer, say, steps};
 
 /// The two heads the pull request has one after the other.
 const HEADS: [&str; 2] = [
@@ -23,6 +25,18 @@ const ROUNDS: [usize; 5] = [0, 0, 0, 1, 1];
 
 /// The round before which everything of the node is stopped and started anew.
 const RESTART_BEFORE: usize = 2;
+
+/// What is cut out of a sentence, and what stands in its place then. Each has to be missed.
+const CUTS: [(&str, &str); 8] = [
+    (",headRefOid", ""),
+    ("\"agent_id\": \"<candidate>\"", "\"agent_id\": \"review\""),
+    ("Review pull request <number>", "Review the pull request"),
+    (" at commit <commit>", ""),
+    (": <url>\"", "\""),
+    (", \"message_id\": \"loop-review-<url>-<commit>\"", ""),
+    ("loop-review-<url>-<commit>", "loop-review-<commit>"),
+    ("loop-review-<url>-<commit>", "loop-review-<url>"),
+];
 
 /// What the pull request is known by.
 const URL: &str = "https://forge.example/example/repo/pull/7";
@@ -54,7 +68,7 @@ async fn the_loop_with_opencode() {
                 host.kill9()?;
                 host.restart().await?;
             }
-            pull_request(home, HEADS[head])?;
+            open(home, &[(7, HEADS[head], URL.to_owned())])?;
             let said = opencode::run(home, &project, &prompt)?;
             let line = format!("7 {} completed 1 high", &HEADS[head][..7]);
             ensure!(said.contains(&line), "round {}: {said}", round + 1);
@@ -80,10 +94,98 @@ async fn the_loop_with_opencode() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sentence_of_the_loop_counts() {
+    run(async |home| {
+        let reviews = home.shared("reviews")?;
+        reviewer(
+            home,
+            &review(&reviews),
+            &format!("write = [{}]", json!(reviews)),
+        )?;
+        // The first that is found, and not for pull requests.
+        home.agent(&AgentFiles::new("essay-review", TEST_RUN))?;
+        let host = Host::start(home, HostSpec::new("sentences")).await?;
+        let mcp = host.mcp().await?;
+        let prompt = fs::read_to_string(repository().join("examples/loop/loop-prompt.md"))?;
+        let whole = steps::parse(&prompt)?;
+        steps::fit(&whole, &mcp.tools().await?)?;
+        proof(&mcp, home, &whole, "whole")
+            .await
+            .context("the whole prompt")?;
+
+        for step in &whole {
+            let others = whole.iter().filter(|other| other.number != step.number);
+            let rest: Vec<Step> = others.cloned().collect();
+            let outcome = proof(&mcp, home, &rest, &format!("step-{}", step.number)).await;
+            is_missed(&format!("step {}", step.number), outcome);
+        }
+        for (number, (cut, instead)) in CUTS.into_iter().enumerate() {
+            ensure!(prompt.contains(cut), "the prompt has no {cut:?}");
+            let broken = steps::parse(&prompt.replace(cut, instead))?;
+            let outcome = proof(&mcp, home, &broken, &format!("cut-{number}")).await;
+            is_missed(&format!("{cut:?}"), outcome);
+        }
+        assert_eq!(host.lost_plugins()?, 0);
+        mcp.close().await?;
+        host.stop().await
+    })
+    .await;
+}
+
+fn is_missed(what: &str, outcome: Result<()>) {
+    let Err(error) = outcome else {
+        panic!("{what} is idle, nothing misses it");
+    };
+    say(&format!("the loop without {what}: {error:#}"));
+}
+
+/// Three rounds over the pull requests of one forge: everything is reported, and each head commit is reviewed once.
+async fn proof(mcp: &Client, home: &Home, steps: &[Step], forge: &str) -> Result<()> {
+    let noted = home.shared("reviews")?.join("requests");
+    fs::write(&noted, "")?;
+    let pull = |number: usize, head: usize| {
+        (
+            number,
+            HEADS[head],
+            format!("https://{forge}.example/example/repo/pull/{number}"),
+        )
+    };
+    // The same again; then another commit, with which a second pull request was opened too.
+    let rounds = [
+        vec![pull(7, 0)],
+        vec![pull(7, 0)],
+        vec![pull(7, 1), pull(8, 1)],
+    ];
+    let mut expected = Vec::new();
+    for pulls in &rounds {
+        open(home, pulls)?;
+        let reported = round(mcp, home, steps).await?;
+        let lines = pulls
+            .iter()
+            .map(|(number, head, _)| format!("{number} {} completed 1 high", &head[..7]));
+        let lines: Vec<_> = lines.collect();
+        ensure!(reported == lines, "reported {reported:?}, not {lines:?}");
+        for (number, head, url) in pulls {
+            let request = format!("Review pull request {number} at commit {head}: {url}");
+            if !expected.contains(&request) {
+                expected.push(request);
+            }
+        }
+    }
+    let noted = fs::read_to_string(&noted)?;
+    let noted: Vec<_> = noted.lines().collect();
+    ensure!(
+        noted == expected,
+        "reviewed were {noted:?}, not {expected:?}"
+    );
+    Ok(())
+}
+
 /// A review notes the commit it was asked for, and nothing else tells how often it ran.
 fn review(reviews: &Path) -> Vec<Value> {
     let note = format!(
-        "sh grep -o 'commit [0-9a-f]*' \"$TASK_PROMPT_PATH\" | tee -a {}/commits > \"$TASK_ARTIFACTS_DIR/summary.md\"",
+        "sh grep '^Review' \"$TASK_PROMPT_PATH\" | tee -a {0}/requests | grep -o 'commit [0-9a-f]*' | tee -a {0}/commits > \"$TASK_ARTIFACTS_DIR/summary.md\"",
         reviews.display()
     );
     let findings = json!({ "findings": [{ "severity": "high", "file": "total.sh", "line": 3, "issue": "off by one" }] });
@@ -93,9 +195,12 @@ fn review(reviews: &Path) -> Vec<Value> {
     ]
 }
 
-/// What `gh` of this home tells: one open pull request with this head.
-fn pull_request(home: &Home, head: &str) -> Result<()> {
-    let listed = json!([{ "number": 7, "headRefOid": head, "url": URL }]);
+/// What `gh` of this home tells: open pull requests with their number, head and address.
+fn open(home: &Home, pulls: &[(usize, &str, String)]) -> Result<()> {
+    let listed = pulls
+        .iter()
+        .map(|(number, head, url)| json!({ "number": number, "headRefOid": head, "url": url }));
+    let listed = Value::from_iter(listed);
     let gh = home.shared("bin")?.join("gh");
     let expected = "pr list --state open --json number,headRefOid,url";
     let script = format!(

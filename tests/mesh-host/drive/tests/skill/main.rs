@@ -2,11 +2,13 @@
 //!
 //! The steps are read from `skills/mesh-agents/SKILL.md` and `examples/loop/loop-prompt.md` and held against the host's
 //! `tools/list`. A real OpenCode follows them whole, with a scripted model made from the steps; that each step counts is
-//! shown by a client that does what the steps say over plain MCP ([`by_hand`]), with one step removed at a time.
+//! shown by clients that do what the steps say over plain MCP ([`by_hand`], [`rounds`]), with one step removed at a time,
+//! and of the loop also one part of a sentence.
 
 mod by_hand;
 mod looping;
 mod opencode;
+mod rounds;
 mod steps;
 
 use std::fs;
