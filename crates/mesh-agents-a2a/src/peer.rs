@@ -12,6 +12,10 @@ use serde_json::value::RawValue;
 /// stands for, so that a reader applies each once.
 pub const SEQ: &str = "mesh_agents_seq";
 
+/// The header by which a node that follows a task says which event of its log it has applied last. The stream
+/// goes on behind that one instead of beginning with the whole task.
+pub(crate) const AFTER_HEADER: &str = "mesh-agents-after";
+
 /// The key in a question's data that says who answers it, where that is not its caller.
 pub(crate) const ANSWERED_BY: &str = "answered_by";
 /// Its value.

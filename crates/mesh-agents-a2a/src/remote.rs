@@ -28,8 +28,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use mesh_agents_core::agent::AgentDefinition;
-use mesh_agents_core::ids::{QuestionId, RunId};
+use mesh_agents_core::agent::{AgentDefinition, elsewhere};
+use mesh_agents_core::ids::{AgentId, QuestionId, RunId};
 use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -247,6 +247,10 @@ impl Runner for RemoteRunner {
     fn away(&self, agent: &AgentDefinition) -> Option<Away> {
         let node = agent.id.node()?;
         self.shared.mesh.as_ref()?.away(&node)
+    }
+
+    fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
+        elsewhere::stand_in(agent)
     }
 }
 

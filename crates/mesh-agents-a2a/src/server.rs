@@ -31,10 +31,12 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::Caller;
+use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::Refusal;
 use mesh_agents_tasks::{ListTasks, TaskEngine};
 use tokio_util::sync::CancellationToken;
 
+use crate::peer::AFTER_HEADER;
 use call::Call;
 use error::{Fault, Kind};
 
@@ -163,6 +165,7 @@ fn checked(
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| Fault::new(Kind::Unauthenticated, NOBODY))?;
     Ok(Call {
+        after: after(&caller, &parts.headers),
         authenticated: parts.headers.contains_key(header::AUTHORIZATION)
             || caller != Caller::local(),
         server,
@@ -170,6 +173,14 @@ fn checked(
         caller,
         extensions,
     })
+}
+
+/// The event a node wants a stream to go on behind. Anybody else's streams begin with the task (§3.1.6), and
+/// what is no number is as good as none.
+fn after(caller: &Caller, headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(AFTER_HEADER)?.to_str().ok()?;
+    let node = matches!(caller.principal, Principal::Key(_));
+    value.parse().ok().filter(|_| node)
 }
 
 /// JSON of any kind, or nothing said. Form data is what `curl -d` sends when it is not told better.

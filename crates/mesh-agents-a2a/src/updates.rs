@@ -67,6 +67,16 @@ impl Updates {
         }
     }
 
+    /// Starts behind event `after` of the log of `task`, when the text streamed was `response`.
+    #[must_use]
+    pub(crate) fn behind(task: Task, response: &str, after: u64) -> Self {
+        let mut updates = Self::after(task, Some(response));
+        updates.seq = after;
+        // As it stood at that event it was changed before the events behind it.
+        updates.task.updated_at = updates.task.created_at;
+        updates
+    }
+
     /// The same for a reader that may be another node.
     pub(crate) fn to(self, to_node: Option<ToNode>) -> Self {
         Self { to_node, ..self }

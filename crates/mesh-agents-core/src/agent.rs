@@ -2,6 +2,8 @@
 //!
 //! These are the *checked* forms. The registry makes them from files; nobody else parses a key.
 
+pub mod elsewhere;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -15,7 +15,8 @@ pub const EVENTS_PER_TASK: u64 = 100_000;
 pub const EVENT_BYTES_PER_TASK: u64 = 64 * 1024 * 1024;
 /// Streamed text is stored when this much has gathered …
 pub const TEXT_EVENT_BYTES: usize = 4 * 1024;
-/// … or this long after its first piece, so that a reader sees it at once and the log stays small.
+/// … or this long after what was stored before it, so that a reader sees the first piece at once and the
+/// log stays small.
 pub const TEXT_EVENT_DELAY: Duration = Duration::from_millis(100);
 /// Largest encoded result of a tool call on any surface, in bytes: the host corrupts its plugin
 /// connection above 32 KiB (host-contract T1); 4 KiB are left for the envelope.

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
 use crate::clock::UnixMillis;
-use crate::ids::{ArtifactId, ContextId, QuestionId, RunId, TaskId};
+use crate::ids::{AgentId, ArtifactId, ContextId, QuestionId, RunId, TaskId};
 use crate::layout::RunDirs;
+use crate::question::Question;
 use crate::task::Failure;
 
 /// Starts runs. Called inside an async runtime; must return at once and do its work in the stream.
@@ -38,6 +39,12 @@ pub trait Runner: Send + Sync + fmt::Debug {
 
     /// Whether the node the agent is on cannot be called at the moment. `None` for agents of this node.
     fn away(&self, _agent: &AgentDefinition) -> Option<Away> {
+        None
+    }
+
+    /// By what the tasks of an agent that nobody offers any more are followed to their end: what goes on
+    /// elsewhere does not end here with the offer. `None` when they can go on only with its definition.
+    fn stand_in(&self, _agent: &AgentId) -> Option<AgentDefinition> {
         None
     }
 }
@@ -122,6 +129,9 @@ pub struct Before {
     pub answer: Option<Answer>,
     /// The question it answers.
     pub question: Option<QuestionId>,
+    /// The question that is still open: shown, and not answered. The run takes it back when it is asked no
+    /// more, and does not ask it again.
+    pub open: Option<Question>,
 }
 
 /// An earlier session to go on in.

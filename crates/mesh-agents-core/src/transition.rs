@@ -87,7 +87,8 @@ pub struct Standing {
     /// Why its run is being stopped, if it is.
     pub stopping: Option<StopCause>,
     /// What its next attempt is to be, when it had one and no run of it is there. An interrupted
-    /// task with this is *parked*: it waits for an answer without a run and without a slot.
+    /// task with this is *parked*: it waits for an answer without a run and without a slot. One whose work
+    /// is done elsewhere has its place in the queue meanwhile: what is asked there may be answered there.
     pub again: Option<Again>,
     /// Whether the work is done elsewhere: its agent is on another node of the mesh, and a run here
     /// follows it. What is over here may go on there, so a wish to end it is kept until it was told.
@@ -133,7 +134,8 @@ pub enum Happening {
     Lost(Failure),
     /// Its run is gone before its end, and another attempt follows when it has a slot.
     Again(Again),
-    /// Its run is gone while it asks; the answer brings the next attempt.
+    /// Its run is gone while it asks; the answer brings the next attempt, or a slot where the work is done
+    /// elsewhere.
     Parked,
     /// Its agent's directory is gone.
     AgentRemoved,
@@ -225,8 +227,8 @@ fn next_of_queued(standing: Standing, happening: &Happening) -> Option<Next> {
                 effects: Vec::new(),
             })
         }
-        Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::LeaveQueue)),
-        Happening::AgentRemoved => Some(removed(Effect::LeaveQueue)),
+        Happening::Stop(cause) => Some(stop_idle(*cause, standing, &[Effect::LeaveQueue])),
+        Happening::AgentRemoved => Some(removed(&[Effect::LeaveQueue])),
         Happening::Ended(Outcome::Refused(why)) => Some(end(
             TaskState::Rejected,
             Some(Failure::new("refused", why.clone())),
@@ -249,13 +251,25 @@ fn next_of_parked(standing: Standing, happening: &Happening) -> Option<Next> {
             failure: None,
             effects: Vec::new(),
         }),
+        // What it asks stays open while it is followed again.
+        Happening::Start if standing.elsewhere => Some(Next {
+            standing: Standing {
+                again: None,
+                ..standing
+            },
+            failure: None,
+            effects: vec![Effect::StartRun],
+        }),
         Happening::Settled => Some(Next {
             standing: Standing {
                 state: TaskState::Submitted,
                 ..standing
             },
             failure: None,
-            effects: vec![Effect::Enqueue],
+            effects: match standing.elsewhere {
+                true => Vec::new(),
+                false => vec![Effect::Enqueue],
+            },
         }),
         // A run is needed to tell it.
         Happening::Stop(StopCause::Canceled) if standing.elsewhere => Some(Next {
@@ -266,16 +280,24 @@ fn next_of_parked(standing: Standing, happening: &Happening) -> Option<Next> {
                 ..standing
             },
             failure: None,
-            effects: vec![Effect::VoidQuestions, Effect::Enqueue],
+            effects: vec![Effect::VoidQuestions],
         }),
-        Happening::Stop(cause) => Some(stop_idle(*cause, standing, Effect::VoidQuestions)),
-        Happening::AgentRemoved => Some(removed(Effect::VoidQuestions)),
+        Happening::Stop(cause) => Some(stop_idle(*cause, standing, leaves(standing))),
+        Happening::AgentRemoved => Some(removed(leaves(standing))),
         Happening::Lost(failure) => Some(end(
             TaskState::Failed,
             Some(failure.clone()),
-            &[Effect::VoidQuestions],
+            leaves(standing),
         )),
         _ => None,
+    }
+}
+
+/// What the end of a parked task takes with it.
+fn leaves(standing: Standing) -> &'static [Effect] {
+    match standing.elsewhere {
+        true => &[Effect::VoidQuestions, Effect::LeaveQueue],
+        false => &[Effect::VoidQuestions],
     }
 }
 
@@ -341,6 +363,12 @@ fn next_of_running(standing: Standing, happening: &Happening) -> Option<Next> {
             },
             &[Effect::FreeSlot, Effect::Enqueue],
         )),
+        // It goes on elsewhere, and so does what is heard of it.
+        Happening::Parked if asks && standing.elsewhere => {
+            let again = Some(Again::Resume);
+            let effects = &[Effect::FreeSlot, Effect::Enqueue];
+            Some(to(Standing { again, ..standing }, effects))
+        }
         Happening::Parked if asks => {
             let again = Some(Again::Answer);
             Some(to(Standing { again, ..standing }, &[Effect::FreeSlot]))
@@ -361,25 +389,25 @@ fn asking(standing: Standing, kind: QuestionKind) -> Standing {
     Standing { state, ..standing }
 }
 
-fn removed(effect: Effect) -> Next {
+fn removed(effects: &[Effect]) -> Next {
     let failure = Failure::new(
         "agent_removed",
         "the agent's directory was removed while the task waited; put it back and send the message again",
     );
-    end(TaskState::Failed, Some(failure), &[effect])
+    end(TaskState::Failed, Some(failure), effects)
 }
 
 /// Nothing of the task runs: a caller's wish ends it at once, the engine's own stop leaves it waiting.
-fn stop_idle(cause: StopCause, standing: Standing, effect: Effect) -> Next {
+fn stop_idle(cause: StopCause, standing: Standing, effects: &[Effect]) -> Next {
     match cause {
         StopCause::Shutdown => Next {
             standing,
             failure: None,
             effects: Vec::new(),
         },
-        StopCause::Canceled => end(TaskState::Canceled, None, &[effect]),
+        StopCause::Canceled => end(TaskState::Canceled, None, effects),
         StopCause::Deadline | StopCause::Idle | StopCause::TooMuchOutput => {
-            end(TaskState::Failed, cause.failure(), &[effect])
+            end(TaskState::Failed, cause.failure(), effects)
         }
     }
 }
@@ -490,10 +518,12 @@ mod tests {
                 });
             }
         }
-        // Where it matters that the work is done elsewhere: a wish to end it that has not been told.
+        // Where it matters that the work is done elsewhere: a wish to end it that has not been told, and what
+        // it asks.
         let there = |standing: &Standing| {
             let canceled = standing.stopping == Some(StopCause::Canceled);
-            (canceled || standing.again.is_some()).then_some(Standing {
+            let asks = standing.state.is_interrupted() && standing.stopping.is_none();
+            (canceled || asks || standing.again.is_some()).then_some(Standing {
                 elsewhere: true,
                 ..*standing
             })
@@ -579,7 +609,8 @@ mod tests {
                 }
                 standing = to.standing;
                 prop_assert_eq!(slots, i32::from(standing.runs()));
-                prop_assert_eq!(places, i32::from(standing.state == TaskState::Submitted));
+                let waits = standing.state == TaskState::Submitted || (elsewhere && standing.parked());
+                prop_assert_eq!(places, i32::from(waits));
                 let told_later = elsewhere && standing.stopping == Some(StopCause::Canceled);
                 prop_assert!(before.stopping.is_none() || standing.runs()
                     || standing.state.is_terminal() || told_later);

@@ -41,11 +41,12 @@ impl TaskEngine {
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<Task, Refusal> {
         let inner = &self.inner;
         check_message(&submit.message)?;
+        if let Some(task) = submit.task_id.clone() {
+            // An engine that lets its runs end needs the answers they wait for.
+            return self.answer(caller, submit, &task).await;
+        }
         if inner.stopping() {
             return Err(storage(&StoreError::Closed));
-        }
-        if let Some(task) = submit.task_id.clone() {
-            return self.answer(caller, submit, &task).await;
         }
         let admitted = inner.admit(caller, &submit.agent_id);
         let may_wait = submit.queue_if_offline;

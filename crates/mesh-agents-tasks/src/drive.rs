@@ -24,7 +24,7 @@ use crate::engine::{Inner, Live, stopped};
 use crate::prompt;
 use crate::recover;
 use crate::recover::plan::{Cut, CutBy};
-use crate::store::{self, StoreError, Terms};
+use crate::store::{self, OpenQuestion, StoreError, Terms};
 use follow::{Drive, seconds};
 
 /// Between tries to write what must be written (an end), while the disk refuses.
@@ -55,7 +55,8 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
     match begin(&inner, &task, &agent, live).await {
         Ok(Some((begun, run_id))) => {
             let stored = begun.task.clone();
-            let spec = match spec(&inner, &begun, &agent, run_id.clone(), token).await {
+            let spec = spec(&inner, &begun, &agent, run_id.clone(), token).await;
+            let (spec, open) = match spec {
                 Ok(spec) => spec,
                 Err(error) => {
                     let what = format!("the task's message cannot be read: {error}");
@@ -72,7 +73,8 @@ pub(crate) async fn run_task(inner: Arc<Inner>, task: TaskId, agent: Arc<AgentDe
                 end.cancel();
             }
             let run = inner.runner.start(spec);
-            let drive = Drive::new(&inner, &begun, &agent, (&end, &let_go), said);
+            let mut drive = Drive::new(&inner, &begun, &agent, (&end, &let_go), said);
+            drive.still_asks(open);
             let (end, opened) = drive.follow(run, answered).await;
             match end {
                 End::Said(Outcome::Interrupted(why)) => {
@@ -223,18 +225,19 @@ fn terms(agent: &AgentDefinition) -> Terms {
     }
 }
 
-/// What the runner needs, and the text its task has streamed so far where it goes on with that.
+/// What the runner needs, with the text its task has streamed so far where it goes on with that, and the
+/// questions that are still open.
 async fn spec(
     inner: &Arc<Inner>,
     started: &Started,
     agent: &Arc<AgentDefinition>,
     run_id: RunId,
     token: String,
-) -> Result<RunSpec, StoreError> {
+) -> Result<(RunSpec, Vec<OpenQuestion>), StoreError> {
     let task = &started.task;
     let (id, why) = (task.id.clone(), started.resume.as_ref().map(|one| one.why));
     let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
-    let (prompt, before) = inner
+    let (prompt, before, open) = inner
         .store
         .read(move |db| match why {
             Some(why @ (ResumeReason::Interrupted | ResumeReason::Answered)) => {
@@ -246,17 +249,19 @@ async fn spec(
                 let log = store::asked(db, &id)?;
                 let prompt = prompt::go_on(why, task.as_ref(), &log);
                 let (question, answer) = prompt::last_answer(&log).unzip();
+                let open = store::open_questions(db, &id)?;
                 let before = Before {
                     said: store::response(db, &id, limit)?,
                     answer,
                     question,
+                    open: open.first().map(|open| open.question.clone()),
                 };
-                Ok((prompt, before))
+                Ok((prompt, before, open))
             }
             Some(ResumeReason::NextTask) | None => {
                 let history = store::history(db, &id)?;
                 let prompt = history.first().map(prompt::render);
-                Ok((prompt.unwrap_or_default(), Before::default()))
+                Ok((prompt.unwrap_or_default(), Before::default(), Vec::new()))
             }
         })
         .await?;
@@ -283,7 +288,7 @@ async fn spec(
             .map(|until| Duration::from_millis(until.since(inner.now()))),
         tools,
     };
-    Ok(spec)
+    Ok((spec, open))
 }
 
 /// The skill a task's metadata names (`skill_id`), if it has a form that can stand in a header.

@@ -5,9 +5,10 @@
 //! reader holds is one batch at most.
 
 use mesh_agents_core::ids::TaskId;
+use mesh_agents_core::limits::ARTIFACT_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::refusal::{Code, Refusal};
-use mesh_agents_core::task::ArtifactInfo;
+use mesh_agents_core::task::{ArtifactInfo, Task};
 
 use crate::api::{StoredEvent, TaskView};
 use crate::engine::{TaskEngine, refusal};
@@ -63,6 +64,32 @@ impl TaskEngine {
         let wakes = self.inner.wakes.subscribe(id);
         self.task(caller, id).await?;
         Ok(self.reader(id, wakes, after))
+    }
+
+    /// A task, the text it had streamed at event `after` of its log, and a reader of what happened since.
+    /// `None` when its log has no such event, and for 0: there is nothing to go on behind.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn follow_behind(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        after: u64,
+    ) -> Result<Option<(Task, String, Follow)>, Refusal> {
+        let wakes = self.inner.wakes.subscribe(id);
+        let task = self.task(caller, id).await?;
+        if after == 0 || after > task.last_seq {
+            return Ok(None);
+        }
+        let limit = usize::try_from(ARTIFACT_BYTES).unwrap_or(usize::MAX);
+        let of = id.clone();
+        let said = self
+            .inner
+            .store
+            .read(move |db| store::said_at(db, &of, after, limit));
+        let said = said.await.map_err(|error| refusal(&error, id))?;
+        Ok(Some((task, said, self.reader(id, wakes, after))))
     }
 
     fn reader(&self, id: &TaskId, wakes: Subscription, after: u64) -> Follow {

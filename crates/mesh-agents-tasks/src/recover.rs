@@ -157,7 +157,7 @@ pub(crate) async fn run_gone(inner: &Arc<Inner>, task: &Task, cut: Cut) {
                     again,
                     ..Standing::NEW
                 };
-                if standing.parked() {
+                if standing.parked() && task.agent_id.is_local() {
                     park::watch(inner, &task);
                 }
                 return;

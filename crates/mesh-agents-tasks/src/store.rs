@@ -36,7 +36,7 @@ pub(crate) use facts::{facts, keep_fact};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
     artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
-    response, root, task,
+    response, root, said_at, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,

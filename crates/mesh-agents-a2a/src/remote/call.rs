@@ -1,13 +1,17 @@
 //! Calls to one remote agent, through the official client.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use a2a::jsonrpc::methods;
 use a2a::{
     CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest,
     SendMessageResponse, StreamResponse, SubscribeToTaskRequest, Task,
 };
 use a2a_client::auth::AuthInterceptor;
-use a2a_client::{A2AClient, A2AClientFactory, Transport};
+use a2a_client::middleware::CallInterceptor;
+use a2a_client::{A2AClient, A2AClientFactory, ServiceParams, Transport};
+use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
@@ -16,6 +20,7 @@ use super::mirror::Answered;
 use super::pipe::Pipe;
 use super::target::{BINDINGS, Target, misconfigured};
 use super::wire::{Factory, Patience};
+use crate::peer::AFTER_HEADER;
 use mesh_agents_core::policy::SKILL_HEADER;
 use mesh_agents_core::task::Failure;
 
@@ -29,6 +34,23 @@ pub(crate) type Stream = BoxStream<'static, Result<StreamResponse, Fault>>;
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: Arc<A2AClient<Box<dyn Transport>>>,
+    behind: Arc<Behind>,
+}
+
+/// Names the event a stream is to go on behind; 0 names none. A header belongs to one call, and the client
+/// takes headers for all of them only: the calls of one remote agent are made one at a time.
+#[derive(Debug, Default)]
+struct Behind(AtomicU64);
+
+#[async_trait]
+impl CallInterceptor for Behind {
+    async fn before(&self, method: &str, params: &mut ServiceParams) -> Result<(), a2a::A2AError> {
+        let after = self.0.load(Ordering::Relaxed);
+        if method == methods::SUBSCRIBE_TO_TASK && after > 0 {
+            params.insert(AFTER_HEADER.to_owned(), vec![after.to_string()]);
+        }
+        Ok(())
+    }
 }
 
 impl Caller {
@@ -53,13 +75,17 @@ impl Caller {
             let names = AuthInterceptor::custom(SKILL_HEADER, skill);
             factory = factory.with_interceptor(Arc::new(names));
         }
+        let behind = Arc::<Behind>::default();
+        let names = Arc::clone(&behind);
         let client = factory
+            .with_interceptor(names)
             .build()
             .create_from_card(&target.card)
             .await
             .map_err(|error| misconfigured(error.to_string()))?;
         Ok(Self {
             client: Arc::new(client),
+            behind,
         })
     }
 
@@ -104,8 +130,9 @@ impl Caller {
         Ok(self.client.cancel_task(&request).await?)
     }
 
-    /// Follows a task that is under way.
-    pub(crate) async fn subscribe(&self, task: &str) -> Result<Stream, Fault> {
+    /// Follows a task that is under way: with a node, behind the event `after` of its log, unless that is 0.
+    pub(crate) async fn subscribe(&self, task: &str, after: u64) -> Result<Stream, Fault> {
+        self.behind.0.store(after, Ordering::Relaxed);
         let request = SubscribeToTaskRequest {
             id: task.to_owned(),
             tenant: None,

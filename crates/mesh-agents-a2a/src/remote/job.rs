@@ -177,8 +177,8 @@ impl Talk {
                 Request::Cancel { task } => {
                     Heard::Whole(Answered::Task(Box::new(caller.cancel(&task).await?)))
                 }
-                Request::Subscribe { task, rest, .. } => {
-                    let stream = caller.subscribe(&task).await?;
+                Request::Subscribe { task, after, rest } => {
+                    let stream = caller.subscribe(&task, after).await?;
                     sleep(rest).await;
                     Heard::Stream(stream)
                 }

@@ -9,7 +9,8 @@
 //! - the message that makes the task has one id, `<task>:1`, in every attempt; a node that has taken
 //!   it answers a repeat with the same task;
 //! - what the owner says is applied once and in order: a node numbers it ([`SEQ`]), and what is not
-//!   newer than the newest applied is left alone; the whole task makes up for what was missed;
+//!   newer than the newest applied is left alone; what was missed is asked for by that number, and a node
+//!   that cannot go on there tells the whole task;
 //! - text goes on from what was passed on, never back;
 //! - the end is said once, and nothing after it;
 //! - with a node of the mesh loss of contact decides nothing: not the end, not even of a cancel, which
@@ -22,19 +23,21 @@ mod close;
 mod follow;
 mod hear;
 mod open;
+mod phase;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use a2a::{Message, StreamResponse, Task, TaskState, TaskStatus};
+use a2a::{Message, StreamResponse, Task, TaskStatus};
 use mesh_agents_core::ids::{ArtifactId, QuestionId, RunId, TaskId};
+use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{self, Before, Outcome, Resume, RunEvent};
 
 use self::backoff::Backoff;
 use self::open::Said;
+use self::phase::{Asking, Look, Phase};
 use super::RemoteTimeouts;
 use super::fault::Fault;
-use super::question::Asked;
 use super::results::Results;
 pub use crate::peer::SEQ;
 
@@ -148,8 +151,8 @@ pub enum Request {
         /// The remote's id for it.
         task: String,
     },
-    /// Follow a task. The stream may begin with the whole task, or, with a node, behind the event
-    /// `after`; an event is applied once either way.
+    /// Follow a task. A node begins its stream behind the event `after`; one that cannot, and any other
+    /// server, begins with the whole task. An event is applied once either way.
     Subscribe {
         /// The remote's id for it.
         task: String,
@@ -198,6 +201,8 @@ pub struct Mirror {
     sent: u32,
     /// Questions asked in this run.
     asked: u32,
+    /// What an earlier run asked the caller's user, and nobody has answered or taken back yet.
+    open: Option<Question>,
     /// The answer that came while no run was there to pass it on.
     late: Option<run::Answer>,
     /// What was answered last, and which question.
@@ -216,55 +221,6 @@ pub struct Mirror {
     ended: bool,
     retry: Backoff,
     poll: Backoff,
-}
-
-/// What it waits for.
-#[derive(Debug)]
-enum Phase {
-    /// The earlier task of the context.
-    Context { earlier: String },
-    /// The answer to a message.
-    Sending { message: Box<Message>, stream: bool },
-    /// The time to send it again.
-    Resending { message: Box<Message> },
-    /// News on a stream; so many came, and whether the task had a name when it began.
-    Reading { events: u32, named: bool },
-    /// How the task stands.
-    Looking(Look),
-    /// A stream of the task.
-    Joining,
-    /// The time to look or join again.
-    Pausing(Look),
-    /// An answer to what the remote asks.
-    Asking(Box<Asking>),
-    /// The end that was asked for.
-    Canceling(cancel::Way),
-    /// One look at a task that has ended without a final word in its stream.
-    LastLook {
-        state: TaskState,
-        said: String,
-        code: Option<String>,
-    },
-    /// That the remote was told to end; then this is the outcome.
-    Leaving(Outcome),
-    /// Nothing: it is over, or about to say what it waits for.
-    Over,
-}
-
-/// What the remote asks, and the status that said so.
-#[derive(Debug)]
-struct Asking {
-    asked: Asked,
-    status: TaskStatus,
-}
-
-/// Why the task is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// To follow it again.
-    Attach,
-    /// Because it is not streamed.
-    Poll,
 }
 
 /// How the remote ended.
@@ -305,6 +261,7 @@ impl Mirror {
             sent_at: now,
             sent: 0,
             asked: 0,
+            open: terms.before.open.clone(),
             late: None,
             answered: None,
             refused: None,
@@ -369,118 +326,6 @@ impl Mirror {
     #[must_use]
     pub fn remote(&self) -> Option<&str> {
         self.remote.as_deref()
-    }
-
-    fn answered(&mut self, answered: Answered) {
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Context { .. } => self.context(answered),
-            Phase::Sending { .. } => self.taken(answered),
-            Phase::Looking(look) => match answered {
-                Answered::Task(task) => self.looked(look, *task),
-                _ => self.phase = Phase::Looking(look),
-            },
-            Phase::Joining => match answered {
-                Answered::Stream => self.read(),
-                _ => self.phase = Phase::Joining,
-            },
-            Phase::Asking(asking) => match answered {
-                Answered::Task(task) => self.still_asked(asking, *task),
-                _ => self.wait_for_answer(asking),
-            },
-            Phase::Canceling(way) => match answered {
-                Answered::Task(task) => self.canceling(way, *task),
-                _ => self.phase = Phase::Canceling(way),
-            },
-            Phase::LastLook { state, said, code } => {
-                if let Answered::Task(task) = answered {
-                    self.take_last(*task);
-                }
-                // It may have answered with another task, which ends it otherwise.
-                if !self.ended {
-                    self.last_look_over(&state, &said, code.as_deref());
-                }
-            }
-            Phase::Leaving(outcome) => self.end_other(outcome),
-            other @ (Phase::Resending { .. }
-            | Phase::Reading { .. }
-            | Phase::Pausing(_)
-            | Phase::Over) => self.phase = other,
-        }
-    }
-
-    fn failed(&mut self, fault: &Fault) {
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Context { earlier } => self.no_context(earlier, fault),
-            Phase::Sending { message, stream } => self.not_sent(fault, message, stream),
-            Phase::Looking(look) => self.out_of_reach(fault, look),
-            Phase::Joining => self.not_joined(fault),
-            Phase::Asking(asking) => {
-                if fault.no_such_task() {
-                    self.log(RunEvent::QuestionGone(asking.asked.id));
-                    return self.forgotten();
-                }
-                // The question stays open as long as questions do; nothing is lost by waiting.
-                self.wait_for_answer(asking);
-            }
-            Phase::Canceling(way) => self.not_canceled(&way, fault),
-            Phase::LastLook { state, said, code } => {
-                self.last_look_over(&state, &said, code.as_deref());
-            }
-            Phase::Leaving(outcome) => {
-                self.not_told(self.untold(fault));
-                self.end_other(outcome);
-            }
-            other @ (Phase::Resending { .. }
-            | Phase::Reading { .. }
-            | Phase::Pausing(_)
-            | Phase::Over) => self.phase = other,
-        }
-    }
-
-    /// Whether it waits for nothing but the time of the next try.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        let tries_again = match &self.phase {
-            Phase::Context { .. } | Phase::Resending { .. } | Phase::Pausing(Look::Attach) => true,
-            Phase::Canceling(way) => way.tries_again(),
-            _ => false,
-        };
-        tries_again && self.timer.is_some()
-    }
-
-    /// The remote can be reached again: the next try is now.
-    fn back(&mut self) {
-        if self.waits() {
-            self.retry.reset();
-            self.timer = Some(self.now);
-            self.tick();
-        }
-    }
-
-    fn tick(&mut self) {
-        if matches!(self.phase, Phase::Reading { .. }) && self.now >= self.alive {
-            // Bytes still come, or the stream would have been cut for its silence.
-            self.alive = self.now + self.terms.timeouts.activity;
-            self.retry.reset();
-            self.log(RunEvent::Activity);
-        }
-        if self.timer.is_none_or(|due| due > self.now) {
-            return;
-        }
-        self.timer = None;
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Context { earlier } => self.ask_context(earlier),
-            Phase::Resending { message } => self.send(message),
-            Phase::Pausing(Look::Attach) => self.attach(),
-            Phase::Pausing(Look::Poll) => self.look(Look::Poll),
-            Phase::Asking(asking) => self.look_at_question(asking),
-            Phase::Canceling(way) => self.cancel_due(way),
-            Phase::LastLook { state, said, code } => {
-                self.last_look_over(&state, &said, code.as_deref());
-            }
-            Phase::Leaving(outcome) => self.end_other(outcome),
-            other => self.phase = other,
-        }
     }
 
     /// Waits for so long, and then does what the phase says.

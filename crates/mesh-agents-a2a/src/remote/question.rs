@@ -2,6 +2,7 @@
 
 use a2a::{Message, Part, PartContent, TaskState, TaskStatus};
 use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
+use mesh_agents_core::question::Question;
 use mesh_agents_core::run::{Answer, QuestionKind, QuestionOption};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -116,6 +117,12 @@ pub(super) fn text(message: &Message) -> String {
 }
 
 impl Asked {
+    /// Whether this is what is asked already, word for word.
+    pub(super) fn is(&self, open: &Question) -> bool {
+        let same = self.id == open.id && self.kind == open.kind;
+        same && self.text == open.text && self.options == open.options
+    }
+
     /// What is sent to the remote for an answer: text any agent understands, and data for a node
     /// like ours.
     pub(super) fn reply(&self, answer: &Answer) -> (String, Value) {

@@ -139,3 +139,26 @@ fn token(name: &str, lookup: &Lookup) -> Result<String, Failure> {
 pub(crate) fn misconfigured(message: String) -> Failure {
     Failure::new("remote_misconfigured", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use mesh_agents_core::agent::elsewhere;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_without_its_card_is_called_where_its_id_says() {
+        let id = "pr-review@z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
+        let agent = elsewhere::stand_in(&id.parse().unwrap()).unwrap();
+        let lookup: Lookup = Arc::new(|_| None);
+        let target = Target::of(&agent, &lookup).unwrap_or_else(|e| panic!("{}", e.message));
+        let node = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
+        assert_eq!(target.node.as_deref(), Some(node));
+        assert!(target.streaming);
+        assert_eq!(
+            target.card.supported_interfaces[0].url,
+            "http://mesh/a2a/agents/pr-review"
+        );
+        assert_eq!(elsewhere::stand_in(&"here".parse().unwrap()), None);
+    }
+}

@@ -61,6 +61,8 @@ pub(super) struct Call {
     pub(super) authenticated: bool,
     /// Extensions both sides know.
     pub(super) extensions: Vec<String>,
+    /// The event of a task's log that its stream goes on behind, where the caller is a node that says so.
+    pub(super) after: Option<u64>,
 }
 
 impl Call {
@@ -225,7 +227,7 @@ impl Call {
         let shown = document::bare(&told, document::newest(&history, asked.history))?;
         let to_node = self.to_node(&task);
         Ok(Reply::Stream(Box::new(TaskStream {
-            first: of_task(&task, &shown)?,
+            first: Some(of_task(&task, &shown)?),
             rest: Some((follow, Updates::after(task, None).to(to_node))),
         })))
     }
@@ -238,8 +240,29 @@ impl Call {
                 format!("task {id} has ended and nothing more happens to it; read it with GetTask"),
             ));
         }
-        let stream = self.stream(id, None, Begin::Subscription).await?;
+        let stream = match self.behind(id).await? {
+            Some(stream) => stream,
+            None => self.stream(id, None, Begin::Subscription).await?,
+        };
         Ok(Reply::Stream(Box::new(stream)))
+    }
+
+    /// What happened to the task since the event its caller names; `None` when none is named, or it is
+    /// none of this log.
+    async fn behind(&self, id: &TaskId) -> Result<Option<TaskStream>, Fault> {
+        let Some(after) = self.after else {
+            return Ok(None);
+        };
+        let engine = &self.server.engine;
+        let behind = engine.follow_behind(&self.caller, id, after).await?;
+        Ok(behind.map(|(task, said, follow)| {
+            let to_node = self.to_node(&task);
+            let updates = Updates::behind(task, &said, after).to(to_node);
+            TaskStream {
+                first: None,
+                rest: Some((follow, updates)),
+            }
+        }))
     }
 
     /// The task as it stands, and what happens to it from there on.
@@ -261,7 +284,7 @@ impl Call {
             Begin::Message => closes(view.task.state),
         };
         Ok(TaskStream {
-            first: of_task(&view.task, &shown)?,
+            first: Some(of_task(&view.task, &shown)?),
             rest: (!over).then(|| {
                 let updates = Updates::after(view.task, view.response.as_deref()).to(to_node);
                 (follow, updates)

@@ -1,4 +1,5 @@
 //! What a streaming call answers with: the task, then what happens to it, as events of a stream (SSE).
+//! A node that names the event it has heard last is told what happened since, without the task.
 //!
 //! Each stream reads the log for itself, as fast as its reader takes it: two streams of one task
 //! carry the same updates in the same order, and one that stands still costs one batch of memory.
@@ -25,6 +26,8 @@ use crate::updates::{Update, Updates};
 
 /// A comment this often keeps proxies and clients from taking a quiet stream for a dead one.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How a stream begins that has no first value.
+const NOTHING_NEW: &str = ": goes on\n\n";
 /// Updates of one batch are sent together up to this size, so that a burst takes few writes.
 const CHUNK_BYTES: usize = 32 * 1024;
 
@@ -39,8 +42,8 @@ pub(super) trait Envelope: Send + Sync + 'static {
 /// A stream that is about to begin.
 #[derive(Debug)]
 pub(super) struct TaskStream {
-    /// Its first value: the task.
-    pub(super) first: JsonText,
+    /// Its first value: the task. `None` for a reader that has it, and goes on behind what it has heard.
+    pub(super) first: Option<JsonText>,
     /// What comes behind; `None` when nothing does.
     pub(super) rest: Option<(Follow, Updates)>,
 }
@@ -49,7 +52,11 @@ impl TaskStream {
     /// The answer that carries it; ends early when the node stops.
     pub(super) fn respond(self, envelope: impl Envelope, end: CancellationToken) -> Response {
         let mut chunk = String::new();
-        frame(&mut chunk, &envelope.value(&self.first));
+        match &self.first {
+            Some(first) => frame(&mut chunk, &envelope.value(first)),
+            // Something is to be sent at once, so that the reader sees that there is a stream.
+            None => chunk.push_str(NOTHING_NEW),
+        }
         let state = Running {
             ready: Some(chunk),
             rest: self.rest,

@@ -93,7 +93,7 @@ impl Plan {
         self.before = Before {
             said,
             answer,
-            question: None,
+            ..Before::default()
         };
         self
     }

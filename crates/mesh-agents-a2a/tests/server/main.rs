@@ -9,6 +9,7 @@ mod calls;
 mod errors;
 mod fake;
 mod lists;
+mod nodes;
 mod oracle;
 mod peers;
 mod push;

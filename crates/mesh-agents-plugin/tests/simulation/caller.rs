@@ -100,8 +100,7 @@ impl Sent {
             resume,
             before: Before {
                 said: self.text.clone(),
-                answer: None,
-                question: None,
+                ..Before::default()
             },
             require: Vec::new(),
             on_mesh: true,

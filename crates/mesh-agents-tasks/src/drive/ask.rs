@@ -50,6 +50,15 @@ impl Asked {
 }
 
 impl Drive<'_> {
+    /// Questions an earlier run left open, and that this one knows of.
+    pub(super) fn still_asks(&mut self, open: Vec<OpenQuestion>) {
+        let now = self.inner.now();
+        self.asked.0.extend(open.into_iter().map(|open| {
+            let left = Duration::from_millis(open.expires.since(now));
+            (open.question, Instant::now() + left)
+        }));
+    }
+
     /// Stores a question, so that it can be answered; one that cannot be is declined at once.
     pub(super) async fn ask(&mut self, question: Question, control: &dyn RunControl) {
         // What was said before it is read before it.

@@ -1,7 +1,9 @@
 //! What a run says, gathered into few writes.
 //!
 //! A harness streams token by token; one write a token would cost an `fsync` each and fill the log.
-//! Events wait for [`TEXT_EVENT_DELAY`] at most, and neighbouring text becomes one event.
+//! So there is at most one write in [`TEXT_EVENT_DELAY`], and neighbouring text becomes one event. What
+//! comes after a silence that long waits for nothing: a reader sees the first word at once, and what
+//! another node gathered already is not gathered a second time.
 
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::limits::{ARTIFACT_BYTES, TEXT_EVENT_BYTES, TEXT_EVENT_DELAY};
@@ -15,7 +17,10 @@ const EVENTS: usize = 64;
 pub(super) struct Journal {
     waiting: Vec<TaskEvent>,
     waiting_text: usize,
-    since: Option<Instant>,
+    /// When what waits is to be stored.
+    due: Option<Instant>,
+    /// When something was stored last.
+    stored: Option<Instant>,
     response: String,
 }
 
@@ -40,7 +45,7 @@ impl Journal {
         self.response
             .push_str(&piece[..piece.floor_char_boundary(room.min(piece.len()))]);
         self.waiting_text += piece.len();
-        self.since.get_or_insert_with(Instant::now);
+        self.wait();
         if let Some(TaskEvent::Text { text }) = self.waiting.last_mut() {
             text.push_str(piece);
         } else {
@@ -52,8 +57,15 @@ impl Journal {
 
     /// Adds any other event.
     pub(super) fn push(&mut self, event: TaskEvent) {
-        self.since.get_or_insert_with(Instant::now);
+        self.wait();
         self.waiting.push(event);
+    }
+
+    /// Something waits to be stored.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let earliest = self.stored.map_or(now, |stored| stored + TEXT_EVENT_DELAY);
+        self.due.get_or_insert(earliest.max(now));
     }
 
     /// Whether it is time to store, whatever the clock says.
@@ -64,13 +76,14 @@ impl Journal {
     /// When to store; far away while nothing waits.
     pub(super) fn due(&self) -> Instant {
         const NEVER: std::time::Duration = std::time::Duration::from_secs(86_400);
-        self.since
-            .map_or_else(|| Instant::now() + NEVER, |since| since + TEXT_EVENT_DELAY)
+        self.due.unwrap_or_else(|| Instant::now() + NEVER)
     }
 
     /// Takes what waits.
     pub(super) fn drain(&mut self) -> Vec<TaskEvent> {
-        self.since = None;
+        if self.due.take().is_some() {
+            self.stored = Some(Instant::now());
+        }
         self.waiting_text = 0;
         std::mem::take(&mut self.waiting)
     }
@@ -84,6 +97,24 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_a_silence_waits_for_nothing_and_what_follows_is_gathered() {
+        let mut journal = Journal::default();
+        journal.text("first");
+        assert_eq!(journal.due(), Instant::now());
+        journal.drain();
+        let stored = Instant::now();
+        tokio::time::advance(TEXT_EVENT_DELAY / 4).await;
+        journal.text("second");
+        tokio::time::advance(TEXT_EVENT_DELAY / 4).await;
+        journal.text(" third");
+        assert_eq!(journal.due(), stored + TEXT_EVENT_DELAY);
+        assert_eq!(journal.drain().len(), 1);
+        tokio::time::advance(TEXT_EVENT_DELAY).await;
+        journal.text("fourth");
+        assert_eq!(journal.due(), Instant::now());
+    }
 
     #[test]
     fn neighbouring_text_is_one_event_and_order_is_kept() {

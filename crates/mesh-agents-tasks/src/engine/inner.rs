@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mesh_agents_core::agent::SessionScope;
+use mesh_agents_core::agent::{AgentDefinition, SessionScope};
 use mesh_agents_core::clock::{Clock, UnixMillis};
 use mesh_agents_core::ids::{AgentId, MessageId, QuestionId, TaskId};
 use mesh_agents_core::layout::Layout;
@@ -192,8 +192,7 @@ impl Inner {
             return;
         }
         while !self.stopping() {
-            let definition = self.agents().ready.get(agent).cloned();
-            let Some(definition) = definition.filter(|definition| definition.enabled) else {
+            let Some(definition) = self.definition(agent) else {
                 return;
             };
             let room = Room {
@@ -207,6 +206,16 @@ impl Inner {
             };
             self.tracker
                 .spawn(drive::run_task(Arc::clone(self), task, definition));
+        }
+    }
+
+    /// By what the tasks of this agent are run now.
+    fn definition(&self, agent: &AgentId) -> Option<Arc<AgentDefinition>> {
+        let offered = self.agents().ready.get(agent).cloned();
+        match offered {
+            Some(definition) => definition.enabled.then_some(definition),
+            // Its owner says what becomes of what it has, and refuses what it has not.
+            None => self.runner.stand_in(agent).map(Arc::new),
         }
     }
 

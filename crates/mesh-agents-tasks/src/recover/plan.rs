@@ -25,6 +25,8 @@ pub(crate) enum AtStart {
 pub(crate) fn at_start(standing: Standing) -> AtStart {
     match standing.state {
         TaskState::Submitted => AtStart::Queue,
+        // Followed again at once: what it asks may be answered or withdrawn where it runs.
+        _ if standing.parked() && standing.elsewhere => AtStart::Queue,
         _ if standing.parked() => AtStart::Park,
         _ if standing.runs() => AtStart::Clear,
         _ => AtStart::Leave,
@@ -167,6 +169,13 @@ mod tests {
             (TaskState::Failed, None, AtStart::Leave),
         ] {
             assert_eq!(at_start(standing(state, again)), what, "{state} {again:?}");
+        }
+        for again in [Again::Answer, Again::Resume] {
+            let there = Standing {
+                elsewhere: true,
+                ..standing(InputRequired, Some(again))
+            };
+            assert_eq!(at_start(there), AtStart::Queue);
         }
     }
 

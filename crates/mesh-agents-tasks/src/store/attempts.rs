@@ -189,7 +189,10 @@ pub(crate) fn run_gone(
         Happening::Parked if row.stopping.is_none() => {
             let event = TaskEvent::Note {
                 code: "run_gone".to_owned(),
-                text: format!("{}; the question waits for its answer without it", cut.why),
+                text: match row.task.agent_id.is_local() {
+                    true => format!("{}; the question waits for its answer without it", cut.why),
+                    false => format!("{}; the question stays open", cut.why),
+                },
                 data: None,
             };
             log(db, now, &mut row, &event)?;

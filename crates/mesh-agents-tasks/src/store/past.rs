@@ -385,6 +385,8 @@ pub(super) fn assert_adds_up(db: &Connection, row: &Row) {
     let waiting: Vec<_> = waiting.map(|open| open.question.id).collect();
     assert_eq!(waiting, open, "{id}");
     assert_eq!(read::response(db, id, usize::MAX).unwrap(), said, "{id}");
+    let at_last = read::said_at(db, id, task.last_seq, usize::MAX);
+    assert_eq!(at_last.unwrap(), said, "{id}");
     let indexed = read::artifacts(db, id).unwrap();
     assert_eq!(indexed, artifacts.into_values().collect::<Vec<_>>(), "{id}");
 }

@@ -180,6 +180,30 @@ pub(crate) fn response(db: &Connection, id: &TaskId, limit: usize) -> Result<Str
     Ok(all)
 }
 
+/// The text that had been streamed at event `seq` of a log, at most `limit` bytes of it: that of the attempt
+/// then newest and of those it went on from.
+pub(crate) fn said_at(
+    db: &Connection,
+    id: &TaskId,
+    seq: u64,
+    limit: usize,
+) -> Result<String, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT body FROM events WHERE task_id = ?1 AND kind IN ('text', 'attempt') AND seq <= ?2 ORDER BY seq",
+    )?;
+    let bodies = statement.query_map(params![id.as_str(), seq], |row| row.get::<_, String>(0))?;
+    let mut said = String::new();
+    for body in bodies {
+        match event_of(&body?)? {
+            TaskEvent::Attempt { resumed: false, .. } => said.clear(),
+            TaskEvent::Text { text } if said.len() < limit => said.push_str(&text),
+            _ => {}
+        }
+    }
+    said.truncate(said.floor_char_boundary(limit));
+    Ok(said)
+}
+
 /// When something last happened in a task.
 pub(crate) fn last_activity(
     db: &Connection,

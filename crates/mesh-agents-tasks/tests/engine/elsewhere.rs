@@ -1,6 +1,7 @@
 //! Tasks of agents on other nodes: messages that wait for a node, contact lost and found, a wish to
 //! cancel that nobody could be told yet.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
 use mesh_agents_core::agent::AgentDefinition;
@@ -284,4 +285,48 @@ async fn an_engine_that_stops_leaves_the_work_of_other_nodes_alone() {
         bench.until(&task.id, TaskState::Completed).await;
         bench.engine.shutdown(true).await;
     }
+}
+
+#[test]
+fn what_an_agent_was_given_before_its_owner_withdrew_it_is_followed_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut both = definition(THERE);
+    both.runtime.max_concurrent_tasks = NonZeroU32::new(2).unwrap();
+    let (followed, wanted) = killed(dir.path(), agents([both]), async |bench| {
+        let mut ids = Vec::new();
+        for session in ["one-there", "two-there"] {
+            let task = bench.send(THERE, session).await;
+            let run = bench.next_run().await;
+            run.open(session, true);
+            bench.stored(&task.id, "session", 1).await;
+            ids.push(task.id);
+        }
+        (ids.remove(0), ids.remove(0))
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut bench = Bench::open(dir.path(), agents([])).await;
+        let canceled = bench.engine.cancel(&local(), &wanted).await.unwrap();
+        assert!(canceled.cancel_requested, "{canceled:?}");
+        bench.runner.stands_in.store(true, Ordering::SeqCst);
+        bench.engine.set_agents(agents([])).await;
+        for _ in 0..2 {
+            let run = bench.next_run().await;
+            let resume = run.spec.resume.clone().unwrap();
+            assert_eq!(resume.why, ResumeReason::Interrupted);
+            if run.spec.task_id == followed {
+                assert_eq!(resume.session_id, "one-there");
+                run.complete("done");
+            }
+        }
+        bench.until(&followed, TaskState::Completed).await;
+        bench.until(&wanted, TaskState::Canceled).await;
+        let new = bench
+            .engine
+            .submit(&local(), submit(THERE, "new", &unique()))
+            .await
+            .unwrap_err();
+        assert_eq!(new.code, Code::AgentNotFound, "nothing new by it");
+        bench.engine.shutdown(true).await;
+    });
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::channel::mpsc as stream;
-use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::clock::{Clock, UnixMillis};
-use mesh_agents_core::ids::{QuestionId, RunId, TaskId};
+use mesh_agents_core::ids::{AgentId, QuestionId, RunId, TaskId};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
@@ -105,6 +105,8 @@ pub(crate) struct FakeRunner {
     pub(crate) obeys: AtomicBool,
     /// Whether the nodes of agents elsewhere are away.
     pub(crate) away: AtomicBool,
+    /// Whether agents nobody offers any more can be followed.
+    pub(crate) stands_in: AtomicBool,
 }
 
 impl fmt::Debug for FakeRunner {
@@ -183,6 +185,11 @@ impl Runner for FakeRunner {
             why: "the node lab is away".into(),
         })
     }
+
+    fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
+        let stands_in = self.stands_in.load(Ordering::SeqCst);
+        stands_in.then(|| elsewhere::stand_in(agent)).flatten()
+    }
 }
 
 /// When engines open, unless a test says otherwise.
@@ -232,6 +239,7 @@ impl Bench {
             undead: AtomicU32::new(0),
             obeys: AtomicBool::new(true),
             away: AtomicBool::new(false),
+            stands_in: AtomicBool::new(false),
         });
         let clock = Arc::new(ManualClock(AtomicI64::new(at)));
         let engine = TaskEngine::open(EngineConfig {

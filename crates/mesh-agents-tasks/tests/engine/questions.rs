@@ -313,3 +313,41 @@ async fn a_run_that_asks_without_end_is_declined() {
     run.complete("ok");
     bench.until(&task.id, TaskState::Completed).await;
 }
+
+#[tokio::test]
+async fn an_engine_that_lets_its_runs_end_takes_the_answers_they_wait_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let mut run = bench.next_run().await;
+    let question = run.ask(QuestionKind::Elicitation, "Which branch?", &[]);
+    until_shown(&bench, &task.id, &question).await;
+    let ending = bench.engine.shutdown(false);
+    let talking = async {
+        let refused = loop {
+            let new = bench
+                .engine
+                .submit(&local(), submit("a", "new", &unique()))
+                .await;
+            // The shutdown beside this has begun with its first turn.
+            match new {
+                Err(refusal) => break refusal,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(refused.code, Code::EngineUnavailable);
+        answer(&bench, &local(), reply(&task, "main"))
+            .await
+            .unwrap();
+        assert_eq!(run.told().await, (question, Answer::Text("main".into())));
+        run.complete("on main");
+    };
+    tokio::time::timeout(Duration::from_secs(20), async {
+        tokio::join!(ending, talking)
+    })
+    .await
+    .expect("the engine ends when its runs have ended");
+    let bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    bench.until(&task.id, TaskState::Completed).await;
+    bench.engine.shutdown(true).await;
+}

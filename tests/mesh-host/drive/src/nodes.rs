@@ -164,6 +164,19 @@ impl<'home> Pair<'home> {
         Ok(())
     }
 
+    /// Lets the callers ask as often as they like.
+    ///
+    /// # Errors
+    /// When the owner's list cannot be read or written.
+    pub fn unhurried(&self) -> Result<()> {
+        let list = self.owner_home.data_dir().join("a2a/acl.toml");
+        let rules = std::fs::read_to_string(&list)
+            .with_context(|| format!("read {}", list.display()))?;
+        let rate = "requests_per_minute = 1000000\nburst = 1000000\n";
+        std::fs::write(&list, format!("[everyone]\n{rate}\n{rules}"))
+            .with_context(|| format!("write {}", list.display()))
+    }
+
     /// Kills one with SIGKILL, and starts it again if it is a host: that is nobody's work but its owner's. A
     /// host joins by a token of the other, since its own peer id is another one now.
     ///

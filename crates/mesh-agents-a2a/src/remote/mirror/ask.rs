@@ -19,15 +19,26 @@ impl Mirror {
                 return self.reply(&asked, &answer);
             }
         }
-        self.log(RunEvent::Question {
-            id: asked.id.clone(),
-            kind: asked.kind,
-            text: asked.text.clone(),
-            options: asked.options.clone(),
-        });
+        let shown = self.open.take_if(|open| asked.is(open)).is_some();
+        if !shown {
+            self.withdraw();
+            self.log(RunEvent::Question {
+                id: asked.id.clone(),
+                kind: asked.kind,
+                text: asked.text.clone(),
+                options: asked.options.clone(),
+            });
+        }
         self.poll.reset();
         self.out.push_back(Do::HangUp);
         self.wait_for_answer(Box::new(Asking { asked, status }));
+    }
+
+    /// What an earlier run asked is asked no more.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.log(RunEvent::QuestionGone(open.id));
+        }
     }
 
     /// The question in a status.
@@ -82,7 +93,14 @@ impl Mirror {
     pub(super) fn answer(&mut self, id: &QuestionId, answer: &Answer) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Asking(asking) if asking.asked.id == *id => self.reply(&asking.asked, answer),
-            other => self.phase = other,
+            other => {
+                self.phase = other;
+                // It is passed on once the remote is heard to ask that still.
+                if self.open.take_if(|open| open.id == *id).is_some() {
+                    self.terms.before.question = Some(id.clone());
+                    self.late = Some(answer.clone());
+                }
+            }
         }
     }
 

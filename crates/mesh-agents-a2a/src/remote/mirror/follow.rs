@@ -21,6 +21,13 @@ impl Mirror {
         };
     }
 
+    /// A stream of the task is there.
+    pub(super) fn joined(&mut self) {
+        // One that goes on behind what was applied says nothing until something happens.
+        self.heard();
+        self.read();
+    }
+
     /// The stream said something.
     pub(super) fn event(&mut self, event: StreamResponse) {
         let Phase::Reading { events, named } = self.phase else {
@@ -28,8 +35,8 @@ impl Mirror {
         };
         self.heard();
         let events = events.saturating_add(1);
-        // The first event is only how the task stands; a second one is progress.
-        if events == 2 {
+        // A first event that is only how the task stands is no progress.
+        if events == 2 || !matches!(event, StreamResponse::Task(_)) {
             self.retry.reset();
         }
         if let Then::Done = self.hear(event) {

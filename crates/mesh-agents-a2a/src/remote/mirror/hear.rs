@@ -89,11 +89,12 @@ impl Mirror {
             return None;
         }
         if let Some(seq) = self.number(task.metadata.as_ref()) {
-            // As it stands may be as it stood: an answer that was overtaken by a stream.
-            if seq < self.seq {
+            // As it stands may be as it stood: an answer that was overtaken by a stream. Its end is its end, also
+            // where the owner's log is shorter than it was: one that was restored from a backup.
+            if seq < self.seq && !task.status.state.is_terminal() {
                 return None;
             }
-            self.seq = seq;
+            self.seq = self.seq.max(seq);
         }
         let text = self.results.snapshot(task.artifacts.unwrap_or_default());
         self.say(text);
@@ -163,6 +164,7 @@ impl Mirror {
                 Then::Done
             }
             _ => {
+                self.withdraw();
                 self.late = None;
                 let text = status.message.as_ref().map(question::text);
                 if let Some(text) = text.filter(|text| !text.trim().is_empty())

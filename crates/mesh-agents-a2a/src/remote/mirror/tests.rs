@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use a2a::{Artifact, Part, Role, StreamResponse, TaskArtifactUpdateEvent, TaskStatusUpdateEvent};
+use a2a::{
+    Artifact, Part, Role, StreamResponse, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent,
+};
 use mesh_agents_core::run::{Answer, QuestionKind, ResumeReason};
 use serde_json::{Value, json};
 use ulid::Ulid;
@@ -195,7 +197,7 @@ fn terms(on_mesh: bool) -> Terms {
 struct Stored {
     text: String,
     session: Option<String>,
-    open: Option<QuestionId>,
+    open: Option<Question>,
     ended: Option<Outcome>,
 }
 
@@ -205,11 +207,24 @@ impl Stored {
         match event {
             RunEvent::Text(text) => self.text.push_str(&text),
             RunEvent::Started { session_id, .. } => self.session = Some(session_id),
-            RunEvent::Question { id, kind, .. } => {
+            RunEvent::Question {
+                id,
+                kind,
+                text,
+                options,
+            } => {
                 assert_eq!(kind, QuestionKind::Elicitation);
-                self.open = Some(id);
+                assert!(self.open.is_none(), "two questions at once");
+                self.open = Some(Question {
+                    id,
+                    kind,
+                    text,
+                    options,
+                });
             }
-            RunEvent::QuestionGone(_) => self.open = None,
+            RunEvent::QuestionGone(id) => {
+                assert_eq!(self.open.take().map(|open| open.id), Some(id));
+            }
             RunEvent::Ended(outcome) => self.ended = Some(outcome),
             _ => {}
         }
@@ -312,8 +327,15 @@ impl World {
         match answer {
             Some(answer) => self.tell(answer),
             None => {
-                self.stream = Some(self.owner.log().len());
-                self.whole = true;
+                // Some owners go on behind what was applied, others tell the whole task.
+                let behind = match request {
+                    Request::Subscribe { after, .. } if *after > 0 => {
+                        (self.dice.roll(3) > 0).then(|| usize::try_from(*after).unwrap())
+                    }
+                    _ => None,
+                };
+                self.whole = behind.is_none();
+                self.stream = Some(behind.unwrap_or(self.owner.log().len()));
                 self.tell(Input::Answered(Answered::Stream));
             }
         }
@@ -355,15 +377,14 @@ impl World {
         if resume.is_none() {
             self.stored.text.clear();
         }
-        self.stored.open = None;
-        (self.request, self.stream) = (None, None);
+        (self.request, self.stream, self.whole) = (None, None, false);
         let new = Terms {
             attempt: self.attempt,
             resume,
             before: Before {
                 said: self.stored.text.clone(),
-                answer: None,
-                question: None,
+                open: self.stored.open.clone(),
+                ..Before::default()
             },
             ..terms(true)
         };
@@ -377,10 +398,9 @@ impl World {
         if self.mirror.wake().is_some_and(|at| at <= self.now) {
             self.tell(Input::Tick);
         }
-        if let Some(id) = self.stored.open.clone()
-            && self.dice.roll(5) == 0
+        if self.dice.roll(5) == 0
+            && let Some(Question { id, .. }) = self.stored.open.take()
         {
-            self.stored.open = None;
             self.tell(Input::Answer(id, run::Answer::Option("a".to_owned())));
         }
         if self.dice.roll(60) < self.bad && self.stored.ended.is_none() {
@@ -582,5 +602,125 @@ fn an_answer_lost_on_the_way_to_a_node_is_sent_again_and_nobody_is_asked_twice()
             }
         }
         assert!(answers > 1, "{answers}");
+    }
+}
+
+#[test]
+fn a_silent_stream_behind_what_was_heard_is_contact_and_a_shorter_log_s_end_is_an_end() {
+    let mut owner = Owner::default();
+    owner.tasks.insert("m".to_owned(), vec![]);
+    owner.say(Said::State(TaskState::Working, None));
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let whole = |owner: &Owner| Box::new(StreamResponse::Task(owner.task()));
+    mirror.take(Input::Answered(Answered::Stream), Now::ZERO);
+    mirror.take(Input::Event(whole(&owner)), Now::ZERO);
+    for n in 0..5 {
+        owner.say(Said::Text(format!("{n} ")));
+        let event = owner.event(owner.log().len());
+        mirror.take(Input::Event(Box::new(event)), Now::ZERO);
+    }
+    mirror.take(Input::Closed(None), Now::ZERO);
+    let away = Fault::Unconnected {
+        stage: Stage::Refused,
+        cause: "nobody there".to_owned(),
+    };
+    mirror.take(Input::Failed(away), Now::ZERO);
+    let now = mirror.wake().unwrap();
+    requests(&mut mirror);
+    mirror.take(Input::Tick, now);
+    let asked = requests(&mut mirror);
+    assert!(
+        matches!(asked.as_slice(), [Request::Subscribe { after: 6, .. }]),
+        "{asked:?}"
+    );
+    mirror.take(Input::Answered(Answered::Stream), now);
+    let reached = |next: Do| matches!(next, Do::Log(RunEvent::Reach { away: None }));
+    assert!(std::iter::from_fn(|| mirror.next()).any(reached));
+
+    // Restored from a backup, it has said less, and ended.
+    let log = owner.tasks.values_mut().next().unwrap();
+    log.truncate(2);
+    log.push(Said::State(TaskState::Failed, None));
+    mirror.take(Input::Closed(None), now);
+    requests(&mut mirror);
+    mirror.take(
+        Input::Failed(Fault::Told {
+            code: a2a::error_code::UNSUPPORTED_OPERATION,
+            words: "it has ended".to_owned(),
+        }),
+        now,
+    );
+    let told = Answered::Task(Box::new(owner.task()));
+    mirror.take(Input::Answered(told), now);
+    assert!(mirror.is_over());
+}
+
+/// What was open when its engine was killed, and what the owner says now: what is told of it.
+#[test]
+fn a_question_left_open_is_shown_as_long_as_it_is_asked_and_taken_back_when_it_is_not() {
+    let asked = |id: &str| {
+        let mut mirror = Mirror::new(terms(true), Now::ZERO);
+        let mut owner = Owner::default();
+        owner.tasks.insert("m".to_owned(), vec![]);
+        let asks = Said::State(TaskState::InputRequired, Some(question(1, id)));
+        owner.say(asks);
+        let told = Answered::Task(Box::new(owner.task()));
+        mirror.take(Input::Answered(told), Now::ZERO);
+        let mut stored = Stored::default();
+        while let Some(next) = mirror.next() {
+            if let Do::Log(event) = next {
+                stored.write(event);
+            }
+        }
+        (stored.open.unwrap(), owner)
+    };
+    let (open, asks) = asked("q");
+    let (other, asks_another) = asked("r");
+    let mut works = asked("q").1;
+    works.say(Said::State(TaskState::Working, None));
+    let mut over = asked("q").1;
+    over.say(Said::State(TaskState::Completed, None));
+    let gone = Some(open.id.clone());
+    for (owner, answers, gone, new) in [
+        (&asks, false, None, None),
+        (&asks, true, None, None),
+        (&asks_another, false, gone.clone(), Some(&other.id)),
+        // An answer is to the question it was given to.
+        (&asks_another, true, None, Some(&other.id)),
+        (&works, false, gone.clone(), None),
+        (&works, true, None, None),
+        (&over, true, None, None),
+    ] {
+        let mut cut = terms(true);
+        cut.resume = Some(Resume {
+            session_id: ID.to_owned(),
+            why: ResumeReason::Interrupted,
+        });
+        cut.before.open = Some(open.clone());
+        let mut mirror = Mirror::new(cut, Now::ZERO);
+        if answers {
+            // The owner is not in reach yet.
+            let answer = Answer::Option("a".to_owned());
+            mirror.take(Input::Answer(open.id.clone(), answer), Now::ZERO);
+        }
+        mirror.take(Input::Answered(Answered::Stream), Now::ZERO);
+        let whole = StreamResponse::Task(owner.task());
+        mirror.take(Input::Event(Box::new(whole)), Now::ZERO);
+        let all: Vec<_> = std::iter::from_fn(|| mirror.next()).collect();
+        let told_gone = all.iter().find_map(|next| match next {
+            Do::Log(RunEvent::QuestionGone(id)) => Some(id.clone()),
+            _ => None,
+        });
+        let told_new = all.iter().find_map(|next| match next {
+            Do::Log(RunEvent::Question { id, .. }) => Some(id),
+            _ => None,
+        });
+        let sent = all
+            .iter()
+            .any(|next| matches!(next, Do::Request(Request::Send { .. })));
+        let state = owner.status().state;
+        assert_eq!((told_gone, told_new), (gone, new), "{state:?} {answers}");
+        let same = std::ptr::eq(owner, &raw const asks);
+        assert_eq!(sent, answers && same, "{state:?} {answers}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesh_agents_a2a::remote::{Dial, Lookup, RemoteRunner, RemoteTimeouts};
 use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
-use mesh_agents_core::ids::RunId;
+use mesh_agents_core::ids::{AgentId, RunId};
 use mesh_agents_core::run::{Away, ProcessRef, Run, RunSpec, Runner};
 
 use crate::settings::Environment;
@@ -64,5 +64,9 @@ impl Runner for Runners {
 
     fn away(&self, agent: &AgentDefinition) -> Option<Away> {
         self.of(agent).away(agent)
+    }
+
+    fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
+        self.remote.stand_in(agent)
     }
 }

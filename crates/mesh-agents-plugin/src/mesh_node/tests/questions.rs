@@ -122,6 +122,53 @@ async fn a_question_is_asked_at_the_caller_and_its_answer_reaches_the_run_over_a
     a.leave(&mesh).await;
 }
 
+/// The caller's engine was started anew while its task asks there; then the question goes away without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_a_question_stays_open_and_what_becomes_of_it_at_its_owner_is_heard() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let mut b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "*").await;
+    let echo = b.sees("echo", &a).await;
+    for (who, ends) in [("answered", "completed"), ("canceled", "canceled")] {
+        let task = b.send(&echo, "ask which").await;
+        let id = task.id.as_str();
+        let question = asks(&b, id).await;
+        let begun = told(&b, id).await["task"]["status"].clone();
+        let dir = b.leave(&mesh).await;
+        let number = format!("{:064x}", 2).parse().unwrap();
+        b = Peer::join_as(&mesh, 2, number, vec![], dir).await;
+        // Nothing shows of it: the same question, asked once.
+        assert_eq!(asks(&b, id).await, question);
+        assert_eq!(told(&b, id).await["task"]["status"], begun);
+        let there = only(&a).await;
+        if who == "answered" {
+            let yes = json!({ "option_id": "yes" });
+            answer(&a, &there, yes).await.unwrap();
+        } else {
+            let args = json!({ "task_id": there });
+            a.call(Caller::local(), "cancel_task", args).await.unwrap();
+        }
+        until(async || told(&b, id).await["state"] != "input_required").await;
+        until(async || !["working", "input_required"].contains(&&*word(&told(&b, id).await))).await;
+        let shown = told(&b, id).await;
+        let state = word(&shown);
+        assert!(state == ends || state == "failed", "{shown}");
+        assert_eq!(
+            shown["task"].to_string().contains("answered: yes"),
+            ends == "completed",
+            "{shown}"
+        );
+    }
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+/// The state of a task as a tool shows it.
+fn word(shown: &Value) -> String {
+    shown["state"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permission_is_shown_to_the_caller_and_given_by_the_owner_or_a_key_that_approves() {
     let mesh = MemoryMesh::default();

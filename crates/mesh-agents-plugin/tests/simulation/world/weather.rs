@@ -180,7 +180,9 @@ impl World {
     /// and then it makes a mistake, and the last good list stays.
     pub(super) fn writes_list(&mut self, at: usize) {
         let now = self.mono;
-        if self.stormy && self.random.one_in(6) && now > 0 {
+        // A list nobody read before the mistake was made in it never was the last good one.
+        let was_read = self.nodes[at].reads_at.is_none();
+        if self.stormy && self.random.one_in(6) && now > 0 && was_read {
             self.nodes[at].list.push_str("\n[everyone\n");
             self.nodes[at].reads_at.get_or_insert(now + 400);
             return;
