@@ -21,6 +21,7 @@ use mesh_agents_mesh::handshake::Whom;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::mesh_link::MeshStream;
 use crate::mesh_node::{greet, life, serve};
 
 /// A node without an engine: who calls it meets `a2a`.
