@@ -7,9 +7,10 @@
 //!
 //! An agent of another node of the mesh is called the same way, over streams that a [`Dial`] opens.
 //!
-//! A lost connection says nothing about the task: it is followed again until
-//! [`RemoteTimeouts::contact`] has passed without a word. A message is sent once; only its first
-//! one is repeated, and only while the remote cannot have received it.
+//! A lost connection says nothing about the task: an HTTP server is asked again until
+//! [`RemoteTimeouts::contact`] has passed without a word, and its message is repeated only while it cannot have
+//! received it. A node of the mesh is waited for as long as the task may take; it knows its messages again, so
+//! that what may have arrived is repeated too. [`mirror`] decides all of it.
 
 mod call;
 mod fault;

@@ -35,8 +35,8 @@ pub use error::{StoreError, Trouble};
 pub(crate) use facts::{facts, keep_fact};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
-    artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
-    response, root, said_at, task,
+    artifact, artifacts, asked, batch, events, has_tasks, heard, history, last_activity, list,
+    open_tasks, response, root, said_at, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,

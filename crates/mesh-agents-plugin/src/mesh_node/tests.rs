@@ -2,8 +2,10 @@
 
 mod attacks;
 mod contact;
+mod disk;
 mod grants;
 mod hints;
+mod knocks;
 mod peers;
 mod questions;
 mod served;
@@ -332,6 +334,7 @@ fn place(base: &str) -> Served {
     Served {
         base: base.to_owned(),
         tokens: AccessTokens::None,
+        seal: None,
     }
 }
 

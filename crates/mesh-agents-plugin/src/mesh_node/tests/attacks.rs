@@ -6,7 +6,9 @@
 
 mod callers;
 mod claims;
+mod names;
 mod owners;
+mod quiet;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
