@@ -2,8 +2,10 @@
 
 mod attacks;
 mod contact;
+mod disk;
 mod grants;
 mod hints;
+mod knocks;
 mod peers;
 mod questions;
 mod served;
@@ -332,6 +334,7 @@ fn place(base: &str) -> Served {
     Served {
         base: base.to_owned(),
         tokens: AccessTokens::None,
+        seal: None,
     }
 }
 
@@ -355,15 +358,25 @@ fn offered(id: &str) -> AgentDefinition {
     agent
 }
 
-async fn until(condition: impl AsyncFn() -> bool) {
-    let met = async {
+/// Waits until it holds, for a minute at the most.
+#[track_caller]
+fn until(condition: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
+    let met = async move {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), met)
-        .await
-        .expect("what was waited for did not happen");
+    within(60, "the condition", met)
+}
+
+/// Waits for so many seconds at the most, and says what for and where.
+#[track_caller]
+fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let waited = tokio::time::timeout(Duration::from_secs(seconds), future).await;
+        waited.unwrap_or_else(|_| panic!("{place}: not within {seconds} s: {what}"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

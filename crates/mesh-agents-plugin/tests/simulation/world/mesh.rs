@@ -7,6 +7,7 @@ use mesh_agents_mesh::{
     read_hint, write_hint,
 };
 
+use super::super::counts::Rare;
 use super::{Advert, Message, TIMEOUT, World};
 
 impl World {
@@ -102,10 +103,12 @@ impl World {
         }
         match self.random.below(3) {
             0 => {
+                self.counts.saw(Rare::Replayed);
                 let old = self.random.place(self.recorded.len());
                 self.recorded[old].clone()
             }
             1 => {
+                self.counts.saw(Rare::Bent);
                 let byte = self.random.place(truth.len());
                 truth[byte] ^= 1 << self.random.below(8);
                 truth
