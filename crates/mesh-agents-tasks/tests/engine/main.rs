@@ -12,6 +12,7 @@ mod elsewhere;
 mod fake;
 mod fetch;
 mod follow;
+mod full;
 mod lists;
 mod parked;
 mod prelude;
