@@ -5,6 +5,7 @@
     reason = "a test ends where its setting fails"
 )]
 
+mod artifacts;
 mod calls;
 mod errors;
 mod fake;

@@ -10,7 +10,11 @@ use crate::remote::mirror::{Answered, Input, Now, Terms};
 const THERE: &str = "task-01K6PZ3GQ5E1X0JYJ4R2T8WQ9A";
 
 fn mirror(said: &str) -> Mirror {
-    let terms = Terms {
+    Mirror::new(terms(said), Now::ZERO)
+}
+
+fn terms(said: &str) -> Terms {
+    Terms {
         task: "task-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
         attempt: 1,
         run: "run-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
@@ -26,8 +30,7 @@ fn mirror(said: &str) -> Mirror {
         url: "mesh://a".to_owned(),
         bearer_env: None,
         timeouts: RemoteTimeouts::default(),
-    };
-    Mirror::new(terms, Now::ZERO)
+    }
 }
 
 /// Tells it how its task ended, and returns what it does then.
@@ -77,4 +80,33 @@ fn what_stays_with_its_node_is_named_by_its_task_there() {
         bytes: 3_000_000,
     };
     assert_eq!(kept.content, content, "the URL is not what it is asked by");
+}
+
+#[test]
+fn what_a_result_must_hold_has_to_come_to_be_believed() {
+    let left = |part: serde_json::Value| {
+        json!([{ "artifactId": "findings.json", "parts": [part],
+            "metadata": { "sha256": digest_of("[1]"), "bytes": 3 } }])
+    };
+    for (part, code) in [
+        (json!({ "text": "[1]" }), None),
+        (
+            json!({ "url": "/there" }),
+            Some("required_artifact_invalid"),
+        ),
+    ] {
+        let mut terms = terms("");
+        terms.require = vec!["findings.json".parse().unwrap()];
+        let done = ended(Mirror::new(terms, Now::ZERO), &left(part), "done");
+        let failed = done.iter().find_map(|one| match one {
+            Do::Log(RunEvent::Ended(Outcome::Failed(failure))) => Some(failure.code.as_str()),
+            _ => None,
+        });
+        assert_eq!(failed, code, "{done:?}");
+    }
+}
+
+fn digest_of(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    format!("{:x}", Sha256::digest(text))
 }
