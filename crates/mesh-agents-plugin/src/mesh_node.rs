@@ -15,6 +15,7 @@ mod greet;
 mod life;
 mod meant;
 mod memory;
+mod own_ids;
 mod places;
 mod prefer;
 mod pull;
@@ -53,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
+use own_ids::OwnIds;
 pub use meant::{Meant, News};
 pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
@@ -123,6 +125,8 @@ struct State {
     cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
+    /// What our own host was called.
+    own_ids: OwnIds,
     /// What is not on disk yet.
     unsaved: Vec<Fact>,
     /// The others may not have heard of the advert of now.
@@ -164,6 +168,7 @@ impl MeshNode {
             withheld: Vec::new(),
             cards: BTreeMap::new(),
             owners: BTreeMap::new(),
+            own_ids: OwnIds::default(),
             unsaved: Vec::new(),
             hint_due: false,
         };

@@ -143,6 +143,7 @@ impl MeshNode {
     /// Returns the line to say so with, once it is kept, if they may not have heard it.
     fn publish(&self) -> Option<String> {
         let local = self.link().local().borrow().clone()?;
+        let own = self.state().own_ids.is(&local.mesh_peer_id);
         let standing = Standing {
             mesh_id: local.mesh_id,
             mesh_peer_id: local.mesh_peer_id,
@@ -164,6 +165,7 @@ impl MeshNode {
         };
         self.note_withheld(&published.withheld);
         let mut state = self.state();
+        state.unsaved.extend(own);
         if published.changed {
             state.unsaved.push(memory::sequence(published.sequence));
             state.hint_due = true;
@@ -224,7 +226,9 @@ async fn listen(node: MeshNode) {
                 Happening::LinkDown
             });
         }
-        let now = peers.borrow_and_update().clone();
+        let told = peers.borrow_and_update().clone();
+        let age = node.0.started.elapsed();
+        let (now, again) = node.state().own_ids.others(told, age);
         differ(&node, &known, &now);
         known = now;
         local.mark_unchanged();
@@ -234,6 +238,7 @@ async fn listen(node: MeshNode) {
             () = changed(&mut linked) => flipped = true,
             () = changed(&mut local) => {}
             () = changed(&mut peers) => {}
+            () = sleep(again.unwrap_or(Duration::MAX)), if again.is_some() => {}
             Some(hint) = hints.recv() => {
                 if let Ok(sequence) = read_hint(hint.body.as_bytes()) {
                     node.happen(Happening::Hint(hint.from, sequence));
