@@ -54,8 +54,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
-use own_ids::OwnIds;
 pub use meant::{Meant, News};
+use own_ids::OwnIds;
 pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
 pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};

@@ -167,7 +167,9 @@ async fn what_our_own_host_was_called_before_the_engine_started_is_not_dialled()
         // The others take the shadow for a node.
         let mut hello = String::new();
         let mut stream = tokio::io::BufReader::new(incoming.stream);
-        tokio::io::AsyncBufReadExt::read_line(&mut stream, &mut hello).await.unwrap();
+        tokio::io::AsyncBufReadExt::read_line(&mut stream, &mut hello)
+            .await
+            .unwrap();
         assert!(!hello.contains(&peer_id(200).to_string()), "{hello}");
     }
     for peer in [c, b, a] {
