@@ -7,6 +7,7 @@ mod clock;
 mod command;
 mod context;
 mod engine;
+mod exclusive;
 mod output;
 mod plugin;
 mod run;

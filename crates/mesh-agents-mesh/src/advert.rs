@@ -33,6 +33,8 @@ pub const ADVERT_VERSION: u32 = 1;
 pub const ADVERT_BYTES: usize = 256 * 1024;
 /// Most agents of one node.
 pub const ADVERT_AGENTS: usize = 200;
+/// Most bytes of the cards of one node, all together: those of 200 agents have some 600 KiB.
+pub const NODE_CARDS_BYTES: usize = 1024 * 1024;
 /// How long an advert is good for: three pulls may fail before its agents are shown as stale.
 pub const LIFETIME_MILLIS: i64 = 180_000;
 /// How far two nodes' clocks may differ: what a machine without NTP drifts in months.

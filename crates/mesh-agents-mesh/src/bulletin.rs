@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::advert::{
     ADVERT_AGENTS, ADVERT_BYTES, ADVERT_VERSION, Advert, AdvertError, AdvertisedAgent, Expect,
-    LIFETIME_MILLIS, MeshVisibility, VerifiedAdvert, Withheld, may_leave,
+    LIFETIME_MILLIS, MeshVisibility, NODE_CARDS_BYTES, VerifiedAdvert, Withheld, may_leave,
 };
 use crate::card::MeshCard;
 use crate::digest::Digest;
@@ -89,6 +89,26 @@ pub struct Published {
     pub withheld: Vec<(AgentId, Withheld)>,
 }
 
+/// What is left of an advert while it is filled.
+struct Room {
+    agents: usize,
+    bytes: usize,
+    cards: usize,
+}
+
+impl Room {
+    /// Takes a place for one more agent with these bytes, if there is one.
+    fn take(&mut self, line: usize, card: usize) -> bool {
+        let fits = self.agents > 0 && line <= self.bytes && card <= self.cards;
+        if fits {
+            self.agents -= 1;
+            self.bytes -= line;
+            self.cards -= card;
+        }
+        fits
+    }
+}
+
 /// What this node tells at the moment.
 #[derive(Debug)]
 pub struct Bulletin {
@@ -126,9 +146,13 @@ impl Bulletin {
         let mut withheld = Vec::new();
         let mut cards = BTreeMap::new();
         let mut told: Vec<AdvertisedAgent> = Vec::new();
-        let mut room = ADVERT_BYTES - FRAME_BYTES;
+        let mut room = Room {
+            agents: ADVERT_AGENTS,
+            bytes: ADVERT_BYTES - FRAME_BYTES,
+            cards: NODE_CARDS_BYTES,
+        };
         for agent in agents {
-            match tell(agent, standing, secret, told.len(), &mut room) {
+            match tell(agent, standing, secret, &mut room) {
                 Ok((line, card)) => {
                     cards.insert(card.digest(), card);
                     told.push(line);
@@ -195,6 +219,12 @@ impl Bulletin {
         dated.sign(secret).map(Some)
     }
 
+    /// The sequence of what is told at the moment, or of what was told last.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The card of an agent that is told of at the moment.
     #[must_use]
     pub fn card(&self, digest: Digest) -> Option<&MeshCard> {
@@ -215,16 +245,15 @@ fn tell(
     agent: &AgentDefinition,
     standing: &Standing,
     secret: &NodeSecret,
-    told: usize,
-    room: &mut usize,
+    room: &mut Room,
 ) -> Result<(AdvertisedAgent, MeshCard), Withheld> {
     may_leave(agent, standing.mesh, &standing.machine)?;
     let card = MeshCard::sign(agent, secret)?;
     let line = AdvertisedAgent::of(agent, card.digest());
     let bytes = serde_json::to_vec(&line).map_or(usize::MAX, |bytes| bytes.len() + 1);
-    if told >= ADVERT_AGENTS || bytes > *room {
-        return Err(Withheld::NoRoom);
+    if room.take(bytes, card.json().as_str().len()) {
+        Ok((line, card))
+    } else {
+        Err(Withheld::NoRoom)
     }
-    *room -= bytes;
-    Ok((line, card))
 }

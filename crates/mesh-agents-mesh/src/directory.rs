@@ -9,9 +9,11 @@
 //! - `node.rs`: what a node told, and for how long it holds.
 //! - `schedule.rs`: when a peer is asked next.
 //! - `caps.rs`: what goes first when there is too much.
+//! - `claims.rs`: how often peers are asked that only strangers speak of.
 //! - `view.rs`: what the others see of all this.
 
 mod caps;
+mod claims;
 mod happening;
 mod node;
 mod schedule;
@@ -20,6 +22,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use self::claims::Claims;
 pub use self::happening::{Change, Happening, Refused};
 pub use self::node::Remembered;
 use self::node::{Node, Taken};
@@ -34,16 +37,20 @@ use crate::peer::MeshPeerId;
 
 /// Most live peers, and most nodes remembered.
 pub const DIRECTORY_PEERS: usize = 2_000;
-/// Most agents of all nodes together: some tens of MiB in memory at the most.
+/// Most agents of all nodes together.
 pub const DIRECTORY_AGENTS: usize = 20_000;
+/// Most bytes of the adverts and cards of all nodes together: 20,000 agents with what an ordinary one has.
+pub const DIRECTORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who says that a peer is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// The host.
     Host,
-    /// It was there once, or somebody claims to be it.
-    Guess,
+    /// It was there once.
+    Memory,
+    /// Somebody claims to be it.
+    Claim,
 }
 
 /// A peer that only we believe in is asked this often in vain; the waits between add up to a minute.
@@ -57,6 +64,8 @@ const CONFLICT: u64 = 10_000;
 struct Peer {
     /// The host has said that it is there since the link to it stands; else it is a guess of ours or a hint's.
     up: bool,
+    /// Nobody but strangers ever spoke of it.
+    claimed: bool,
     /// Who answered there, proved by a handshake.
     key: Option<NodeKey>,
     /// Who answered there before, until the node that does now has told of itself.
@@ -77,6 +86,7 @@ pub struct Directory {
     nodes: BTreeMap<NodeKey, Node>,
     tickets: BTreeMap<Ticket, MeshPeerId>,
     last_ticket: u64,
+    claims: Claims,
     chance: Chance,
 }
 
@@ -97,6 +107,7 @@ impl Directory {
             nodes: BTreeMap::new(),
             tickets: BTreeMap::new(),
             last_ticket: 0,
+            claims: Claims::default(),
             chance: Chance::new(seed),
         };
         let mut remembered: Vec<_> = remembered.into_iter().collect();
@@ -107,7 +118,7 @@ impl Directory {
             directory
                 .nodes
                 .insert(remembered.key, Node::restored(remembered));
-            directory.see(&route, Source::Guess, now, &mut Vec::new());
+            directory.see(&route, Source::Memory, now, &mut Vec::new());
         }
         directory
     }
@@ -167,10 +178,17 @@ impl Directory {
             .filter_map(|(id, peer)| Some((peer.schedule.due(now.mono)?, id.clone())))
             .collect();
         due.sort_unstable();
-        due.truncate(room);
-        due.into_iter()
-            .filter_map(|(_, peer)| self.start(peer, now))
-            .collect()
+        let mut pulls = Vec::new();
+        for (_, peer) in due {
+            if pulls.len() >= room {
+                break;
+            }
+            let claimed = self.peers.get(&peer).is_some_and(|peer| peer.claimed);
+            if !claimed || self.claims.take(now.mono) {
+                pulls.extend(self.start(peer, now));
+            }
+        }
+        pulls
     }
 
     /// When to call [`Directory::due`] and apply a [`Happening::Tick`] next, on the steady clock;
@@ -178,7 +196,14 @@ impl Directory {
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {
         let pulls = self.peers.values().filter(|_| self.linked);
-        let pulls = pulls.filter_map(|peer| peer.schedule.next_wake());
+        let pulls = pulls.filter_map(|peer| {
+            let at = peer.schedule.next_wake()?;
+            Some(if peer.claimed {
+                at.max(self.claims.next())
+            } else {
+                at
+            })
+        });
         let expiries = self.nodes.values().filter_map(Node::expires);
         pulls.chain(expiries).min()
     }
@@ -202,17 +227,23 @@ impl Directory {
         let up = by == Source::Host;
         if let Some(peer) = self.peers.get_mut(id) {
             peer.heard = now.mono;
+            peer.claimed &= by == Source::Claim;
             if up && !std::mem::replace(&mut peer.up, true) && !peer.schedule.is_well() {
                 peer.schedule.soon(now.mono, &mut self.chance);
             }
             return;
         }
-        if !self.make_room_for_peer() {
+        let has_room = match by {
+            Source::Host | Source::Memory => self.make_room_for_peer(),
+            Source::Claim => self.make_room_for_claim(),
+        };
+        if !has_room {
             changes.push(Change::Full(id.clone()));
             return;
         }
         let peer = Peer {
             up,
+            claimed: by == Source::Claim,
             key: None,
             before: None,
             is_us: false,
@@ -237,7 +268,7 @@ impl Directory {
     }
 
     fn hint(&mut self, id: &MeshPeerId, sequence: u64, now: Moment, changes: &mut Vec<Change>) {
-        self.see(id, Source::Guess, now, changes);
+        self.see(id, Source::Claim, now, changes);
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
@@ -354,7 +385,7 @@ impl Directory {
         if let Some(node) = self.nodes.get(&key) {
             node.admits(&advert)?;
         }
-        if !self.make_room_for_agents(&key, advert.advert().agents.len(), changes) {
+        if !self.make_room_for_advert(&key, &advert, changes) {
             return Err(Refused::NoRoom);
         }
         match self.nodes.entry(key) {
@@ -417,6 +448,7 @@ impl Directory {
             return;
         };
         peer.is_us = false;
+        peer.claimed = false;
         let old = peer.key.replace(key);
         if old == Some(key) {
             return;

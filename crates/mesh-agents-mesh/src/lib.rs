@@ -27,14 +27,14 @@ mod route;
 pub use advert::{
     ADVERT_AGENTS, ADVERT_BYTES, ADVERT_SKILLS, ADVERT_VERSION, Advert, AdvertError,
     AdvertisedAgent, AdvertisedSkill, AdvertisedVisibility, Expect, LIFETIME_MILLIS,
-    MeshVisibility, SKEW_MILLIS, VerifiedAdvert, Withheld, may_leave,
+    MeshVisibility, NODE_CARDS_BYTES, SKEW_MILLIS, VerifiedAdvert, Withheld, may_leave,
 };
 pub use bulletin::{Bulletin, Known, Published, Pulled, Standing};
 pub use card::{CardError, CardRefused, ExpectCard, MeshCard, mesh_url, read_mesh_url};
 pub use digest::{Digest, DigestError};
 pub use directory::{
-    AgentView, Change, DIRECTORY_AGENTS, DIRECTORY_PEERS, Directory, Happening, NoRoute, NodeView,
-    Presence, Pull, PullFailure, Refused, Remembered, Ticket, Warning,
+    AgentView, Change, DIRECTORY_AGENTS, DIRECTORY_BYTES, DIRECTORY_PEERS, Directory, Happening,
+    NoRoute, NodeView, Presence, Pull, PullFailure, Refused, Remembered, Ticket, Warning,
 };
 pub use hint::{HintError, SEQUENCE_MAX, read_hint, write_hint};
 pub use identity::{IdentityError, NodeKey, NodeSecret, SignatureError};

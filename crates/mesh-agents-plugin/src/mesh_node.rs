@@ -9,6 +9,7 @@
 //! An agent of another node is an [`AgentDefinition`] of type `remote` in the engine, under an id
 //! that holds its node's key; so its tasks are queued, followed, cancelled and kept like any other.
 
+mod cards;
 mod find;
 mod gate;
 mod greet;
@@ -27,6 +28,7 @@ mod serve;
 mod show;
 #[cfg(test)]
 mod tests;
+mod unsaved;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,8 +48,8 @@ use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
-use mesh_agents_tasks::{Agents, Fact, TaskEngine};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
+use mesh_agents_tasks::{Agents, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +104,8 @@ struct Inner {
     started: Instant,
     state: Mutex<State>,
     engine: OnceLock<TaskEngine>,
+    /// Held by who writes to the disk.
+    saving: tokio::sync::Mutex<()>,
     /// Something is to be asked of others, or waited for anew.
     pulls: Notify,
     /// The agents of this node or of others are not what they were.
@@ -119,16 +123,20 @@ struct State {
     buckets: Buckets,
     knocks: Knocks,
     local: Agents,
+    /// What was published last.
+    said: Option<life::Said>,
     /// Agents the owner wants told of and that stay here, with the reason.
     withheld: Vec<(AgentId, String)>,
-    /// The cards of others' agents, verified.
+    /// The cards of others' agents, verified: those the directory tells of.
     cards: BTreeMap<AgentId, (Digest, Arc<AgentDefinition>)>,
+    /// Cards of pulls that broke off.
+    begun: cards::Begun,
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
     /// What our own host was called.
     own_ids: OwnIds,
     /// What is not on disk yet.
-    unsaved: Vec<Fact>,
+    unsaved: unsaved::Unsaved,
     /// The others may not have heard of the advert of now.
     hint_due: bool,
 }
@@ -165,11 +173,13 @@ impl MeshNode {
             buckets: Buckets::default(),
             knocks: Knocks::default(),
             local: Agents::default(),
+            said: None,
             withheld: Vec::new(),
             cards: BTreeMap::new(),
+            begun: cards::Begun::default(),
             owners: BTreeMap::new(),
             own_ids: OwnIds::default(),
-            unsaved: Vec::new(),
+            unsaved: unsaved::Unsaved::default(),
             hint_due: false,
         };
         Ok(Self(Arc::new(Inner {
@@ -177,6 +187,7 @@ impl MeshNode {
             started,
             state: Mutex::new(state),
             engine: OnceLock::new(),
+            saving: tokio::sync::Mutex::new(()),
             pulls: Notify::new(),
             agents: Notify::new(),
             routes: watch::Sender::new(0),
@@ -282,10 +293,7 @@ impl Dial for MeshNode {
         let name = told.map_or_else(|| node.to_owned(), |told| told.name.clone());
         Some(Away {
             name: name.chars().filter(|c| !c.is_control()).collect(),
-            since: match &error {
-                NoRoute::Away { since, .. } => Some(*since),
-                _ => None,
-            },
+            since: error.away_since(),
             why: error.to_string(),
         })
     }

@@ -42,7 +42,9 @@ pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
 };
 pub(crate) use rows::Row;
-pub(crate) use submits::{Found, Key, answered, find, insert_task, overdue, waiting_for_node};
+pub(crate) use submits::{
+    Found, Key, answered, find, give_up, insert_task, undelivered, waiting_for_node,
+};
 
 use open::open_connection;
 use read::Readers;

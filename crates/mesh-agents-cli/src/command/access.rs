@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::client::Client;
 use crate::context::Context;
 use crate::engine::node::identity;
+use crate::exclusive;
 use crate::output::{Exit, Output};
 
 /// What is to be said of a key besides what it may.
@@ -211,12 +212,15 @@ fn change(
     Ok(Exit::Done)
 }
 
-/// Changes the list.
+/// Changes the list. Each change is made to what the one before it left, also when many are made at once.
 fn edited<'a>(
     file: &'a Path,
     key: &str,
     edit: impl FnOnce(&str, &Path, &NodeKey) -> Result<Edited, EditError>,
 ) -> Result<Changed<'a>> {
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let _alone = exclusive::hold(file)?;
     let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("cannot read {}", file.display()))?,
@@ -225,7 +229,7 @@ fn edited<'a>(
     let edited = edit(&text, file, &key)
         .map_err(|error| Refusal::new(Code::InvalidArgument, error.to_string()))?;
     if let Edited::Changed(new) = &edited {
-        replace(file, new).with_context(|| format!("cannot write {}", file.display()))?;
+        replace(dir, file, new).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(Changed {
         peer_id: key,
@@ -261,9 +265,7 @@ fn meant(text: &str, file: &Path, key: &str) -> Result<NodeKey> {
 }
 
 /// Whole or not at all; its owner's alone, since it says who his friends are.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(dir)?;
+fn replace(dir: &Path, file: &Path, text: &str) -> io::Result<()> {
     let mut new = tempfile::Builder::new()
         .prefix(".acl.toml-")
         .tempfile_in(dir)?;

@@ -427,12 +427,24 @@ pub(crate) async fn artifacts(
 }
 
 async fn artifact_list(client: &Client, output: &mut Output, task: &str) -> Result<Exit> {
-    let events = client.events(task, 0).await?;
+    use mesh_agents_core::event::TaskEvent as E;
+    let response = mesh_agents_core::ids::ArtifactId::response();
     // The last entry of an id counts: a later one replaces an earlier.
     let mut found = std::collections::BTreeMap::new();
-    for event in events {
-        if let mesh_agents_core::event::TaskEvent::Artifact { artifact } = event.event {
-            found.insert(artifact.id.clone(), artifact);
+    let mut after = 0;
+    loop {
+        let events = client.events(task, after).await?;
+        let Some(last) = events.last() else { break };
+        after = last.seq;
+        for event in events {
+            match event.event {
+                E::Artifact { artifact } => {
+                    found.insert(artifact.id.clone(), artifact);
+                }
+                // What the attempt before left is gone; one that goes on with it only says its answer anew.
+                E::Attempt { resumed, .. } => found.retain(|id, _| resumed && *id != response),
+                _ => {}
+            }
         }
     }
     let artifacts: Vec<_> = found.into_values().collect();

@@ -7,6 +7,8 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod artifacts;
+mod at_once;
 mod bad_input;
 mod cancel;
 mod confinement;

@@ -58,7 +58,14 @@ impl Knocks {
         });
     }
 
-    /// Drops what is noted of a key: it was let in, denied for good, or forgotten.
+    /// Keeps those that this says are still to be decided: who was let in, or denied for good, asks in vain
+    /// no more.
+    pub fn retain(&mut self, undecided: impl Fn(&NodeKey, &AgentId) -> bool) {
+        self.knocks
+            .retain(|knock| undecided(&knock.key, &knock.agent));
+    }
+
+    /// Drops what is noted of a key: it was forgotten.
     pub fn clear(&mut self, key: &NodeKey) {
         self.knocks.retain(|knock| knock.key != *key);
     }

@@ -126,6 +126,7 @@ impl fmt::Display for Span {
 pub struct VerifiedAdvert {
     advert: Advert,
     content: Digest,
+    bytes: usize,
 }
 
 impl VerifiedAdvert {
@@ -133,6 +134,20 @@ impl VerifiedAdvert {
     #[must_use]
     pub fn advert(&self) -> &Advert {
         &self.advert
+    }
+
+    /// What keeping it takes: its bytes as it travelled, and those of its cards once they are
+    /// [added](Self::with_cards).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The same, with so many bytes of cards kept beside it.
+    #[must_use]
+    pub fn with_cards(mut self, bytes: usize) -> Self {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self
     }
 
     /// The digest of all but its times, over the signer's own words.
@@ -209,6 +224,7 @@ impl Advert {
         Ok(VerifiedAdvert {
             content: advert.content(),
             advert: advert.cleaned(),
+            bytes: bytes.len(),
         })
     }
 

@@ -3,7 +3,7 @@
 use mesh_agents_core::agent::{AgentDefinition, Visibility};
 use mesh_agents_core::confinement::{PlatformConfinement, WhyNot, advertisable};
 
-use super::{ADVERT_AGENTS, ADVERT_BYTES};
+use super::{ADVERT_AGENTS, ADVERT_BYTES, NODE_CARDS_BYTES};
 use crate::card::CardError;
 
 /// What kind of mesh the node is in; the host says it.
@@ -38,7 +38,10 @@ pub enum Withheld {
     #[error(transparent)]
     Card(#[from] CardError),
     /// Agents before it, by id, fill the advert.
-    #[error("a node advertises {ADVERT_AGENTS} agents in {ADVERT_BYTES} bytes at the most")]
+    #[error(
+        "a node advertises {ADVERT_AGENTS} agents in {ADVERT_BYTES} bytes at the most, with cards of \
+         {NODE_CARDS_BYTES} bytes together"
+    )]
     NoRoom,
 }
 

@@ -34,6 +34,9 @@ pub struct Remembered {
     /// Who answered at its peer id before it, under another key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<NodeKey>,
+    /// What its last advert takes with its cards, in bytes.
+    #[serde(default)]
+    pub bytes: usize,
     /// Its agents.
     pub agents: Vec<AdvertisedAgent>,
 }
@@ -58,7 +61,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn first(key: NodeKey, advert: VerifiedAdvert, now: Moment) -> Self {
-        let content = advert.content();
+        let (content, bytes) = (advert.content(), advert.bytes());
         let advert = advert.into_advert();
         Self {
             told: Remembered {
@@ -71,6 +74,7 @@ impl Node {
                 sequence: advert.sequence,
                 content,
                 replaced: None,
+                bytes,
                 agents: advert.agents,
             },
             fresh_until: Some(until(now)),
@@ -138,8 +142,9 @@ impl Node {
     /// Takes over an advert that [`Node::admits`] lets in.
     pub(super) fn take(&mut self, advert: VerifiedAdvert, now: Moment) -> Taken {
         let changed = advert.content() != self.told.content;
-        let content = advert.content();
+        let (content, bytes) = (advert.content(), advert.bytes());
         let advert = advert.into_advert();
+        self.told.bytes = bytes;
         self.told.name = advert.name;
         self.told.mesh_peer_id = advert.mesh_peer_id;
         self.told.sequence = advert.sequence;

@@ -51,7 +51,11 @@ pub(super) async fn authorise(
     let refused = response.extensions().get::<TurnedAway>();
     if refused.is_some_and(|TurnedAway(refusal)| refusal.code == Code::NotAllowed) {
         let now = node.now().wall;
-        node.state().knocks.note(key, &agent, now);
+        let mut state = node.state();
+        // Of who is denied the owner has decided.
+        if state.acl.acl().standing(&key, &agent, None) != Standing::Denied {
+            state.knocks.note(key, &agent, now);
+        }
     }
     response
 }

@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
+use mesh_agents_core::policy::Standing as Access;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
-    Change, Happening, MeshVisibility, Standing, Withheld, read_hint, write_hint,
+    Change, Happening, MeshVisibility, Pulled, Standing, Withheld, read_hint, write_hint,
 };
 use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::cards::Fetched;
 use super::{MeshNode, memory, pull, serve};
 use crate::mesh_link::Peers;
 
@@ -24,6 +26,9 @@ use crate::mesh_link::Peers;
 const PULLS: usize = 16;
 /// How often the owner's list is looked at; it is to count within a second.
 const LIST_EVERY: Duration = Duration::from_millis(400);
+
+/// What the disk did not take is tried again after this long: somebody has to make room first.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts all of it.
 pub(super) async fn begin(node: &MeshNode, app: Router) {
@@ -51,11 +56,28 @@ pub(super) async fn begin(node: &MeshNode, app: Router) {
 impl MeshNode {
     /// Something happened to the directory.
     pub(super) fn happen(&self, happening: Happening) {
+        self.learn(happening, Vec::new());
+    }
+
+    /// The same, with the cards that were fetched for an answer.
+    pub(super) fn learn(&self, happening: Happening, fetched: Vec<Fetched>) {
         let now = self.now();
         let answered = matches!(happening, Happening::Answered { .. });
+        let teller = match &happening {
+            Happening::Answered {
+                key,
+                answer: Pulled::Advert(_),
+                ..
+            } => Some(*key),
+            _ => None,
+        };
         let changes = {
             let mut state = self.state();
+            let before = teller.map(|key| (key, state.told(&key)));
             let changes = state.directory.apply(happening, now);
+            if let Some((key, before)) = before {
+                state.settle(&key, &before, fetched);
+            }
             for change in &changes {
                 state.remember(change);
             }
@@ -89,6 +111,13 @@ impl MeshNode {
                 Err(error) => state.acl.read(Reading::Unreadable(&error.to_string())),
             },
         };
+        if outcome == Read::Changed {
+            let state = &mut *state;
+            let acl = state.acl.acl();
+            state
+                .knocks
+                .retain(|key, agent| acl.standing(key, agent, None) == Access::Unlisted);
+        }
         if let Some(problem) = state.acl.explain() {
             tracing::warn!("{problem}");
         }
@@ -158,20 +187,46 @@ impl MeshNode {
         let now = self.now().wall;
         let published = {
             let mut state = self.state();
+            let state = &mut *state;
             let agents = Arc::clone(&state.local.ready);
-            let agents = agents.values().map(AsRef::as_ref);
-            let secret = &self.0.config.secret;
-            state.bulletin.publish(&standing, agents, secret, now)
+            // Each card is signed when it is published, and this is often about what others said.
+            let said = (agents, standing);
+            if state
+                .said
+                .as_ref()
+                .is_some_and(|before| is_same(before, &said))
+            {
+                None
+            } else {
+                let (agents, standing) = &said;
+                let agents = agents.values().map(AsRef::as_ref);
+                let secret = &self.0.config.secret;
+                let published = state.bulletin.publish(standing, agents, secret, now);
+                state.said = Some(said);
+                Some(published)
+            }
         };
-        self.note_withheld(&published.withheld);
+        if let Some(published) = &published {
+            self.note_withheld(&published.withheld);
+        }
         let mut state = self.state();
-        state.unsaved.extend(own);
-        if published.changed {
+        if let Some(own) = own {
+            state.unsaved.push(own);
+        }
+        if let Some(published) = published.filter(|published| published.changed) {
             state.unsaved.push(memory::sequence(published.sequence));
             state.hint_due = true;
         }
-        std::mem::take(&mut state.hint_due).then(|| write_hint(published.sequence))
+        let sequence = state.bulletin.sequence();
+        std::mem::take(&mut state.hint_due).then(|| write_hint(sequence))
     }
+}
+
+/// What is published: the agents of this node, and how it stands.
+pub(super) type Said = (Arc<BTreeMap<AgentId, Arc<AgentDefinition>>>, Standing);
+
+fn is_same((agents, standing): &Said, (others, other): &Said) -> bool {
+    Arc::ptr_eq(agents, others) && standing == other
 }
 
 /// Whether the agents there are may be others after this.
@@ -207,6 +262,9 @@ async fn listen(node: MeshNode) {
     let mut known = Peers::default();
     let mut is_linked = false;
     let mut flipped = false;
+    // Whether this node may have something else to tell. What others do is none of it: anybody can send hints
+    // without number, and what they come to is told by the directory.
+    let mut tell = true;
     loop {
         flipped |= linked.has_changed().unwrap_or(false);
         let link = *linked.borrow_and_update();
@@ -217,6 +275,7 @@ async fn listen(node: MeshNode) {
         }
         if link != is_linked {
             is_linked = link;
+            tell = true;
             // What was said meanwhile was heard by nobody. A peer that comes asks by itself, and each hint
             // goes to every peer there is (host-contract T13): none is sent for one that came.
             node.state().hint_due |= link;
@@ -231,12 +290,15 @@ async fn listen(node: MeshNode) {
         let (now, again) = node.state().own_ids.others(told, age);
         differ(&node, &known, &now);
         known = now;
+        tell |= local.has_changed().unwrap_or(false);
         local.mark_unchanged();
-        node.0.agents.notify_one();
+        if std::mem::take(&mut tell) {
+            node.0.agents.notify_one();
+        }
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
             () = changed(&mut linked) => flipped = true,
-            () = changed(&mut local) => {}
+            () = changed(&mut local) => tell = true,
             () = changed(&mut peers) => {}
             () = sleep(again.unwrap_or(Duration::MAX)), if again.is_some() => {}
             Some(hint) = hints.recv() => {
@@ -323,13 +385,19 @@ impl MeshNode {
 
 /// Hands the agents of here and there to the engine, and tells the others of ours.
 async fn agents(node: MeshNode) {
+    let mut unsaved = false;
     loop {
         tokio::select! {
             () = node.0.config.end.cancelled() => return,
             () = node.0.agents.notified() => {}
+            () = sleep(SAVE_AGAIN), if unsaved => {}
         }
         let hint = node.publish();
-        node.save().await;
+        let saved = node.save().await;
+        unsaved = saved.is_err();
+        if let Err(error) = saved {
+            tracing::warn!(%error, "what is known of the mesh is not on disk yet");
+        }
         if let Some(hint) = hint
             && !node.link().hint(&hint)
         {

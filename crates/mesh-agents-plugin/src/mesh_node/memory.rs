@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{
     Bulletin, Change, Digest, Directory, ExpectCard, MeshCard, MeshPeerId, NodeKey, Remembered,
@@ -12,7 +13,7 @@ use mesh_agents_tasks::{Fact, FactKind};
 use serde::{Deserialize, Serialize};
 
 use super::own_ids::OwnIds;
-use super::{MeshNode, State, remote, seed};
+use super::{MeshNode, State, cards, remote, seed};
 
 /// [`Stored`] on disk.
 #[derive(Serialize, Deserialize)]
@@ -81,37 +82,24 @@ impl State {
     }
 
     fn forget(&mut self, key: &NodeKey) {
-        let gone = |kind, id| Fact {
-            kind,
-            id,
-            body: None,
-        };
         let did = key.to_string();
         let (cards, unsaved) = (&mut self.cards, &mut self.unsaved);
         cards.retain(|id, _| {
             let stays = id.node().as_deref() != Some(did.as_str());
             if !stays {
-                unsaved.push(gone(FactKind::Card, id.to_string()));
+                unsaved.push(cards::gone(id));
             }
             stays
         });
-        unsaved.push(gone(FactKind::Node, did));
+        unsaved.push(Fact {
+            kind: FactKind::Node,
+            id: did,
+            body: None,
+        });
     }
 }
 
 impl MeshNode {
-    /// Puts on disk what is not there yet.
-    pub(super) async fn save(&self) {
-        let facts = std::mem::take(&mut self.state().unsaved);
-        let Some(engine) = self.0.engine.get().filter(|_| !facts.is_empty()) else {
-            return;
-        };
-        if let Err(error) = engine.keep_facts(facts).await {
-            // The mesh will tell it again; a full disk is told of where tasks meet it.
-            tracing::warn!(%error, "what was learned of the mesh is not kept");
-        }
-    }
-
     /// Takes up what was known when the last engine ended. What cannot be read is left out.
     pub(super) async fn restore(&self) {
         let nodes: Vec<Remembered> = self.read(FactKind::Node).await;
@@ -140,12 +128,7 @@ impl MeshNode {
             }
         }
         for (agent, body) in cards {
-            match taken_up(&agent, &body) {
-                Ok((id, digest, definition)) => {
-                    state.cards.insert(id, (digest, Arc::new(definition)));
-                }
-                Err(error) => tracing::warn!(%agent, %error, "a kept card is not believed"),
-            }
+            state.take_up(&agent, &body);
         }
         drop(state);
         self.0.agents.notify_one();
@@ -171,21 +154,56 @@ impl MeshNode {
     }
 }
 
+impl State {
+    /// Takes up a kept card, if a node tells of it; else it goes.
+    fn take_up(&mut self, agent: &str, body: &str) {
+        match self.read_card(agent, body) {
+            Ok(Some((id, digest, definition))) => {
+                self.cards.insert(id, (digest, Arc::new(definition)));
+                return;
+            }
+            Ok(None) => tracing::debug!(%agent, "no node tells of a kept card any more"),
+            Err(error) => tracing::warn!(%agent, %error, "a kept card is not believed"),
+        }
+        self.unsaved.push(Fact {
+            kind: FactKind::Card,
+            id: agent.to_owned(),
+            body: None,
+        });
+    }
+
+    /// Reads a kept card; `None` when no node tells of it, which is looked at first, since it costs least.
+    fn read_card(
+        &self,
+        agent: &str,
+        body: &str,
+    ) -> Result<Option<(AgentId, Digest, AgentDefinition)>, String> {
+        let id: AgentId = agent.parse().map_err(|error| format!("{error}"))?;
+        let node = id.node().ok_or("it is no agent of another node")?;
+        let key: NodeKey = node.parse().map_err(|error| format!("{error}"))?;
+        let digest = Digest::of(body.as_bytes());
+        let told = self.directory.remembered(&key);
+        let mut agents = told.iter().flat_map(|told| &told.agents);
+        if !agents.any(|told| told.card_digest == digest && told.id.as_str() == id.name()) {
+            return Ok(None);
+        }
+        let definition = taken_up(&id, &key, digest, body)?;
+        Ok(Some((id, digest, definition)))
+    }
+}
+
 /// A kept card, checked as when it came: the database is one more place it travelled through.
 fn taken_up(
-    agent: &str,
+    id: &AgentId,
+    key: &NodeKey,
+    digest: Digest,
     body: &str,
-) -> Result<(AgentId, Digest, mesh_agents_core::agent::AgentDefinition), String> {
-    let id: AgentId = agent.parse().map_err(|error| format!("{error}"))?;
-    let node = id.node().ok_or("it is no agent of another node")?;
-    let key: NodeKey = node.parse().map_err(|error| format!("{error}"))?;
-    let digest = Digest::of(body.as_bytes());
+) -> Result<AgentDefinition, String> {
     let expect = ExpectCard {
-        key: &key,
+        key,
         agent: &id.on_its_node(),
         digest,
     };
     let card = MeshCard::open(body.as_bytes(), expect).map_err(|error| error.to_string())?;
-    let definition = remote::definition(id.clone(), &card)?;
-    Ok((id, digest, definition))
+    remote::definition(id.clone(), &card)
 }

@@ -55,8 +55,8 @@ impl MeshNode {
     /// returns; tasks that are there already stay where they are.
     ///
     /// # Errors
-    /// `invalid_argument` naming `agent` or `peer`, `agent_not_found` with the nodes that have such an agent,
-    /// `storage`.
+    /// `invalid_argument` naming `agent` or `peer`, `agent_not_found` with the nodes that have such an agent;
+    /// `storage` when it is not on disk: it counts then, and is written once the disk takes it.
     pub async fn prefer(&self, request: &PreferRequest) -> Result<Preferred, Refusal> {
         let agent: AgentId = request
             .agent_id
@@ -73,34 +73,52 @@ impl MeshNode {
             Some(peer) => Some(self.owner(&agent, peer)?),
             None => None,
         };
-        let engine = self.0.engine.get();
-        let engine = engine
-            .ok_or_else(|| Refusal::new(Code::EngineUnavailable, "the engine is starting"))?;
-        let fact = match &chosen {
-            Some(stored) => memory::owner(&agent, stored),
-            None => memory::no_owner(&agent),
+        if self.0.engine.get().is_none() {
+            return Err(Refusal::new(
+                Code::EngineUnavailable,
+                "the engine is starting",
+            ));
+        }
+        let preferred = {
+            let mut state = self.state();
+            let (fact, before) = match chosen.clone() {
+                Some(stored) => (
+                    memory::owner(&agent, &stored),
+                    state.owners.insert(agent.clone(), stored),
+                ),
+                None => (memory::no_owner(&agent), state.owners.remove(&agent)),
+            };
+            state.unsaved.push(fact);
+            let name = chosen.as_ref().and_then(|stored| state.label(&stored.node));
+            Preferred {
+                agent_id: agent,
+                peer_id: chosen.as_ref().map(|stored| stored.node),
+                name,
+                changed: before != chosen,
+                before: before.map(|stored| stored.node),
+            }
         };
-        engine.keep_facts(vec![fact]).await?;
-        let mut state = self.state();
-        let before = match chosen.clone() {
-            Some(stored) => state.owners.insert(agent.clone(), stored),
-            None => state.owners.remove(&agent),
-        };
-        let name = chosen.as_ref().and_then(|stored| state.label(&stored.node));
-        Ok(Preferred {
-            agent_id: agent,
-            peer_id: chosen.as_ref().map(|stored| stored.node),
-            name,
-            changed: before != chosen,
-            before: before.map(|stored| stored.node),
-        })
+        self.stored().await?;
+        Ok(preferred)
+    }
+
+    /// Waits until all that is noted is on disk. What is not is tried again.
+    async fn stored(&self) -> Result<(), Refusal> {
+        let saved = self.save().await;
+        if saved.is_err() {
+            self.0.agents.notify_one();
+        }
+        saved
     }
 
     /// Forgets all that is known of a node: its key is not pinned any more, its agents go, and no plain id
-    /// means them. One that is there is met again as a new one.
+    /// means them. One that is there is met again as a new one. On disk when this returns.
     ///
     /// Returns whether anything was known of it.
-    pub fn forget(&self, key: &NodeKey) -> bool {
+    ///
+    /// # Errors
+    /// `storage` when it is not on disk: it is forgotten then, and that is written once the disk takes it.
+    pub async fn forget(&self, key: &NodeKey) -> Result<bool, Refusal> {
         let known = {
             let mut state = self.state();
             let state = &mut *state;
@@ -116,8 +134,8 @@ impl MeshNode {
             state.directory.remembered(key).is_some()
         };
         self.happen(Happening::Forget(*key));
-        self.0.agents.notify_one();
-        known
+        self.stored().await?;
+        Ok(known)
     }
 
     /// The node `peer` as the owner of `agent`, if it can be.

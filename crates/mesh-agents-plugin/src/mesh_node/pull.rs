@@ -12,13 +12,14 @@ use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::limits::CARD_BYTES;
 use mesh_agents_mesh::handshake::Whom;
 use mesh_agents_mesh::{
-    ADVERT_BYTES, Expect, ExpectCard, Happening, MeshCard, NodeKey, Pull, PullFailure, Pulled,
-    VerifiedAdvert,
+    ADVERT_BYTES, AdvertisedAgent, Digest, Expect, ExpectCard, Happening, MeshCard,
+    NODE_CARDS_BYTES, NodeKey, Pull, PullFailure, Pulled, VerifiedAdvert,
 };
 use tokio::time::timeout;
 
+use super::cards::Fetched;
 use super::serve::{ADVERT, CARDS};
-use super::{MeshNode, memory, remote};
+use super::{MeshNode, remote};
 use crate::mesh_link::OpenError;
 
 /// Longest pull, cards included.
@@ -27,25 +28,33 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// One pull from its beginning to what is known by it.
 pub(super) async fn pull(node: MeshNode, pull: Pull) {
     let ticket = pull.ticket;
-    let outcome = match timeout(LIMIT, ask(&node, &pull)).await {
+    let mut fetched = Vec::new();
+    let outcome = match timeout(LIMIT, ask(&node, &pull, &mut fetched)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(PullFailure::NoAnswer),
     };
-    let happening = match outcome {
-        Ok((key, answer)) => Happening::Answered {
-            ticket,
-            key,
-            answer,
-        },
+    match outcome {
+        Ok((key, answer)) => {
+            let happening = Happening::Answered {
+                ticket,
+                key,
+                answer,
+            };
+            node.learn(happening, fetched);
+        }
         Err(failure) => {
             tracing::debug!(peer = %pull.peer, ?failure, "a pull came to nothing");
-            Happening::Failed { ticket, failure }
+            node.state().begun.keep(fetched);
+            node.happen(Happening::Failed { ticket, failure });
         }
-    };
-    node.happen(happening);
+    }
 }
 
-async fn ask(node: &MeshNode, pull: &Pull) -> Result<(NodeKey, Pulled), PullFailure> {
+async fn ask(
+    node: &MeshNode,
+    pull: &Pull,
+    fetched: &mut Vec<Fetched>,
+) -> Result<(NodeKey, Pulled), PullFailure> {
     let whom = Whom {
         peer_id: pull.peer.clone(),
         key: None,
@@ -59,7 +68,7 @@ async fn ask(node: &MeshNode, pull: &Pull) -> Result<(NodeKey, Pulled), PullFail
         // What breaks it is told to the request that is on it.
         let _ends = connection.await;
     });
-    let asked = both(node, pull, key, &mut http).await;
+    let asked = both(node, pull, key, &mut http, fetched).await;
     drop(http);
     carried.abort();
     asked.map(|answer| (key, answer))
@@ -70,6 +79,7 @@ async fn both(
     pull: &Pull,
     key: NodeKey,
     http: &mut SendRequest<Empty<Bytes>>,
+    fetched: &mut Vec<Fetched>,
 ) -> Result<Pulled, PullFailure> {
     let path = match pull.known.sequence {
         Some(sequence) => format!("{ADVERT}?sequence={sequence}"),
@@ -83,51 +93,90 @@ async fn both(
         mesh_peer_id: &pull.peer,
     };
     let answer = Pulled::read(&bytes, expect, node.now().wall);
-    let answer = answer.map_err(|error| PullFailure::Refused(error.to_string()))?;
-    if let Pulled::Advert(advert) = &answer {
-        cards(node, key, advert, http).await?;
+    match answer.map_err(|error| PullFailure::Refused(error.to_string()))? {
+        Pulled::Advert(advert) => {
+            let bytes = cards(node, key, &advert, http, fetched).await?;
+            Ok(Pulled::Advert(advert.with_cards(bytes)))
+        }
+        same @ Pulled::NotModified(_) => Ok(same),
     }
-    Ok(answer)
 }
 
-/// Fetches the cards that are not known yet. One that is not believed leaves its agent out.
+/// Fetches the cards that are not known yet. One that is not believed leaves its agent out. Nothing is kept of
+/// them here: whether the advert is taken is the directory's to say.
+///
+/// Returns how many bytes the cards of this advert have, those known before included.
 async fn cards(
     node: &MeshNode,
     key: NodeKey,
     advert: &VerifiedAdvert,
     http: &mut SendRequest<Empty<Bytes>>,
-) -> Result<(), PullFailure> {
+    fetched: &mut Vec<Fetched>,
+) -> Result<usize, PullFailure> {
+    let mut all = 0;
     for told in &advert.advert().agents {
         let Ok(id) = AgentId::on_node(&told.id, &key.to_string()) else {
             continue;
         };
-        let known = {
-            let state = node.state();
-            let known = state.cards.get(&id);
-            known.is_some_and(|(digest, _)| *digest == told.card_digest)
-        };
-        if known {
+        let (known, begun) = node.had(&id, told.card_digest);
+        if let Some(bytes) = known {
+            all += bytes;
             continue;
         }
-        let bytes = get(http, &format!("{CARDS}{}", told.card_digest), CARD_BYTES).await?;
-        let expect = ExpectCard {
-            key: &key,
-            agent: &told.id,
-            digest: told.card_digest,
-        };
-        let made = MeshCard::open(&bytes, expect).map_err(|error| error.to_string());
-        let made = made.and_then(|card| Ok((remote::definition(id.clone(), &card)?, card)));
-        match made {
-            Ok((definition, card)) => {
-                let entry = (told.card_digest, std::sync::Arc::new(definition));
-                let mut state = node.state();
-                state.unsaved.push(memory::card(&id, &card));
-                state.cards.insert(id, entry);
+        let one = match begun {
+            Some(one) => one,
+            None => {
+                let bytes = get(http, &format!("{CARDS}{}", told.card_digest), CARD_BYTES).await?;
+                match read(&bytes, &key, told, id.clone()) {
+                    Ok(one) => one,
+                    Err(error) => {
+                        tracing::warn!(agent = %id, %error, "a card is not believed");
+                        continue;
+                    }
+                }
             }
-            Err(error) => tracing::warn!(agent = %id, %error, "a card is not believed"),
+        };
+        if all + one.bytes() > NODE_CARDS_BYTES {
+            tracing::warn!(node = %key, "its cards have more than {NODE_CARDS_BYTES} bytes; the rest is left");
+            break;
+        }
+        all += one.bytes();
+        fetched.push(one);
+    }
+    Ok(all)
+}
+
+/// Checks a card that came.
+fn read(
+    bytes: &[u8],
+    key: &NodeKey,
+    told: &AdvertisedAgent,
+    id: AgentId,
+) -> Result<Fetched, String> {
+    let expect = ExpectCard {
+        key,
+        agent: &told.id,
+        digest: told.card_digest,
+    };
+    let card = MeshCard::open(bytes, expect).map_err(|error| error.to_string())?;
+    Ok(Fetched {
+        definition: remote::definition(id.clone(), &card)?,
+        digest: told.card_digest,
+        card,
+        id,
+    })
+}
+
+impl MeshNode {
+    /// What is here already of a card: its size when it is in use, or itself when a pull fetched it in vain.
+    fn had(&self, id: &AgentId, digest: Digest) -> (Option<usize>, Option<Fetched>) {
+        let mut state = self.state();
+        let known = state.cards.get(id).filter(|(known, _)| *known == digest);
+        match known.map(|(_, agent)| agent.card.json.as_str().len()) {
+            Some(bytes) => (Some(bytes), None),
+            None => (None, state.begun.take(id, digest)),
         }
     }
-    Ok(())
 }
 
 async fn get(

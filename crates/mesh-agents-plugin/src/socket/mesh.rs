@@ -134,7 +134,8 @@ async fn forget(
     State(node): State<Option<MeshNode>>,
     Json(request): Json<ForgetRequest>,
 ) -> Result<Json<Forgotten>, Refused> {
-    let known = on_mesh(node)?.forget(&request.peer_id);
+    let known = on_mesh(node)?.forget(&request.peer_id).await;
+    let known = known.map_err(Refused)?;
     Ok(Json(Forgotten { known }))
 }
 

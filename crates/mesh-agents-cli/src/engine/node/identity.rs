@@ -1,13 +1,15 @@
 //! The node's key on disk: made once, read by its owner only.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_mesh::{NodeKey, NodeSecret};
+
+use crate::exclusive;
 
 /// The seed of the key is in the file as it is.
 const SEED_BYTES: usize = 32;
@@ -18,9 +20,22 @@ const KEPT_CHARS: usize = 16;
 /// The key of this data directory; made when there is none.
 pub(crate) fn of(layout: &Layout) -> Result<NodeSecret> {
     let path = layout.identity();
-    match fs::read(&path) {
-        Ok(bytes) => read(&path, &bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path),
+    if let Some(known) = known(&path)? {
+        return Ok(known);
+    }
+    // Two that begin at once must end with one key, which the disk has.
+    let _alone = exclusive::hold(&path)?;
+    match known(&path)? {
+        Some(known) => Ok(known),
+        None => make(&path),
+    }
+}
+
+/// The key that is there.
+fn known(path: &Path) -> Result<Option<NodeSecret>> {
+    match fs::read(path) {
+        Ok(bytes) => read(path, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             Err(error).with_context(|| format!("cannot read this node's key {}", path.display()))
         }
@@ -43,15 +58,7 @@ pub(crate) struct Rotated {
 pub(crate) fn rotate(layout: &Layout) -> Result<Rotated> {
     let path = layout.identity();
     // Two at once would keep one and the same old key, and lose the new one of the first.
-    let guard = path.with_extension("lock");
-    let guard = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&guard)
-        .and_then(|file| file.lock().map(|()| file))
-        .with_context(|| format!("cannot lock {}", guard.display()))?;
+    let _alone = exclusive::hold(&path)?;
     let bytes = fs::read(&path)
         .with_context(|| format!("cannot read this node's key {}", path.display()))?;
     let old = read(&path, &bytes)?.key();
@@ -66,7 +73,6 @@ pub(crate) fn rotate(layout: &Layout) -> Result<Rotated> {
     let aside = write(dir, &kept, &bytes);
     aside.with_context(|| format!("cannot keep the old key in {}", kept.display()))?;
     let new = make(&path)?.key();
-    drop(guard);
     Ok(Rotated { old, new, kept })
 }
 
@@ -104,15 +110,12 @@ fn make(path: &Path) -> Result<NodeSecret> {
 
 /// Whole or not at all: a key that others have seen must not be lost half-way.
 fn write(dir: &Path, path: &Path, seed: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(seed)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    // Made by its owner alone to read (0600).
+    let mut new = tempfile::Builder::new()
+        .prefix(".identity-")
+        .tempfile_in(dir)?;
+    new.write_all(seed)?;
+    new.as_file().sync_all()?;
+    new.persist(path)?;
     fs::File::open(dir)?.sync_all()
 }

@@ -136,12 +136,12 @@ async fn a_node_that_is_forgotten_is_not_known_until_it_is_met_again() {
     let meant = |b: &Peer| b.node.meant(&"echo".parse().unwrap(), None).unwrap();
     assert_eq!(meant(&b).id, echo);
     let (seed, dir) = (1, a.leave(&mesh).await);
-    assert!(b.node.forget(&key));
+    assert!(b.node.forget(&key).await.unwrap());
     until(async || !b.engine.agents().contains_key(&echo)).await;
     until(async || b.engine.facts(FactKind::Node).await.unwrap().is_empty()).await;
     assert!(b.engine.facts(FactKind::Owner).await.unwrap().is_empty());
     assert!(b.node.report().nodes.is_empty());
-    assert!(!b.node.forget(&key), "nothing is left of it");
+    assert!(!b.node.forget(&key).await.unwrap(), "nothing is left of it");
     let id = format!("{:064x}", 1).parse().unwrap();
     let a = Peer::join_as(&mesh, seed, id, vec![offered("echo")], dir).await;
     b.sees("echo", &a).await;
