@@ -284,9 +284,7 @@ async fn after_a_cut_a_caller_asks_for_later_events_alone_and_none_is_lost_or_do
         })
         .collect();
     assert_eq!(said, all);
-    let completed = RunEvent::Ended(Outcome::Completed {
-        answer: all.into(),
-    });
+    let completed = RunEvent::Ended(Outcome::Completed { answer: all.into() });
     assert_eq!(seen.last(), Some(&completed));
     let kept = seen.iter().filter(|event| {
         matches!(event, RunEvent::Artifact { id, source: ArtifactSource::Text(text), .. }

@@ -6,6 +6,7 @@
 
 mod callers;
 mod claims;
+mod lines;
 mod names;
 mod owners;
 mod quiet;
