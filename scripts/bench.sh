@@ -6,10 +6,12 @@
 #   scripts/bench.sh node [start|…]      one bench (engine, cards, runs, node, server), or a part of it
 #   scripts/bench.sh mesh                two real mesh-llm nodes, beside a bare echo over a mesh stream between the same
 #                                        hosts: three minutes after the builds (the host: six minutes once, unoptimised)
+#   BENCH_PROFILE=release scripts/bench.sh runs           built as `cargo run --release` does: sooner, and not what is shipped
 #   STORES="1000 100000" scripts/bench.sh server read      other numbers of stored tasks than up to a million
 set -euo pipefail
 load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)
 cd "$(dirname "$0")/.."
+profile=${BENCH_PROFILE:-dist}
 
 crate_of() {
   case "$1" in
@@ -25,15 +27,15 @@ crate_of() {
 if [ $# -gt 0 ]; then crate_of "$1" >/dev/null; fi
 
 # As it is shipped: what is measured below has what only tests need besides.
-cargo build --profile dist --locked --bin agents
+cargo build --profile "$profile" --locked --bin agents
 mkdir -p "${CARGO_TARGET_DIR:-target}/tmp"
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-size=$(wc -c <"$target/dist/agents")
+size=$(wc -c <"$target/$profile/agents")
 
 packages=(-p mesh-agents -p mesh-agents-a2a -p mesh-agents-acp-bridge -p mesh-agents-plugin -p mesh-agents-tasks -p mesh-agents-testkit)
 benches=(--bench engine --bench cards --bench runs --bench node --bench server)
 if [ "${1:-}" != mesh ]; then
-  cargo build --profile dist --locked --bins "${benches[@]}" "${packages[@]}"
+  cargo build --profile "$profile" --locked --bins "${benches[@]}" "${packages[@]}"
 fi
 
 rows=$(mktemp)
@@ -42,7 +44,7 @@ trap 'rm -rf "$rows" "$stores"' EXIT
 bench() { # bench, words for it
   local bench=$1
   shift
-  cargo bench --profile dist --locked --quiet "${packages[@]}" --bench "$bench" -- "$@"
+  cargo bench --profile "$profile" --locked --quiet "${packages[@]}" --bench "$bench" -- "$@"
 }
 # What the bench `server` is measured beside and over: the stock server, and stores with many tasks.
 server() {
@@ -57,11 +59,11 @@ server() {
 }
 # Two nodes are two hosts: started, measured and ended by a program of the drive tests.
 mesh() {
-  cargo build --profile dist --locked -p mesh-agents-plugin --example mesh-echo
+  cargo build --profile "$profile" --locked -p mesh-agents-plugin --example mesh-echo
   cargo build --release --locked --manifest-path tests/mesh-host/Cargo.toml --target-dir "$target/mesh-host" \
     -p mesh-host-drive --bin figures
-  AGENTS_BIN=$target/dist/agents
-  ECHO_BIN=$target/dist/examples/mesh-echo
+  AGENTS_BIN=$target/$profile/agents
+  ECHO_BIN=$target/$profile/examples/mesh-echo
   MESHHOST_BIN=$(scripts/mesh-host.sh)
   export AGENTS_BIN ECHO_BIN MESHHOST_BIN
   (
@@ -84,4 +86,4 @@ echo "|---|---|---|---|---|---|"
 grep '^|' "$rows"
 awk -v size="$size" 'BEGIN { printf "| size of the binary agents | %.1f MiB | | | | |\n", size / 1048576 }'
 echo
-echo "$(date -u +%Y-%m-%d), $(nproc) cores, $(uname -sr), $(rustc --version), load before $load"
+echo "$(date -u +%Y-%m-%d), profile $profile, $(nproc) cores, $(uname -sr), $(rustc --version), load before $load"

@@ -45,10 +45,12 @@ while IFS= read -r line; do
       if $inside; then
         inside=false
         echo "README: $block"
+        at=$SECONDS
         case $kind in
           sh) HOME=$home bash -euo pipefail -c "$block" ;;
           runtime) runtime "$block" ;;
         esac
+        echo "README: $((SECONDS - at)) s"
         ran=$((ran + 1))
       fi
       ;;

@@ -10,12 +10,15 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   cargo test --workspace --locked
 fi
+echo "--- tests of the workspace: $SECONDS s"
 
 stage() { # name, script with its arguments, what it needs
+  local at=$SECONDS
   if [ "${MESH_AGENTS_TEST_ALL:-}" = 1 ]; then
     # The words are a script and its arguments.
     # shellcheck disable=SC2086
     $2
+    echo "--- $1: $((SECONDS - at)) s"
   else
     echo "skipped: $1 (needs $3); run $2"
   fi

@@ -1,4 +1,6 @@
-//! The card an agent is served with: the card on disk, its draft interfaces replaced by real ones.
+//! The card an agent is served with: the card on disk, its draft interfaces replaced by real ones, signed.
+
+mod seal;
 
 use std::borrow::Cow;
 
@@ -10,6 +12,8 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
 use crate::json::{Entries, compact};
+
+pub use seal::{CardSignature, KEYS_PATH, Seal, SignCard, keys_url};
 
 const INTERFACES: &str = "supportedInterfaces";
 const CAPABILITIES: &str = "capabilities";
@@ -30,6 +34,8 @@ pub struct Place {
     pub base: String,
     /// Whether callers can show who they are.
     pub tokens: AccessTokens,
+    /// What the node signs its cards with; without it they are served unsigned.
+    pub seal: Option<Seal>,
 }
 
 /// Access tokens of a node, as its cards tell of them.
@@ -72,7 +78,8 @@ pub fn card_url(base: &str, agent: &AgentId) -> String {
 }
 
 /// The card as served: compact, members in the author's order, every digit kept. What depends on the
-/// server (addresses, capabilities, how to authenticate) is ours, the rest the author's.
+/// server (addresses, capabilities, how to authenticate) is ours, the rest the author's. Signed by the
+/// node, byte for byte the same whenever it is asked for.
 ///
 /// # Errors
 /// When the card on disk is no JSON object.
@@ -143,7 +150,11 @@ fn encode(
         members,
         ours: ours.map_err(failed)?,
     };
-    JsonText::of(&card).map_err(failed)
+    let card = JsonText::of(&card).map_err(failed)?;
+    Ok(match &place.seal {
+        Some(seal) => seal.signed(card, &place.base),
+        None => card,
+    })
 }
 
 const BEARER_SCHEME: &str = r#"{"bearer":{"httpAuthSecurityScheme":{"scheme":"Bearer"}}}"#;
@@ -251,6 +262,7 @@ mod tests {
         Place {
             base: "http://127.0.0.1:3131".to_owned(),
             tokens,
+            seal: None,
         }
     }
 

@@ -7,14 +7,16 @@
 //!
 //! An agent of another node of the mesh is called the same way, over streams that a [`Dial`] opens.
 //!
-//! A lost connection says nothing about the task: it is followed again until
-//! [`RemoteTimeouts::contact`] has passed without a word. A message is sent once; only its first
-//! one is repeated, and only while the remote cannot have received it.
+//! A lost connection says nothing about the task: an HTTP server is asked again until
+//! [`RemoteTimeouts::contact`] has passed without a word, and its message is repeated only while it cannot have
+//! received it. A node of the mesh is waited for as long as the task may take; it knows its messages again, so
+//! that what may have arrived is repeated too. [`mirror`] decides all of it.
 
 mod call;
 mod fault;
 mod job;
 pub mod mirror;
+mod outbox;
 mod pipe;
 mod question;
 mod results;
@@ -30,13 +32,14 @@ use std::time::Duration;
 
 use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::ids::{AgentId, QuestionId, RunId};
-use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http;
 use job::Job;
+use outbox::outbox;
 use pipe::{HttpPipe, MeshPipe, Pipe};
 use target::{Target, misconfigured};
 
@@ -44,9 +47,6 @@ pub use fault::{Fault, Stage};
 pub use pipe::{Dial, MeshStream};
 pub use target::Lookup;
 
-/// Events a run may be ahead of its reader, as for a harness: a burst does not wait for the store's
-/// next commit, and a flood waits at the remote and not in our memory.
-const EVENTS: usize = 256;
 /// Answers that may wait for a run: one question is open at a time.
 const ANSWERS: usize = 4;
 /// Nodes with idle streams to them.
@@ -206,19 +206,19 @@ impl RemoteRunner {
 
 impl Runner for RemoteRunner {
     fn start(&self, spec: RunSpec) -> Run {
-        let (sender, receiver) = mpsc::channel(EVENTS);
+        let (outbox, events) = outbox();
         let (answers, asked) = mpsc::channel(ANSWERS);
         let cancel = CancellationToken::new();
         let job = Job {
             shared: Arc::clone(&self.shared),
             spec,
-            events: sender,
+            events: outbox,
             answers: asked,
             cancel: cancel.clone(),
         };
         self.tracker.spawn(job.run());
         Run {
-            events: Box::pin(events(receiver)),
+            events: Box::pin(events),
             control: Arc::new(Control { cancel, answers }),
         }
     }
@@ -252,12 +252,6 @@ impl Runner for RemoteRunner {
     fn stand_in(&self, agent: &AgentId) -> Option<AgentDefinition> {
         elsewhere::stand_in(agent)
     }
-}
-
-fn events(receiver: mpsc::Receiver<RunEvent>) -> impl futures::Stream<Item = RunEvent> + Send {
-    futures::stream::unfold(receiver, |mut receiver| async move {
-        Some((receiver.recv().await?, receiver))
-    })
 }
 
 /// Influences one run.

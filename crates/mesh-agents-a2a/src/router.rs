@@ -22,8 +22,8 @@ use crate::server::{A2aServer, no_agent, refused, unknown_caller};
 /// here, and a minute of a stale description hurts nobody.
 const CARD_MAX_AGE: &str = "max-age=60";
 
-/// `/a2a/agents/{id}` with all below it, the agents of other nodes at `/a2a/peers/{did}/agents/{id}`, and
-/// `/healthz`. Requests must carry their
+/// `/a2a/agents/{id}` with all below it, the agents of other nodes at `/a2a/peers/{did}/agents/{id}`, the key
+/// the cards are signed with, and `/healthz`. Requests must carry their
 /// [`Caller`] as an extension: who listens knows who calls. A caller is let in or turned away here, before
 /// any of a body is read.
 pub fn router(server: A2aServer) -> Router {
@@ -42,6 +42,7 @@ pub fn router(server: A2aServer) -> Router {
         .route("/a2a/peers/{node}/agents/{id}", post(jsonrpc))
         .route("/a2a/peers/{node}/agents/{id}/", post(jsonrpc))
         .route("/a2a/peers/{node}/agents/{id}/{*path}", any(rest))
+        .route(card::KEYS_PATH, get(keys))
         .with_state(server)
         .route("/healthz", get(|| async { "ok\n" }))
 }
@@ -96,10 +97,14 @@ async fn entered(
     if operation == Operation::Enter
         && matches!(&entered, Err(refusal) if refusal.code == Code::AgentNotFound)
         && matches!(caller.principal, Principal::Key(_))
-        && server.has_tasks(caller, &agent).await
+        && let Ok(withdrawn) = server.engine.agent(caller, &agent, Operation::Return)
     {
         // Not offered any more; what it has begun here goes on to its end.
-        entered = server.engine.agent(caller, &agent, Operation::Return);
+        match server.engine.has_tasks(caller, &agent).await {
+            Ok(true) => entered = Ok(withdrawn),
+            Ok(false) => {}
+            Err(refusal) => entered = Err(refusal),
+        }
     }
     entered.map_err(|refusal| match refusal.code {
         // Byte for byte what an agent that never was is answered with.
@@ -155,6 +160,20 @@ async fn serve_card(
     }
     let json = [(header::CONTENT_TYPE, "application/json")];
     (cache, json, card.as_str().to_owned()).into_response()
+}
+
+/// The key this node's cards are signed with.
+async fn keys(State(server): State<A2aServer>) -> Response {
+    match &server.place.seal {
+        Some(seal) => {
+            let told = [
+                (header::CONTENT_TYPE, "application/jwk-set+json"),
+                (header::CACHE_CONTROL, CARD_MAX_AGE),
+            ];
+            (told, seal.keys()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 fn not_modified(headers: &HeaderMap, tag: &str) -> bool {

@@ -28,12 +28,11 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use mesh_agents_core::agent::AgentDefinition;
-use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::limits::MESSAGE_BYTES;
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::refusal::Refusal;
-use mesh_agents_tasks::{ListTasks, TaskEngine};
+use mesh_agents_tasks::TaskEngine;
 use tokio_util::sync::CancellationToken;
 
 use crate::peer::AFTER_HEADER;
@@ -68,17 +67,6 @@ struct Incoming {
 }
 
 impl A2aServer {
-    /// Whether the caller has ever given this agent work that is still kept.
-    pub(crate) async fn has_tasks(&self, caller: &Caller, agent: &AgentId) -> bool {
-        let one = ListTasks {
-            agent_id: Some(agent.clone()),
-            limit: 1,
-            ..ListTasks::default()
-        };
-        let page = self.engine.list(caller, one).await;
-        page.is_ok_and(|page| !page.tasks.is_empty())
-    }
-
     /// Takes a request to an agent's own address: JSON-RPC.
     pub(crate) async fn jsonrpc(self, agent: Arc<AgentDefinition>, request: Request) -> Response {
         let (parts, body) = request.into_parts();

@@ -4,7 +4,7 @@
 
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) access_token_file: Option<PathBuf>,
     /// Files with the access tokens of others, by the name each is known under.
     pub(crate) access_tokens: BTreeMap<String, PathBuf>,
+    /// Those of them that may call agents of other nodes.
+    pub(crate) mesh_tokens: BTreeSet<String>,
     /// How long an engine stays without work and front-ends.
     pub(crate) linger: Duration,
     /// How long a harness may take to answer `initialize`; the bridge's own patience when unset.
@@ -92,6 +94,8 @@ struct File {
     access_token_file: Option<PathBuf>,
     #[serde(default)]
     access_tokens: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    mesh_tokens: BTreeSet<String>,
     linger_seconds: Option<u32>,
     harness_start_seconds: Option<NonZeroU32>,
     #[serde(default, deserialize_with = "targets")]
@@ -114,6 +118,7 @@ const KEYS: &[&str] = &[
     "openai_url",
     "access_token_file",
     "access_tokens",
+    "mesh_tokens",
     "linger_seconds",
     "harness_start_seconds",
     "push_allow",
@@ -160,6 +165,7 @@ impl Settings {
             openai_url: own(environment.get("MESH_LLM_OPENAI_URL")).or(file.openai_url),
             access_token_file: file.access_token_file,
             access_tokens: file.access_tokens,
+            mesh_tokens: file.mesh_tokens,
             linger: Duration::from_secs(file.linger_seconds.unwrap_or(LINGER).into()),
             harness_start: file
                 .harness_start_seconds

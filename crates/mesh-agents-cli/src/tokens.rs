@@ -3,7 +3,7 @@
 //! The owner's token stands for the person at this machine. A named one stands for `token:<name>`,
 //! who sees and touches only the tasks it sent itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,7 @@ impl Tokens {
             tokens.add("the access token", token, Caller::local())?;
         }
         tokens.add_named(&settings.access_tokens)?;
+        known(&settings.mesh_tokens, &settings.access_tokens)?;
         Ok(tokens)
     }
 
@@ -113,6 +114,16 @@ impl Tokens {
     }
 }
 
+/// Whether all that may call other nodes are tokens there are.
+fn known(mesh: &BTreeSet<String>, files: &BTreeMap<String, PathBuf>) -> Result<()> {
+    match mesh.iter().find(|name| !files.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => bail!(
+            "mesh_tokens: no token is called \"{name}\"; name it in [access_tokens] too, or take it out"
+        ),
+    }
+}
+
 fn read(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the access token file {}", path.display()))?;
@@ -166,5 +177,13 @@ mod tests {
         assert!(told(&[("ci", "short")]).starts_with("access_tokens.ci has 5 characters"));
         assert!(told(&[("a b", "ci-0123456789abcdef")]).contains("access_tokens.a b: a name"));
         assert!(told(&[("ci", "0123456789abcdef")]).contains("same token as that of local"));
+        let files = BTreeMap::from([("ci".to_owned(), PathBuf::from("/t"))]);
+        let named = |name: &str| known(&BTreeSet::from([name.to_owned()]), &files);
+        assert!(named("ci").is_ok());
+        let said = named("c1").unwrap_err().to_string();
+        assert!(
+            said.contains("mesh_tokens") && said.contains("\"c1\""),
+            "{said}"
+        );
     }
 }

@@ -31,6 +31,9 @@ pub struct Caller {
     pub root: Principal,
     /// What the owner's list says of the key that is the root; looked up anew for every request.
     pub grant: Option<Grant>,
+    /// Whether the owner lets the access token that is the root call agents of other nodes, which happens in
+    /// this node's name; looked up anew for every request. The person at this machine needs no leave.
+    pub abroad: bool,
 }
 
 impl Caller {
@@ -72,6 +75,12 @@ impl Caller {
         }
     }
 
+    /// The same caller with whether its root's token may call agents of other nodes.
+    #[must_use]
+    pub fn with_abroad(self, abroad: bool) -> Self {
+        Self { abroad, ..self }
+    }
+
     /// A caller with no authority but its name: as a mesh peer it may nothing yet, as a task it sends nothing.
     #[must_use]
     pub fn of(principal: Principal) -> Self {
@@ -80,6 +89,7 @@ impl Caller {
             principal,
             depth: None,
             grant: None,
+            abroad: false,
         }
     }
 }
@@ -181,6 +191,7 @@ pub fn may(
             }
         }
         Operation::Discover | Operation::Enter | Operation::Return | Operation::Send => {
+            goes_abroad(caller, id)?;
             match Peer::of(caller, id) {
                 Some(peer) => peer.may_use(state, operation != Operation::Discover)?,
                 None => usable(id, state)?,
@@ -196,14 +207,6 @@ pub fn may(
             answers(caller, id, kind)
         }
     }
-}
-
-/// [`Operation::Send`].
-///
-/// # Errors
-/// As [`may`].
-pub fn may_send(caller: &Caller, id: &AgentId, state: AgentState) -> Result<(), Refusal> {
-    may(caller, id, state, Operation::Send)
 }
 
 /// [`Operation::Answer`] to a task that `owner` sent to the agent `id`.
@@ -233,6 +236,29 @@ pub fn no_agent(id: &AgentId) -> Refusal {
         format!("no agent \"{id}\" on this node"),
     )
     .hint("get_agents lists the agents there are.")
+}
+
+/// Whether an agent of another node may be called for this caller: that node sees this node's key and no
+/// other. The person here may, and what works for it. The holder of an access token may if the owner wrote so.
+/// Another node may not: what a third node lets this one do is not passed on.
+fn goes_abroad(caller: &Caller, id: &AgentId) -> Result<(), Refusal> {
+    match &caller.root {
+        _ if id.is_local() => Ok(()),
+        Principal::Local => Ok(()),
+        Principal::Token(_) if caller.abroad => Ok(()),
+        Principal::Token(name) => Err(Refusal::new(
+            Code::NotAllowed,
+            format!(
+                "agent \"{id}\" is on another node, which would be called in this node's name, and the access token \"{name}\" may not do that"
+            ),
+        )
+        .hint(format!(
+            "The owner of this node can allow it: add \"{name}\" to mesh_tokens in agents.toml (`agents settings` shows it), then `agents stop`."
+        ))),
+        Principal::Key(_) => Err(no_agent(id)),
+        // Nobody knows whose work it is; what may be sent in its name is decided where chains are.
+        Principal::Task(_) => Ok(()),
+    }
 }
 
 /// Whether an agent of this node takes work from those who may see everything of it.
@@ -366,7 +392,9 @@ impl<'a> Peer<'a> {
             (Principal::Key(did), _) | (Principal::Task(_), Principal::Key(did)) => did,
             _ => return None,
         };
-        let grant = caller.grant.as_ref().filter(|grant| grant.agent == *agent);
+        // The list is about this node's own agents, also where it allows all.
+        let grant = caller.grant.as_ref();
+        let grant = grant.filter(|grant| grant.agent == *agent && agent.is_local());
         Some(Self {
             caller,
             did,

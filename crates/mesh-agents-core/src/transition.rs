@@ -110,6 +110,12 @@ impl Standing {
         self.state.is_interrupted() && self.again.is_some()
     }
 
+    /// Whether a caller asked for its end, and its run has not ended yet.
+    #[must_use]
+    pub fn cancel_requested(self) -> bool {
+        self.stopping == Some(StopCause::Canceled)
+    }
+
     /// Whether a run of it is there, or is thought to be: then it has a slot.
     #[must_use]
     pub fn runs(self) -> bool {
@@ -234,6 +240,10 @@ fn next_of_queued(standing: Standing, happening: &Happening) -> Option<Next> {
             Some(Failure::new("refused", why.clone())),
             &[Effect::LeaveQueue],
         )),
+        // Its end was wanted, and this is one.
+        Happening::Lost(_) if standing.cancel_requested() => {
+            Some(end(TaskState::Canceled, None, &[Effect::LeaveQueue]))
+        }
         Happening::Lost(failure) => Some(end(
             TaskState::Failed,
             Some(failure.clone()),

@@ -128,6 +128,12 @@ impl Bulletin {
         }
     }
 
+    /// Whether anything was told yet, be it that nothing is offered.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Takes over what there is to tell. Cards are signed anew; Ed25519 gives the same bytes for the
     /// same card, so nothing changes by it.
     pub fn publish<'a>(

@@ -53,6 +53,40 @@ pub(crate) fn sign(secret: &NodeSecret, what: Signed, payload: &[u8]) -> Detache
     }
 }
 
+/// A signature on a card served over HTTP: `AgentCardSignature` of A2A.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSignature {
+    /// The protected header, in base64url.
+    pub protected: String,
+    /// The signature, in base64url.
+    pub signature: String,
+}
+
+/// Signs the canonical form of a card that is served over HTTP. Its header says where the key is listed
+/// (`jku`), so that it is none of a mesh card, whose header does not.
+#[must_use]
+pub fn sign_http_card(secret: &NodeSecret, payload: &[u8], keys_url: &str) -> HttpSignature {
+    let header = serde_json::json!({
+        "alg": "EdDSA", "jku": keys_url, "kid": key_url(&secret.key()), "typ": Signed::Card.typ(),
+    });
+    let protected = URL_SAFE_NO_PAD.encode(header.to_string());
+    let signature = secret.sign(&signing_input(&protected, payload));
+    HttpSignature {
+        protected,
+        signature: URL_SAFE_NO_PAD.encode(signature),
+    }
+}
+
+/// The node's key as a JSON Web Key Set (RFC 7517, RFC 8037).
+#[must_use]
+pub fn jwk_set(key: &NodeKey) -> String {
+    let key = serde_json::json!({
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_url(key),
+        "x": URL_SAFE_NO_PAD.encode(key.to_bytes()),
+    });
+    serde_json::json!({ "keys": [key] }).to_string()
+}
+
 /// Whether `key` signed `payload` as `what`.
 ///
 /// # Errors
@@ -104,6 +138,25 @@ mod tests {
         let signed = sign(&secret(), Signed::Card, b"{}");
         let header = URL_SAFE_NO_PAD.decode(signed.protected).unwrap();
         insta::assert_snapshot!(String::from_utf8(header).unwrap(), @r#"{"alg":"EdDSA","kid":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp#z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp","typ":"JOSE"}"#);
+    }
+
+    #[test]
+    fn a_card_served_over_http_is_signed_by_the_key_its_header_points_to_and_is_no_mesh_card() {
+        let url = "http://127.0.0.1:3132/.well-known/jwks.json";
+        let signed = sign_http_card(&secret(), b"{}", url);
+        let header = URL_SAFE_NO_PAD.decode(&signed.protected).unwrap();
+        insta::assert_snapshot!(String::from_utf8(header).unwrap(), @r#"{"alg":"EdDSA","jku":"http://127.0.0.1:3132/.well-known/jwks.json","kid":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp#z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp","typ":"JOSE"}"#);
+        let signature = URL_SAFE_NO_PAD.decode(&signed.signature).unwrap();
+        let key = secret().key();
+        let input = signing_input(&signed.protected, b"{}");
+        assert_eq!(key.verify(&input, &signature), Ok(()));
+        let detached = Detached {
+            protected: signed.protected,
+            signature: signed.signature,
+        };
+        let as_mesh_card = verify(&key, Signed::Card, b"{}", &detached);
+        assert_eq!(as_mesh_card, Err(SignatureError));
+        insta::assert_snapshot!(jwk_set(&key), @r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp#z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp","x":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik"}]}"#);
     }
 
     #[test]

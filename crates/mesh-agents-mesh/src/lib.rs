@@ -38,6 +38,7 @@ pub use directory::{
 };
 pub use hint::{HintError, SEQUENCE_MAX, read_hint, write_hint};
 pub use identity::{IdentityError, NodeKey, NodeSecret, SignatureError};
+pub use jws::{HttpSignature, jwk_set, sign_http_card};
 pub use moment::Moment;
 pub use peer::{MeshPeerId, MeshPeerIdError};
 pub use route::{Place, Resolved, Stored, Wanted, Why, resolve};

@@ -130,6 +130,7 @@ async fn tools(
         place: mesh_agents_a2a::card::Place {
             base: "http://127.0.0.1:3131".to_owned(),
             tokens: mesh_agents_a2a::card::AccessTokens::None,
+            seal: None,
         },
         clock: Arc::new(Noon),
         mesh: None,

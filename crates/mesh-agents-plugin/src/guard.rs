@@ -13,6 +13,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use mesh_agents_a2a::card::KEYS_PATH;
 use mesh_agents_core::confinement::RUN_ADDRESS;
 use mesh_agents_core::policy::Caller;
 
@@ -42,7 +43,7 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     /// Puts the rules before every route of `app`; handlers find the [`Caller`] in the extensions.
-    /// A token is not asked of `/healthz`.
+    /// A token is not asked of `/healthz` and of the public key cards are signed with.
     pub fn protect(self, app: Router) -> Router {
         app.layer(from_fn_with_state(Arc::new(self), check))
     }
@@ -111,7 +112,7 @@ async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next
     if let Some(why) = foreign {
         return (StatusCode::FORBIDDEN, format!("not_allowed: {why}\n")).into_response();
     }
-    if request.uri().path() == "/healthz" {
+    if matches!(request.uri().path(), "/healthz" | KEYS_PATH) {
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();

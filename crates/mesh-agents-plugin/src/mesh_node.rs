@@ -22,6 +22,7 @@ mod pull;
 mod remote;
 mod report;
 mod route;
+mod seal;
 mod serve;
 mod show;
 #[cfg(test)]
@@ -46,7 +47,7 @@ use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{Knocks, LastGood};
 use mesh_agents_mesh::handshake::{Here, Whom};
 use mesh_agents_mesh::rate::Buckets;
-use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NoRoute, NodeKey, NodeSecret, Stored};
+use mesh_agents_mesh::{Bulletin, Digest, Directory, Moment, NodeKey, NodeSecret, Stored};
 use mesh_agents_tasks::{Agents, TaskEngine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -287,10 +288,7 @@ impl Dial for MeshNode {
         let name = told.map_or_else(|| node.to_owned(), |told| told.name.clone());
         Some(Away {
             name: name.chars().filter(|c| !c.is_control()).collect(),
-            since: match &error {
-                NoRoute::Away { since, .. } => Some(*since),
-                _ => None,
-            },
+            since: error.away_since(),
             why: error.to_string(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_agents_core::agent::AgentDefinition;
@@ -212,10 +213,15 @@ impl Inner {
         definition.ok_or_else(|| no_agent(id))
     }
 
-    /// The caller with what the owner's list says of it and this agent. A mesh peer's request brings that;
-    /// what a harness may that works for one is looked up.
+    /// The caller with what its owner wrote of it and this agent. A mesh peer's request brings what the list
+    /// says; what a harness may that works for one is looked up, and so is what access tokens may.
     fn vouched<'a>(&self, caller: &'a Caller, agent: &AgentId) -> Cow<'a, Caller> {
         match (&caller.principal, &caller.root, self.grants.get()) {
+            (_, Principal::Token(name), _) => {
+                let named = self.mesh_tokens.get();
+                let abroad = named.is_some_and(|named| named.contains(name));
+                Cow::Owned(caller.clone().with_abroad(abroad))
+            }
             (Principal::Task(_), Principal::Key(did), Some(grants)) => {
                 Cow::Owned(caller.clone().with_grant(grants.grant(did, agent)))
             }
@@ -238,12 +244,31 @@ impl TaskEngine {
         self.inner.agent(caller, id, operation)
     }
 
+    /// Whether the caller has ever given this agent work that is still kept.
+    ///
+    /// # Errors
+    /// `storage`, `engine_unavailable`.
+    pub async fn has_tasks(&self, caller: &Caller, agent: &AgentId) -> Result<bool, Refusal> {
+        let (principal, agent) = (caller.principal.to_string(), agent.clone());
+        let read = self
+            .inner
+            .store
+            .read(move |db| store::has_tasks(db, &principal, &agent));
+        read.await.map_err(|error| storage(&error))
+    }
+
     /// Whether the caller may know of an agent that is defined so.
     #[must_use]
     pub fn shows(&self, caller: &Caller, agent: &AgentDefinition) -> bool {
         let state = AgentState::of(Some(agent), false);
         let caller = self.inner.vouched(caller, &agent.id);
         may(&caller, &agent.id, state, Operation::Discover).is_ok()
+    }
+
+    /// The access tokens whose holders may call agents of other nodes, by their names; once, before the first
+    /// call. Without it none may.
+    pub fn set_mesh_tokens(&self, names: BTreeSet<String>) {
+        let _first = self.inner.mesh_tokens.set(names);
     }
 
     /// Who is asked what the owner's list says; once, before the first call. Without it a harness that works

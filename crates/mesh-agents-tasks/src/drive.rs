@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::engine::{Inner, Live, stopped};
+use crate::offline::rule::patience;
 use crate::prompt;
 use crate::recover;
 use crate::recover::plan::{Cut, CutBy};
@@ -283,9 +284,7 @@ async fn spec(
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
         skill: skill(task.metadata.as_ref()),
-        patience: task
-            .deliver_until
-            .map(|until| Duration::from_millis(until.since(inner.now()))),
+        patience: patience(task.deliver_until, inner.now()),
         tools,
     };
     Ok((spec, open))

@@ -72,6 +72,7 @@ impl TaskEngine {
             agents: Mutex::new(config.agents),
             mesh: Mutex::new(config.mesh),
             grants: OnceLock::new(),
+            mesh_tokens: OnceLock::new(),
             tools_url: config.tools_url,
             live: Mutex::default(),
             stop: watch::Sender::new(false),

@@ -29,6 +29,15 @@ mod schedule;
 mod store;
 mod wake;
 
+/// What the engine decides from values alone, for a simulation that drives the rules without it.
+pub mod decide {
+    pub use crate::offline::rule::{
+        Admitted, LOOK, Undelivered, admit, has_waited, holds, look, patience, still,
+    };
+    pub use crate::recover::plan::{AtStart, Cut, CutBy, Past, after, at_start, goes_on};
+    pub use crate::schedule::{Room, Slots};
+}
+
 pub use api::{
     Agents, EngineConfig, Grants, ListTasks, Load, Minted, OpenError, StoredEvent, Submit,
     TaskPage, TaskView,

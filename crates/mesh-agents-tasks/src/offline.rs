@@ -1,5 +1,7 @@
 //! Messages for agents of nodes that are away: whether one may wait, and when it has waited long enough
-//! (store-and-forward).
+//! (store-and-forward). What is decided is in [`rule`]; here it is done.
+
+pub(crate) mod rule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +14,12 @@ use mesh_agents_core::limits::{OFFLINE_PER_NODE, OFFLINE_WAIT};
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::run::Away;
 use mesh_agents_core::task::{Failure, Message, Role, Task};
-use mesh_agents_core::transition::Happening;
 use rusqlite::Connection;
 
 use crate::drive::RETRY;
 use crate::engine::{Inner, stopped};
 use crate::store::{self, StoreError};
-
-/// The clock of the wall may jump, and the machine may sleep; so it is looked at this often.
-const LOOK: Duration = Duration::from_secs(60);
+use rule::Admitted;
 
 /// What is known of the node an agent is on, when a message for it comes in.
 #[derive(Debug, Clone)]
@@ -51,21 +50,20 @@ impl Offline {
         task: &mut Task,
         minted: &MessageId,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        if let Some(away) = &self.away
-            && (!self.may_wait || away.since.is_none())
-        {
-            return Ok(Err(refused(&task.agent_id, away)));
-        }
-        if !self.may_wait {
-            return Ok(Ok(()));
-        }
-        let node = task.agent_id.as_str().split_once('@');
-        let node = node.map(|(_, node)| node.to_owned()).unwrap_or_default();
-        if store::waiting_for_node(db, &node)? >= OFFLINE_PER_NODE {
-            return Ok(Err(full(&task.agent_id)));
-        }
-        let wait = i64::try_from(OFFLINE_WAIT.as_millis()).unwrap_or(i64::MAX);
-        let until = UnixMillis(now.0.saturating_add(wait));
+        let waiting = match self.may_wait {
+            true => {
+                let node = task.agent_id.as_str().split_once('@');
+                store::waiting_for_node(db, node.map_or("", |(_, node)| node))?
+            }
+            false => 0,
+        };
+        let away = self.away.as_ref();
+        let until = match (rule::admit(away, self.may_wait, waiting, now), away) {
+            (Admitted::Waits(until), _) => until,
+            (Admitted::Full, _) => return Ok(Err(full(&task.agent_id))),
+            (Admitted::Away, Some(away)) => return Ok(Err(refused(&task.agent_id, away))),
+            (Admitted::Now | Admitted::Away, _) => return Ok(Ok(())),
+        };
         task.deliver_until = Some(until);
         if let Some(away) = &self.away {
             let text = format!(
@@ -125,9 +123,7 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
         let mut stop = inner.stop_signal();
         loop {
             let wait = match expire(&inner).await {
-                Ok(next) => next.map_or(LOOK, |at| {
-                    LOOK.min(Duration::from_millis(at.since(inner.now())))
-                }),
+                Ok(wait) => wait,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::warn!(%error, "what waits for other nodes cannot be read; trying again");
@@ -143,14 +139,14 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
     });
 }
 
-/// Fails what has waited long enough. When the next one will have.
-async fn expire(inner: &Arc<Inner>) -> Result<Option<UnixMillis>, StoreError> {
-    let now = inner.now();
-    let (due, next) = inner.store.read(move |db| store::overdue(db, now)).await?;
+/// Fails what has waited long enough. In how long to look again.
+async fn expire(inner: &Arc<Inner>) -> Result<Duration, StoreError> {
+    let waiting = inner.store.read(store::undelivered).await?;
+    let (due, wait) = rule::look(waiting, inner.now());
     for task in due {
         give_up(inner, &task).await?;
     }
-    Ok(next)
+    Ok(wait)
 }
 
 async fn give_up(inner: &Arc<Inner>, task: &TaskId) -> Result<(), StoreError> {
@@ -161,9 +157,17 @@ async fn give_up(inner: &Arc<Inner>, task: &TaskId) -> Result<(), StoreError> {
             OFFLINE_WAIT.as_secs() / 3600
         ),
     );
-    match inner.happen(task, None, Happening::Lost(failure)).await {
+    let (now, minted, id) = (inner.now(), inner.mint_message(), task.clone());
+    let given_up = inner
+        .store
+        .write(move |db| store::give_up(db, now, &id, failure.clone(), &minted));
+    match given_up.await {
+        Ok(Some(change)) => {
+            inner.follow(change);
+            Ok(())
+        }
         // It was delivered or ended in the same moment.
-        Ok(_) | Err(StoreError::Illegal(_) | StoreError::NoTask) => Ok(()),
+        Ok(None) | Err(StoreError::Illegal(_) | StoreError::NoTask) => Ok(()),
         Err(error) => Err(error),
     }
 }

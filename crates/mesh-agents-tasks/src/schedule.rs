@@ -10,10 +10,11 @@ use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::Task;
 
 use crate::api::Load;
+use crate::offline::rule::holds;
 
 /// Slots and queues of all agents.
 #[derive(Debug, Default)]
-pub(crate) struct Slots {
+pub struct Slots {
     lanes: Mutex<HashMap<AgentId, Lane>>,
 }
 
@@ -22,12 +23,12 @@ type Talk = (Principal, ContextId);
 
 /// How many of an agent's tasks may run, and which.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub struct Room {
     /// `max_concurrent_tasks`.
-    pub(crate) limit: u32,
+    pub limit: u32,
     /// Whether the tasks of one conversation run one after the other: they share a session, which
     /// takes one prompt at a time.
-    pub(crate) one_per_context: bool,
+    pub one_per_context: bool,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl Lane {
 
     /// Notes whether a task about to be queued waits for its node.
     fn note(&mut self, task: &Task) {
-        if task.deliver_until.is_some() {
+        if holds(task.deliver_until, task.attempt) {
             self.undelivered.insert(task.id.clone());
         } else {
             self.undelivered.remove(&task.id);
@@ -80,7 +81,7 @@ impl Slots {
     }
 
     /// Promises a place to a task about to be stored; [`Self::arrive`] or [`Self::release`] follows.
-    pub(crate) fn reserve(&self, agent: &AgentDefinition) -> Result<(), Refusal> {
+    pub fn reserve(&self, agent: &AgentDefinition) -> Result<(), Refusal> {
         let mut lanes = self.lanes();
         let lane = lanes.entry(agent.id.clone()).or_default();
         let load = lane.load();
@@ -102,14 +103,14 @@ impl Slots {
     }
 
     /// Gives a promised place back.
-    pub(crate) fn release(&self, agent: &AgentId) {
+    pub fn release(&self, agent: &AgentId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.reserved = lane.reserved.saturating_sub(1);
         }
     }
 
     /// A stored task takes its promised place in the queue.
-    pub(crate) fn arrive(&self, task: &Task) {
+    pub fn arrive(&self, task: &Task) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.reserved = lane.reserved.saturating_sub(1);
@@ -120,7 +121,7 @@ impl Slots {
     /// A task from before a restart, or one whose run was cut off, takes its place, whatever the
     /// limits are now. One that still has its slot takes it when it gives that back: two runs of
     /// one task must never be.
-    pub(crate) fn restore(&self, task: &Task) {
+    pub fn restore(&self, task: &Task) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.parked.remove(&task.id);
@@ -133,28 +134,28 @@ impl Slots {
     }
 
     /// A task that could not start is to be tried again once it gave its slot back.
-    pub(crate) fn retry(&self, agent: &AgentId, task: &TaskId) {
+    pub fn retry(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.again.insert(task.clone());
         }
     }
 
     /// A task waits for an answer without a run.
-    pub(crate) fn park(&self, task: &Task) {
+    pub fn park(&self, task: &Task) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.parked.insert(task.id.clone(), talk(task));
     }
 
     /// It does not any more.
-    pub(crate) fn unpark(&self, agent: &AgentId, task: &TaskId) {
+    pub fn unpark(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.parked.remove(task);
         }
     }
 
     /// A task from before a restart keeps its slot while its run is brought to an end.
-    pub(crate) fn hold(&self, task: &Task) {
+    pub fn hold(&self, task: &Task) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(task.agent_id.clone()).or_default();
         lane.running.insert(task.id.clone(), talk(task));
@@ -162,7 +163,7 @@ impl Slots {
 
     /// Moves the task that came first, of those that may run, into a free slot. While the agent's node is
     /// `away`, those whose message waits for it may not.
-    pub(crate) fn take(&self, agent: &AgentId, room: Room, away: bool) -> Option<TaskId> {
+    pub fn take(&self, agent: &AgentId, room: Room, away: bool) -> Option<TaskId> {
         let mut lanes = self.lanes();
         let lane = lanes.get_mut(agent)?;
         if lane.load().running >= room.limit {
@@ -182,7 +183,7 @@ impl Slots {
     }
 
     /// Takes a task out of the queue or its slot.
-    pub(crate) fn leave(&self, agent: &AgentId, task: &TaskId) {
+    pub fn leave(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             lane.queued.remove(task);
             lane.undelivered.remove(task);
@@ -192,7 +193,7 @@ impl Slots {
     }
 
     /// Gives back the slot of a run that is over.
-    pub(crate) fn end(&self, agent: &AgentId, task: &TaskId) {
+    pub fn end(&self, agent: &AgentId, task: &TaskId) {
         if let Some(lane) = self.lanes().get_mut(agent) {
             let talk = lane.running.remove(task);
             if lane.again.remove(task) {
@@ -202,12 +203,12 @@ impl Slots {
     }
 
     /// What one agent has to do.
-    pub(crate) fn load(&self, agent: &AgentId) -> Load {
+    pub fn load(&self, agent: &AgentId) -> Load {
         self.lanes().get(agent).map(Lane::load).unwrap_or_default()
     }
 
     /// What all agents have to do.
-    pub(crate) fn total(&self) -> Load {
+    pub fn total(&self) -> Load {
         self.lanes()
             .values()
             .map(Lane::load)
@@ -218,7 +219,7 @@ impl Slots {
     }
 
     /// Agents somebody waits for: for a slot, or with a question.
-    pub(crate) fn waited_for(&self) -> Vec<AgentId> {
+    pub fn waited_for(&self) -> Vec<AgentId> {
         let lanes = self.lanes();
         let waiting = |lane: &Lane| !lane.queued.is_empty() || !lane.parked.is_empty();
         let agents = lanes.iter().filter(|(_, lane)| waiting(lane));
@@ -226,7 +227,7 @@ impl Slots {
     }
 
     /// Who waits for this agent: for a slot, or with a question.
-    pub(crate) fn waiting_for(&self, agent: &AgentId) -> Vec<TaskId> {
+    pub fn waiting_for(&self, agent: &AgentId) -> Vec<TaskId> {
         let lanes = self.lanes();
         let lane = lanes.get(agent);
         lane.map_or_else(Vec::new, |lane| {

@@ -35,14 +35,16 @@ pub use error::{StoreError, Trouble};
 pub(crate) use facts::{facts, keep_fact};
 pub(crate) use questions::{Answered, Open as OpenQuestion, answer, ask, open_questions, settle};
 pub(crate) use read::{
-    artifact, artifacts, asked, batch, events, heard, history, last_activity, list, open_tasks,
-    response, root, said_at, task,
+    artifact, artifacts, asked, batch, events, has_tasks, heard, history, last_activity, list,
+    open_tasks, response, root, said_at, task,
 };
 pub(crate) use retention::{
     Content, Leaving, clear, forecast, forget, forget_keys, is_named, kept, left_over, take,
 };
 pub(crate) use rows::Row;
-pub(crate) use submits::{Found, Key, answered, find, insert_task, overdue, waiting_for_node};
+pub(crate) use submits::{
+    Found, Key, answered, find, give_up, insert_task, undelivered, waiting_for_node,
+};
 
 use open::open_connection;
 use read::Readers;

@@ -141,6 +141,7 @@ pub(crate) async fn serve(dir: &Path) {
         place: Place {
             base: base.clone(),
             tokens: AccessTokens::None,
+            seal: None,
         },
         end: end.clone(),
     });

@@ -50,6 +50,12 @@ pub enum Fault {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A node like ours has heard the request, did nothing with it, and takes it later: its agent is full, its
+    /// engine stops or has no room on its disk, or there were too many requests.
+    Later {
+        /// Its message.
+        words: String,
+    },
     /// An error in the words of A2A.
     Told {
         /// Its JSON-RPC code.
@@ -134,7 +140,7 @@ impl Fault {
     /// Nothing was said about the request itself; it may be tried again later.
     pub(crate) fn is_lost_contact(&self) -> bool {
         match self {
-            Self::Unconnected { .. } | Self::Broken { .. } => true,
+            Self::Unconnected { .. } | Self::Broken { .. } | Self::Later { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
@@ -161,6 +167,7 @@ impl Fault {
             Self::TooLarge { limit } => {
                 format!("an answer larger than {} MiB", limit / (1024 * 1024))
             }
+            Self::Later { words } => words.clone(),
             Self::Told { code, words } if words.is_empty() => format!("error {code}"),
             Self::Told { code, words } => format!("{words} (error {code})"),
         }
@@ -205,6 +212,10 @@ impl Fault {
                 format!(
                     "{url} sent {cause}; have the remote agent leave large results where they can be fetched"
                 ),
+            ),
+            Self::Later { .. } => (
+                "remote_busy",
+                format!("{url} took nothing and says: {cause}; send the message again later"),
             ),
             Self::Told { code, .. } => return told(*code, url, &cause),
         };
@@ -329,6 +340,9 @@ mod tests {
                 cause: "HTML".into(),
             },
             Fault::TooLarge { limit: 1 },
+            Fault::Later {
+                words: "full".into(),
+            },
             Fault::Told {
                 code: error_code::TASK_NOT_FOUND,
                 words: "gone".into(),

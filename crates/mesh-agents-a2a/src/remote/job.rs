@@ -14,6 +14,7 @@ use super::Shared;
 use super::call::{Caller, Stream};
 use super::fault::Fault;
 use super::mirror::{Answered, Do, Input, Kept, Mirror, Now, Request, Terms};
+use super::outbox::Outbox;
 use super::pipe::Pipe;
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
@@ -22,7 +23,7 @@ use super::wire::Patience;
 pub(super) struct Job {
     pub(super) shared: Arc<Shared>,
     pub(super) spec: RunSpec,
-    pub(super) events: mpsc::Sender<RunEvent>,
+    pub(super) events: Outbox,
     pub(super) answers: mpsc::Receiver<(QuestionId, Answer)>,
     pub(super) cancel: CancellationToken,
 }
@@ -45,7 +46,7 @@ impl Job {
             Err(failure) => failure,
         };
         // A reader that is gone is noticed by `run`.
-        let _ = events.send(RunEvent::Ended(Outcome::Failed(failure))).await;
+        events.say(RunEvent::Ended(Outcome::Failed(failure))).await;
     }
 
     async fn set_up(self) -> Result<Talk, mesh_agents_core::task::Failure> {
@@ -99,7 +100,7 @@ struct Talk {
     mirror: Mirror,
     /// Where content that is no text lies until the engine has it.
     artifacts: PathBuf,
-    events: mpsc::Sender<RunEvent>,
+    events: Outbox,
     answers: mpsc::Receiver<(QuestionId, Answer)>,
     cancel: CancellationToken,
 }
@@ -188,7 +189,7 @@ impl Talk {
 
     async fn emit(&self, event: RunEvent) {
         // A reader that is gone is noticed by `Job::run`.
-        let _ = self.events.send(event).await;
+        self.events.say(event).await;
     }
 
     async fn keep(&self, kept: Kept) {

@@ -213,6 +213,8 @@ pub struct Mirror {
     contact: Now,
     /// Whether contact is lost now, and was told to be.
     lost: bool,
+    /// Whether it was told that the remote asks to come again later.
+    busy: bool,
     /// Whether the log may say of an earlier run that contact is lost.
     unsure: bool,
     /// When the end was asked for.
@@ -267,6 +269,7 @@ impl Mirror {
             refused: None,
             contact: now,
             lost: false,
+            busy: false,
             unsure: terms.attempt > 1,
             cancel: None,
             ended: false,
@@ -320,12 +323,6 @@ impl Mirror {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ended
-    }
-
-    /// The remote's id for the task, once it is known.
-    #[must_use]
-    pub fn remote(&self) -> Option<&str> {
-        self.remote.as_deref()
     }
 
     /// Waits for so long, and then does what the phase says.

@@ -14,6 +14,12 @@ use crate::peer::OWNER;
 /// Most options of a question that are taken over; nobody chooses among more.
 const OPTIONS: usize = 32;
 
+/// Longest text of a question that is taken over, in characters; nobody reads more before answering.
+const TEXT_CHARS: usize = 16_000;
+/// Longest name or kind of an option, in characters, and longest id in bytes: an option with a longer one cannot
+/// be chosen, since the remote would not know it by less.
+const OPTION: usize = 256;
+
 /// What a remote task asks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
@@ -54,7 +60,7 @@ pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32, task: Option<&Ta
     let shape = status.message.as_ref().and_then(shape);
     let text = status.message.as_ref().map(text).unwrap_or_default();
     let text = match (text.trim().is_empty(), auth) {
-        (false, _) => text.trim().to_owned(),
+        (false, _) => text.trim().chars().take(TEXT_CHARS).collect(),
         (true, true) => "The remote agent needs a login and does not say which.".to_owned(),
         (true, false) => "The remote agent asks for more input and does not say what.".to_owned(),
     };
@@ -78,15 +84,16 @@ pub(super) fn of(status: &TaskStatus, run: &RunId, number: u32, task: Option<&Ta
         kind,
         text,
         options: options
+            .filter(|option| option.id.len() <= OPTION)
             .take(OPTIONS)
             .map(|option| QuestionOption {
                 id: option.id.clone(),
                 name: if option.name.is_empty() {
                     option.id.clone()
                 } else {
-                    option.name.clone()
+                    option.name.chars().take(OPTION).collect()
                 },
-                kind: option.kind.clone(),
+                kind: option.kind.chars().take(OPTION).collect(),
             })
             .collect(),
         remote: shape.map(|shape| shape.question_id),

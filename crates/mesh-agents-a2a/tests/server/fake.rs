@@ -208,6 +208,7 @@ impl Node {
             place: Place {
                 base: "http://127.0.0.1:3131".into(),
                 tokens,
+                seal: None,
             },
             end: end.clone(),
         });

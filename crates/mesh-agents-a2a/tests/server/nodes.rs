@@ -192,13 +192,17 @@ impl Dial for Line {
 
 /// A run of the agent on that node.
 fn run(line: &Line, dir: &std::path::Path) -> Run {
+    run_over("JSONRPC", line, dir)
+}
+
+fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
     let id = AgentId::on_node(&"a".parse().unwrap(), ADA).unwrap();
     let mut agent = definition("a");
     agent.runtime.kind = RuntimeKind::Remote;
     let url = format!("mesh://{ADA}/a2a/agents/a");
     let card = json!({
         "name": "A", "description": "Elsewhere.", "version": "1.0.0",
-        "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+        "supportedInterfaces": [{"url": url, "protocolBinding": binding, "protocolVersion": "1.0"}],
         "capabilities": {"streaming": true}, "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"], "skills": []
     });
@@ -300,5 +304,36 @@ async fn after_a_cut_a_caller_asks_for_later_events_alone_and_none_is_lost_or_do
         for old in [old, "early file", "\"task\":"] {
             assert!(!told.contains(old), "{old} in {told}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_agent_is_full_is_asked_until_it_takes_the_message_over_either_binding() {
+    for binding in ["JSONRPC", "HTTP+JSON"] {
+        let mut agent = definition("a");
+        agent.runtime.max_concurrent_tasks = std::num::NonZeroU32::MIN;
+        agent.runtime.max_pending_tasks = 0;
+        let mut node = Node::with([agent], mesh_agents_a2a::card::AccessTokens::None).await;
+        let params = crate::fake::at_once("first", "x");
+        node.call("SendMessage", params).await;
+        let first = node.next_run().await;
+        let line = Line::to(&node);
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run_over(binding, &line, dir.path());
+        let seen = until(&mut run, |event| matches!(event, RunEvent::Note { .. })).await;
+        let Some(RunEvent::Note { code, text }) = seen.last() else {
+            panic!("{seen:?}");
+        };
+        assert_eq!(code, "remote_busy", "{text}");
+        first.complete("done");
+        let there = node.next_run().await;
+        there.complete("so it is");
+        let rest = until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await;
+        let completed = RunEvent::Ended(Outcome::Completed {
+            answer: "so it is".into(),
+        });
+        assert_eq!(rest.last(), Some(&completed), "{binding}");
+        let away = |event: &RunEvent| matches!(event, RunEvent::Reach { away: Some(_) });
+        assert!(!rest.iter().any(away), "{binding}: {rest:?}");
     }
 }

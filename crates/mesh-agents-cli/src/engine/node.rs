@@ -71,6 +71,15 @@ impl NodeConfig {
         self.public_url.clone().unwrap_or_else(listened)
     }
 
+    /// Where this node's agents are served, and what their cards are signed with.
+    fn place(&self, base_url: &str, node: &MeshNode) -> Place {
+        Place {
+            base: base_url.trim_end_matches('/').to_owned(),
+            tokens: self.access_tokens(),
+            seal: Some(node.seal()),
+        }
+    }
+
     /// What the cards say of tokens. Beyond this machine nobody is let in without one, whatever
     /// tokens there are.
     fn access_tokens(&self) -> AccessTokens {
@@ -178,6 +187,7 @@ impl Node {
         });
         let engine = engine.await?;
         engine.set_push_targets(settings.push_allow.clone());
+        engine.set_mesh_tokens(settings.mesh_tokens.clone());
         engine.retain(settings.retention);
         let control = Arc::new(Control {
             engine: engine.clone(),
@@ -186,10 +196,7 @@ impl Node {
             wanted: watch::Sender::new(None),
             mesh,
         });
-        let place = Place {
-            base: base_url.trim_end_matches('/').to_owned(),
-            tokens: config.access_tokens(),
-        };
+        let place = config.place(&base_url, &peers);
         let tools: Arc<dyn ToolBackend> = Arc::new(EngineTools {
             engine: engine.clone(),
             problems: snapshots::problems_of(snapshots.clone()),

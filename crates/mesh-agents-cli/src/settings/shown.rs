@@ -70,7 +70,7 @@ const TOKEN: &str = "MESH_AGENTS_ACCESS_TOKEN";
 const DATA_DIR: &str = "data_dir";
 
 /// All settings, in the order they are shown.
-const SETTINGS: [Known; 14] = [
+const SETTINGS: [Known; 15] = [
     known(
         DATA_DIR,
         Some("--data-dir"),
@@ -118,6 +118,12 @@ const SETTINGS: [Known; 14] = [
         None,
         None,
         "NAME = \"FILE\": each token in such a file is a caller that sees only its own tasks.",
+    ),
+    known(
+        "mesh_tokens",
+        None,
+        None,
+        "Names of [access_tokens] whose holders may see and call agents of other nodes, in this node's name.",
     ),
     known(
         "linger_seconds",
@@ -213,7 +219,7 @@ fn value(key: &str, source: &Source, settings: &Settings, file: &toml::Table) ->
             )
         }
         "linger_seconds" => json!(LINGER),
-        "push_allow" => json!([]),
+        "push_allow" | "mesh_tokens" => json!([]),
         "access_tokens" => json!({}),
         "retention_days" => json!(retention.age.as_secs() / super::DAY),
         "retention_tasks" => json!(retention.tasks),

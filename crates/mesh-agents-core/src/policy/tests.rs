@@ -230,7 +230,7 @@ fn a_denied_caller_learns_why_and_what_its_own_key_is() {
             ..grant(standing, true, false)
         };
         let caller = Caller::key(ADA, grant);
-        may_send(&caller, &agent(), AgentState::Ready)
+        may(&caller, &agent(), AgentState::Ready, Operation::Send)
             .unwrap_err()
             .to_string()
     };
@@ -246,7 +246,7 @@ fn a_denied_caller_learns_why_and_what_its_own_key_is() {
     let of_run =
         Caller::task(run(), Some(0), key(ADA)).with_grant(grant(Standing::Unlisted, true, false));
     all.push(
-        may_send(&of_run, &agent(), AgentState::Ready)
+        may(&of_run, &agent(), AgentState::Ready, Operation::Send)
             .unwrap_err()
             .to_string(),
     );
@@ -262,10 +262,11 @@ fn a_denied_caller_learns_why_and_what_its_own_key_is() {
 #[test]
 fn a_chain_of_tasks_ends_at_the_depth_limit() {
     let send = |depth| {
-        may_send(
+        may(
             &Caller::task(run(), depth, Principal::Local),
             &agent(),
             AgentState::Ready,
+            Operation::Send,
         )
     };
     assert!(send(Some(TASK_DEPTH - 1)).is_ok());
@@ -287,4 +288,67 @@ fn an_answer_is_asked_for_as_any_other_operation() {
         assert_eq!(own, expected);
         assert_eq!(own.is_ok(), kind != QuestionKind::Permission);
     }
+}
+
+/// Who may know of and call an agent of another node, for whom this node would call it.
+#[test]
+fn an_agent_of_another_node_is_for_the_person_here_and_for_tokens_its_owner_named() {
+    let far = AgentId::on_node(&agent(), BOB).unwrap();
+    let of_task = |root| Caller::task(run(), Some(0), root);
+    let token = || Principal::Token("ci".to_owned());
+    // A list that allows a key everything, and says so of the very agent.
+    let all = Grant {
+        agent: far.clone(),
+        ..grant(Standing::Allowed, true, true)
+    };
+    let (yes, no, hidden) = (None, Some(Code::NotAllowed), Some(Code::AgentNotFound));
+    for (who, caller, said) in [
+        ("local", Caller::local(), yes),
+        ("run of local", of_task(Principal::Local), yes),
+        ("token", Caller::token("ci"), no),
+        ("run of token", of_task(token()), no),
+        ("named token", Caller::token("ci").with_abroad(true), yes),
+        (
+            "run of named token",
+            of_task(token()).with_abroad(true),
+            yes,
+        ),
+        ("key", Caller::key(ADA, all.clone()), hidden),
+        (
+            "key, by mistake",
+            Caller::key(ADA, all.clone()).with_abroad(true),
+            hidden,
+        ),
+        ("run of key", of_task(key(ADA)).with_grant(all), hidden),
+    ] {
+        for operation in [
+            Operation::Discover,
+            Operation::Enter,
+            Operation::Return,
+            Operation::Send,
+        ] {
+            let found = may(&caller, &far, AgentState::Ready, operation);
+            let found = found.err().map(|refusal| refusal.code);
+            assert_eq!(found, said, "{who}, {operation:?}");
+        }
+    }
+    let refused = may(
+        &Caller::token("ci"),
+        &far,
+        AgentState::Ready,
+        Operation::Send,
+    )
+    .unwrap_err();
+    let words = refused.to_string();
+    for word in ["access token \"ci\"", "mesh_tokens", "agents.toml"] {
+        assert!(words.contains(word), "{word} in {words}");
+    }
+    // Of this node's own agents it says nothing.
+    let own = may(
+        &Caller::token("ci"),
+        &agent(),
+        AgentState::Ready,
+        Operation::Send,
+    );
+    assert_eq!(own, Ok(()));
 }

@@ -106,6 +106,17 @@ pub enum NoRoute {
     },
 }
 
+impl NoRoute {
+    /// Since when the node is away; `None` when something else is in the way, which nobody's return mends.
+    #[must_use]
+    pub fn away_since(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Away { since, .. } => Some(*since),
+            Self::Unknown(_) | Self::KeyTwice { .. } => None,
+        }
+    }
+}
+
 impl Directory {
     /// All nodes, by key.
     pub fn nodes(&self, now: Moment) -> impl Iterator<Item = NodeView<'_>> {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use mesh_agents_a2a::router::{TurnedAway, turned_away};
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::{Caller, Grant, SKILL_HEADER, Standing};
-use mesh_agents_core::refusal::Code;
+use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_mesh::NodeKey;
 use mesh_agents_mesh::rate::Flooded;
 use mesh_agents_tasks::Grants;
@@ -33,6 +33,14 @@ pub(super) async fn authorise(
     let Some(agent) = agent_of(path).filter(|_| !path.ends_with(OWN_CARD)) else {
         return (StatusCode::NOT_FOUND, "nothing is there\n").into_response();
     };
+    if !node.state().bulletin.is_out() {
+        // What is offered is not known yet, and an agent that is must not be called gone.
+        let refusal = Refusal::new(
+            Code::EngineUnavailable,
+            "this node's engine has only just started",
+        );
+        return turned_away(refusal.hint("Send the call again."));
+    }
     let skill = skill_of(request.headers());
     let caller = match node.calls(&key, &agent, skill.as_deref()) {
         Ok(caller) => caller,

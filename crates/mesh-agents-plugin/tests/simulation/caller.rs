@@ -1,233 +1,256 @@
 //! The caller's side of a task: what its engine has stored, and the real mirror while one is at work.
+//!
+//! Real are: what becomes of a message for a node that is away, and of a run that is gone (`decide` of the task
+//! engine), its queue (`Slots`), the transition, the mirror. Models are: the store, all of it durable at once,
+//! and who calls these in which order.
+
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::rc::Rc;
 
-use mesh_agents_a2a::remote::RemoteTimeouts;
-use mesh_agents_a2a::remote::mirror::{Do, Input, Mirror, Request, Terms};
-use mesh_agents_core::ids::{AgentId, QuestionId, RunId, TaskId};
-use mesh_agents_core::run::{Answer, Before, Outcome, Resume, ResumeReason, RunEvent};
-use mesh_agents_core::task::TaskState;
-use mesh_agents_core::transition::{Again, Happening, Standing, StopCause, next};
-use mesh_agents_mesh::NodeKey;
+use mesh_agents_a2a::remote::mirror::{Input, Mirror, Request};
+use mesh_agents_core::clock::UnixMillis;
+use mesh_agents_core::ids::{AgentId, ContextId, QuestionId, TaskId};
+use mesh_agents_core::limits::OFFLINE_WAIT;
+use mesh_agents_core::principal::Principal;
+use mesh_agents_core::question::Question;
+use mesh_agents_core::run::{Answer, Outcome};
+use mesh_agents_core::task::{Failure, Task, TaskState};
+use mesh_agents_core::transition::{Effect, Happening, Standing, StopCause, next};
+use mesh_agents_mesh::{MeshPeerId, Moment, NodeKey};
+use mesh_agents_tasks::decide::{AtStart, CutBy, Slots, Undelivered, at_start, has_waited, still};
 use ulid::Ulid;
+
+use super::counts::Rare;
+
+/// One attempt of a task, as it is stored.
+struct Attempt {
+    session: Option<String>,
+    resumed: bool,
+}
 
 /// One task sent to another node.
 pub(crate) struct Sent {
-    pub(crate) id: TaskId,
     pub(crate) agent: AgentId,
     pub(crate) owner: NodeKey,
-    pub(crate) standing: Standing,
-    attempt: u32,
     // What is stored.
+    pub(crate) task: Task,
+    pub(crate) standing: Standing,
+    attempts: Vec<Attempt>,
     pub(crate) text: String,
-    session: Option<String>,
-    pub(crate) open: Option<QuestionId>,
+    pub(crate) open: Option<Question>,
+    answered: Option<(QuestionId, Answer)>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) ended: Option<Outcome>,
-    pub(crate) wish: bool,
     // What ends with the engine.
+    slots: Rc<Slots>,
     mirror: Option<Mirror>,
+    /// Whether the run has its session.
+    opened: bool,
+    now: u64,
     /// The request that waits for its answer.
     pub(crate) request: Option<u64>,
     /// The stream that is read.
     pub(crate) stream: Option<u64>,
+    /// The way to its node, when it was last asked for.
+    pub(crate) way: Option<MeshPeerId>,
     // For whoever checks.
+    pub(crate) wish: Option<u64>,
+    pub(crate) ended_at: u64,
+    remote: Option<String>,
     pub(crate) denied: bool,
     pub(crate) notes: BTreeSet<String>,
+    pub(crate) seen: BTreeSet<Rare>,
 }
 
 impl Sent {
-    pub(crate) fn new(n: u64, agent: AgentId, owner: NodeKey) -> Self {
+    /// A task just stored and queued; its message waits for its node until then.
+    pub(crate) fn new(
+        n: u64,
+        agent: AgentId,
+        owner: NodeKey,
+        (until, at): (Option<UnixMillis>, UnixMillis),
+        slots: Rc<Slots>,
+    ) -> Self {
+        let id = Ulid::from_parts(n, u128::from(n));
+        let there = owner.to_string().replace("did:key:", "");
+        let task = Task {
+            id: TaskId::from_ulid(id),
+            context_id: ContextId::from_ulid(id),
+            agent_id: format!("{agent}@{there}").parse().unwrap(),
+            principal: Principal::Local,
+            state: TaskState::Submitted,
+            status_message: None,
+            failure: None,
+            cancel_requested: false,
+            unreachable_since: None,
+            deliver_until: until,
+            parent: None,
+            depth: 0,
+            attempt: 0,
+            summary: String::new(),
+            metadata: None,
+            created_at: at,
+            updated_at: at,
+            version: 1,
+            last_seq: 1,
+        };
+        slots.arrive(&task);
         Self {
-            id: TaskId::from_ulid(Ulid::from_parts(n, u128::from(n))),
             agent,
             owner,
-            standing: Standing::NEW,
-            attempt: 0,
+            standing: Standing {
+                elsewhere: !task.agent_id.is_local(),
+                ..Standing::NEW
+            },
+            task,
+            attempts: Vec::new(),
             text: String::new(),
-            session: None,
             open: None,
+            answered: None,
             files: BTreeMap::new(),
             ended: None,
-            wish: false,
+            slots,
             mirror: None,
+            opened: false,
+            now: 0,
             request: None,
             stream: None,
+            way: None,
+            wish: None,
+            ended_at: 0,
+            remote: None,
             denied: false,
             notes: BTreeSet::new(),
+            seen: BTreeSet::new(),
         }
     }
 
     /// The id of the message that makes the task, at its owner.
     pub(crate) fn message(&self) -> String {
-        format!("{}:1", self.id)
+        format!("{}:1", self.task.id)
     }
 
+    /// Whether its owner could not be told of the wish to end it.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.notes.contains("remote_not_told")
+    }
+
+    /// A change, with what follows from it.
     fn happens(&mut self, happening: &Happening) {
         let next = next(self.standing, happening);
         assert!(
             next.is_ok() || !self.standing.state.is_terminal(),
             "{happening:?} after the end of {}",
-            self.id
+            self.task.id
         );
-        if let Ok(next) = next {
-            self.standing = next.standing;
+        let Ok(next) = next else { return };
+        self.standing = next.standing;
+        self.task.state = next.standing.state;
+        self.task.cancel_requested = next.standing.cancel_requested();
+        self.task.deliver_until = still(self.task.deliver_until, self.task.state, false);
+        for effect in &next.effects {
+            match effect {
+                Effect::Enqueue => self.slots.restore(&self.task),
+                Effect::LeaveQueue => self.slots.leave(&self.task.agent_id, &self.task.id),
+                Effect::VoidQuestions => self.open = None,
+                _ => {}
+            }
         }
     }
 
-    /// An attempt begins; what it wants is returned.
-    pub(crate) fn starts(&mut self, now: u64) -> Vec<Request> {
-        self.happens(&Happening::Start);
-        self.begins(now)
-    }
-
-    fn begins(&mut self, now: u64) -> Vec<Request> {
-        self.attempt += 1;
-        let why = ResumeReason::Interrupted;
-        let resume = self
-            .session
-            .clone()
-            .map(|session_id| Resume { session_id, why });
-        if resume.is_none() {
-            self.text.clear();
-        }
-        let terms = Terms {
-            task: self.id.clone(),
-            attempt: self.attempt,
-            run: RunId::from_ulid(Ulid::from_parts(now, u128::from(self.attempt))),
-            prompt: "Do it.".to_owned(),
-            resume,
-            before: Before {
-                said: self.text.clone(),
-                ..Before::default()
-            },
-            require: Vec::new(),
-            on_mesh: true,
-            streaming: true,
-            url: "mesh://there/a2a/agents/x".to_owned(),
-            bearer_env: None,
-            timeouts: RemoteTimeouts::default(),
-        };
-        self.mirror = Some(Mirror::new(terms, Duration::from_millis(now)));
-        let mut wants = self.perform();
-        if self.wish {
-            wants.extend(self.tell(Input::Cancel, now));
-        }
-        wants
-    }
-
-    /// Tells the mirror; the requests it wants made now.
-    pub(crate) fn tell(&mut self, input: Input, now: u64) -> Vec<Request> {
-        if let Some(mirror) = &mut self.mirror {
-            mirror.take(input, Duration::from_millis(now));
-        }
-        self.perform()
-    }
-
-    fn perform(&mut self) -> Vec<Request> {
-        let mut wants = Vec::new();
-        while let Some(next) = self.mirror.as_mut().and_then(Mirror::next) {
-            match next {
-                Do::Request(request) => {
-                    (self.request, self.stream) = (None, None);
-                    // One is under way at a time.
-                    wants = vec![request];
-                }
-                Do::HangUp => {
-                    (self.request, self.stream) = (None, None);
-                    wants.clear();
-                }
-                Do::Log(event) => self.write(event),
-                Do::Keep(kept) => {
-                    assert!(self.ended.is_none(), "kept after the end");
-                    self.files.insert(kept.id.to_string(), kept.content);
-                }
-            }
-        }
-        wants
-    }
-
-    fn write(&mut self, event: RunEvent) {
-        assert!(self.ended.is_none(), "said after the end: {event:?}");
-        match event {
-            RunEvent::Text(text) => self.text.push_str(&text),
-            RunEvent::Started { session_id, .. } => {
-                let known = self.session.get_or_insert_with(|| session_id.clone());
-                assert_eq!(*known, session_id, "two tasks of one message");
-            }
-            RunEvent::Question { id, kind, .. } => {
-                self.open = Some(id);
-                self.happens(&Happening::Asked(kind));
-            }
-            RunEvent::QuestionGone(_) => {
-                self.open = None;
-                self.happens(&Happening::Settled);
-            }
-            RunEvent::Note { code, .. } => {
-                self.notes.insert(code);
-            }
-            RunEvent::Ended(outcome) => {
-                self.happens(&Happening::Ended(outcome.clone()));
-                self.mirror = None;
-                self.open = None;
-                self.ended = Some(outcome);
-            }
-            _ => {}
-        }
+    fn ends(&mut self, outcome: Outcome) {
+        assert!(self.ended.is_none(), "it ended twice: {outcome:?}");
+        self.ended = Some(outcome);
+        self.ended_at = self.now;
+        self.open = None;
     }
 
     /// Its user answers.
     pub(crate) fn answers(&mut self, now: u64) -> Vec<Request> {
-        let Some(id) = self.open.take() else {
+        if self.standing.stopping.is_some() {
+            return Vec::new();
+        }
+        let Some(Question { id, .. }) = self.open.take() else {
             return Vec::new();
         };
+        let parked = self.standing.parked();
+        if parked {
+            self.seen.insert(Rare::AnsweredLate);
+        }
+        let answer = Answer::Option("a".to_owned());
+        self.answered = Some((id.clone(), answer.clone()));
         self.happens(&Happening::Settled);
-        self.tell(Input::Answer(id, Answer::Option("a".to_owned())), now)
+        match parked {
+            true => Vec::new(),
+            false => self.tell(Input::Answer(id, answer), now),
+        }
     }
 
     /// Its user wants the end.
     pub(crate) fn cancels(&mut self, now: u64) -> Vec<Request> {
-        self.wish = true;
-        let waits = self.standing.state == TaskState::Submitted;
+        self.now = now;
+        self.wish.get_or_insert(now);
         self.happens(&Happening::Stop(StopCause::Canceled));
-        if waits {
+        if self.standing.state.is_terminal() {
             // Nothing of it left this node.
-            self.ended = Some(Outcome::Canceled);
-            return Vec::new();
+            self.seen.insert(Rare::Unsent);
+            self.ends(Outcome::Canceled);
         }
-        self.tell(Input::Cancel, now)
+        match self.standing.runs() {
+            true => self.tell(Input::Cancel, now),
+            false => Vec::new(),
+        }
     }
 
     /// The engine was killed, and another takes up what is stored.
-    pub(crate) fn taken_up(&mut self, now: u64) -> Vec<Request> {
+    pub(crate) fn taken_up(&mut self, slots: Rc<Slots>, now: u64) {
         (self.mirror, self.request, self.stream) = (None, None, None);
-        if self.standing.state.is_terminal() || !self.standing.runs() {
-            return Vec::new();
+        (self.slots, self.now) = (slots, now);
+        if self.standing.cancel_requested() {
+            self.seen.insert(Rare::WishKept);
         }
-        if self.open.take().is_some() {
-            self.happens(&Happening::Settled);
+        match at_start(self.standing) {
+            AtStart::Queue => {
+                if self.waits().is_some() && self.task.attempt == 0 {
+                    self.seen.insert(Rare::WaitedOver);
+                }
+                self.slots.restore(&self.task);
+            }
+            AtStart::Park => self.slots.park(&self.task),
+            AtStart::Clear => {
+                self.slots.hold(&self.task);
+                self.run_gone(CutBy::Kill, "killed", false);
+            }
+            AtStart::Leave => {}
         }
-        if self.wish {
-            // A wish is stored: the next attempt says it again.
-            return self.begins(now);
-        }
-        let again = match self.session {
-            Some(_) => Again::Resume,
-            None => Again::Retry,
-        };
-        self.happens(&Happening::Again(again));
-        self.starts(now)
     }
 
-    /// Whether it has not left yet: its owner was away.
-    pub(crate) fn waits(&self) -> bool {
-        self.standing.state == TaskState::Submitted
+    /// What waits for its node, if this does.
+    pub(crate) fn waits(&self) -> Option<Undelivered> {
+        Some(Undelivered {
+            task: self.task.id.clone(),
+            until: self.task.deliver_until?,
+            state: self.task.state,
+            attempt: self.task.attempt,
+        })
     }
 
-    /// When its mirror wants to be woken.
-    pub(crate) fn wake(&self) -> Option<u64> {
-        let at = self.mirror.as_ref()?.wake()?;
-        Some(u64::try_from(at.as_millis()).unwrap_or(u64::MAX) + 1)
+    /// It has waited long enough.
+    pub(crate) fn gives_up(&mut self, now: Moment) {
+        self.now = now.mono;
+        if !self
+            .waits()
+            .is_some_and(|waits| has_waited(&waits, now.wall))
+        {
+            return;
+        }
+        let waited = u128::from(now.wall.since(self.task.created_at));
+        assert!(waited >= OFFLINE_WAIT.as_millis(), "after {waited} ms");
+        let failure = Failure::new("owner_offline", "it waited");
+        self.happens(&Happening::Lost(failure.clone()));
+        self.seen.insert(Rare::GivenUp);
+        self.ends(Outcome::Failed(failure));
     }
 }

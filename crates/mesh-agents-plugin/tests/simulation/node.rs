@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::agent::testing::definition;
@@ -10,11 +11,13 @@ use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::AgentState;
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::run::Away;
 use mesh_agents_mesh::acl::{LastGood, Read, Reading};
 use mesh_agents_mesh::{
     Bulletin, Directory, MeshPeerId, MeshVisibility, Moment, NodeKey, NodeSecret, Pull, Remembered,
     Standing, Stored,
 };
+use mesh_agents_tasks::decide::Slots;
 
 use super::caller::Sent;
 use super::owner::Tasks;
@@ -63,6 +66,10 @@ pub(crate) struct Node {
     pub(crate) reads_at: Option<u64>,
     pub(crate) tasks: Tasks,
     pub(crate) sent: Vec<Sent>,
+    /// Its engine's queues of what it sends.
+    pub(crate) slots: Rc<Slots>,
+    /// When it looks next at what waits for other nodes.
+    pub(crate) looks_at: u64,
     /// Which owner a plain id was resolved to; durable.
     pub(crate) owners: BTreeMap<AgentId, Stored>,
     /// Counts its engines, and the lists that were in force.
@@ -108,6 +115,8 @@ impl Node {
             reads_at: None,
             tasks: Tasks::default(),
             sent: Vec::new(),
+            slots: Rc::default(),
+            looks_at: 0,
             owners: BTreeMap::new(),
             life: 0,
             lists: 0,
@@ -170,11 +179,28 @@ impl Node {
         self.bulletin.agents().iter().any(|told| told.id == *agent)
     }
 
+    /// Why a node cannot be called now, as its engine asks.
+    pub(crate) fn away(&self, key: &NodeKey) -> Option<Away> {
+        let error = self.directory.route(key).err()?;
+        Some(Away {
+            name: key.to_string(),
+            since: error.away_since(),
+            why: error.to_string(),
+        })
+    }
+
+    /// How many messages wait for a node.
+    pub(crate) fn waiting_for(&self, key: &NodeKey) -> u64 {
+        let waiting = self.sent.iter().filter(|sent| sent.owner == *key);
+        waiting.filter(|sent| sent.waits().is_some()).count() as u64
+    }
+
     /// Its engine is killed and another starts, at `peer`, with what is stored.
     pub(crate) fn starts_again(&mut self, peer: MeshPeerId, seed: u64, mono: u64) {
         self.peer = peer;
         self.pulls.clear();
         self.life += 1;
+        (self.slots, self.looks_at) = (Rc::default(), mono);
         let now = self.now(mono);
         self.directory = Directory::new(self.key, self.stored.values().cloned(), seed, now);
         self.bulletin = Bulletin::new(self.stored_sequence);

@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod mesh;
+mod queue;
 mod weather;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +13,15 @@ use mesh_agents_a2a::remote::mirror::Request;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{Known, MeshPeerId, NodeKey, Ticket};
 
+use super::caller::Sent;
+use super::counts::{Counts, Rare};
 use super::node::{Node, peer};
 use super::owner::Given;
 use super::random::Random;
 use super::truth::Truth;
 
-/// How long things go wrong.
-pub(crate) const STORM: u64 = 150_000;
+/// How long things go wrong, sleep not counted.
+const STORM: u64 = 150_000;
 /// How long after that everybody must know everything, and every task be over.
 pub(crate) const CALM: u64 = 300_000;
 /// A pull, or a call, that got no answer is over after this time.
@@ -87,16 +90,6 @@ struct Stream {
     broken: bool,
 }
 
-/// What was sent, to be counted.
-#[derive(Default, Debug, Clone)]
-pub(crate) struct Counts {
-    pub(crate) tasks: u64,
-    pub(crate) completed: u64,
-    pub(crate) canceled: u64,
-    pub(crate) refused: u64,
-    pub(crate) thefts: u64,
-}
-
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) mono: u64,
@@ -112,6 +105,8 @@ pub(crate) struct World {
     published: BTreeMap<NodeKey, BTreeSet<String>>,
     next_peer: u32,
     stormy: bool,
+    /// When it calms down.
+    pub(crate) storm_ends: u64,
     /// Answers that were on the wire, for the liar to send again.
     recorded: Vec<Vec<u8>>,
     truth: Truth,
@@ -132,6 +127,7 @@ impl World {
             published: BTreeMap::new(),
             next_peer: 1,
             stormy: true,
+            storm_ends: STORM,
             recorded: Vec::new(),
             truth: Truth::default(),
             counts: Counts::default(),
@@ -178,6 +174,11 @@ impl World {
             2 if self.stormy => 2,
             _ => 1,
         };
+        match copies {
+            0 => self.counts.saw(Rare::Lost),
+            2 => self.counts.saw(Rare::Doubled),
+            _ => {}
+        }
         for _ in 0..copies {
             let late = if self.stormy && self.random.one_in(10) {
                 self.random.below(20_000)
@@ -200,6 +201,8 @@ impl World {
             self.pulls(at);
             self.lists(at);
             self.work(at);
+            self.looks(at);
+            self.fill(at);
             self.wake(at);
         }
         self.time_out();
@@ -210,7 +213,7 @@ impl World {
         let nodes = self.nodes.iter().flat_map(|node| {
             let pulls = node.pulls.iter().map(|(_, since)| since + TIMEOUT);
             let runs = node.tasks.tasks.iter().filter(|task| task.runs);
-            let mirrors = node.sent.iter().filter_map(super::caller::Sent::wake);
+            let mirrors = node.sent.iter().filter_map(Sent::wake);
             pulls
                 .chain(node.directory.next_wake())
                 .chain(node.reads_at)

@@ -26,6 +26,10 @@ use crate::store::{self, StoreError};
 /// A runner confirms the end of a stopped run well within this; past it the run counts as lost and
 /// is dropped, which ends it by force.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// The same for work on another node, where the run here follows it: what ends it is not a caller's wish, which
+/// waits for that node, but a limit of ours, and an owner that goes on for ever must not hold the task as long.
+/// Twice the silence after which a node counts as gone.
+const LIMIT_PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than any engine lives.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -42,6 +46,8 @@ pub(super) struct Drive<'a> {
     left: Duration,
     /// Whether its session is open.
     opened: bool,
+    /// Whether a limit of this node ends it, and not a caller.
+    limited: bool,
     /// What the run waits to be told.
     pub(super) asked: Asked,
 }
@@ -66,6 +72,7 @@ impl<'a> Drive<'a> {
             artifacts: 0,
             left: started.left,
             opened: false,
+            limited: false,
             asked: Asked::default(),
         }
     }
@@ -111,8 +118,7 @@ impl<'a> Drive<'a> {
                 () = sleep_until(self.journal.due()) => self.flush().await,
                 () = self.end.cancelled(), if !stopping => {
                     run.control.cancel();
-                    // Work on another node has ended when that node says so, however long that takes.
-                    lost_at = Some(Instant::now() + if elsewhere { NEVER } else { STOP_PATIENCE });
+                    lost_at = Some(Instant::now() + stop_patience(elsewhere, self.limited));
                 }
                 () = self.let_go.cancelled() => {
                     self.flush().await;
@@ -131,7 +137,8 @@ impl<'a> Drive<'a> {
     }
 
     /// Marks the cause of the end; the end itself follows through the token.
-    pub(super) async fn stop(&self, cause: StopCause) {
+    pub(super) async fn stop(&mut self, cause: StopCause) {
+        self.limited = true;
         if let Err(error) = self
             .inner
             .happen(self.task, Some(self.attempt), Happening::Stop(cause))
@@ -232,6 +239,7 @@ impl<'a> Drive<'a> {
             .write(move |db| store::reach(db, now, &id, attempt, away));
         match stored.await {
             Ok(task) => self.inner.wakes.tell(&task),
+            Err(StoreError::LogFull) => self.stop(StopCause::TooMuchOutput).await,
             Err(error) => {
                 self.inner.too_late(&error);
                 tracing::warn!(task = %self.task, %error, "that a remote cannot be reached was not stored");
@@ -360,8 +368,32 @@ impl<'a> Drive<'a> {
     }
 }
 
+/// How long a run that was told to end may take to do so.
+///
+/// Work on another node that a caller wants ended has ended when that node says so, however long that takes.
+fn stop_patience(elsewhere: bool, limited: bool) -> Duration {
+    match (elsewhere, limited) {
+        (true, false) => NEVER,
+        (true, true) => LIMIT_PATIENCE,
+        (false, _) => STOP_PATIENCE,
+    }
+}
+
 /// A limit of a definition as a time span; a century stands for every larger number.
 pub(super) fn seconds(limit: u64) -> Duration {
     const CENTURY: u64 = 100 * 365 * 86_400;
     Duration::from_secs(limit.min(CENTURY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_wish_waits_for_a_node_and_a_limit_of_ours_does_not() {
+        assert_eq!(stop_patience(true, false), NEVER);
+        assert_eq!(stop_patience(true, true), LIMIT_PATIENCE);
+        assert_eq!(stop_patience(false, false), STOP_PATIENCE);
+        assert_eq!(stop_patience(false, true), STOP_PATIENCE);
+    }
 }

@@ -1,7 +1,7 @@
 //! What all clones of an engine share, and the few moves every part of it makes: store what
 //! happened, do what follows from it, start what can start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     pub(super) mesh: Mutex<MeshEndpoints>,
     /// What the owner's list says.
     pub(crate) grants: OnceLock<Arc<dyn Grants>>,
+    /// Names of access tokens that may call agents of other nodes.
+    pub(crate) mesh_tokens: OnceLock<BTreeSet<String>>,
     pub(crate) tools_url: Option<String>,
     pub(super) live: Mutex<HashMap<TaskId, Arc<Live>>>,
     pub(super) stop: watch::Sender<bool>,

@@ -5,12 +5,13 @@
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::limits::RESUMES_PER_TASK;
+use mesh_agents_core::run::{Resume, ResumeReason};
 use mesh_agents_core::task::{Failure, TaskState};
 use mesh_agents_core::transition::{Again, Happening, Standing};
 
 /// What an engine does at its start with a task that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AtStart {
+pub enum AtStart {
     /// It waits for a slot.
     Queue,
     /// It waits for an answer, without a run.
@@ -22,7 +23,8 @@ pub(crate) enum AtStart {
 }
 
 /// Decides what an engine does at its start with a task that stands so.
-pub(crate) fn at_start(standing: Standing) -> AtStart {
+#[must_use]
+pub fn at_start(standing: Standing) -> AtStart {
     match standing.state {
         TaskState::Submitted => AtStart::Queue,
         // Followed again at once: what it asks may be answered or withdrawn where it runs.
@@ -35,24 +37,24 @@ pub(crate) fn at_start(standing: Standing) -> AtStart {
 
 /// How a run came to be gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Cut {
+pub struct Cut {
     /// Who cut it off.
-    pub(crate) by: CutBy,
+    pub by: CutBy,
     /// What happened, for a person, without a full stop.
-    pub(crate) why: String,
+    pub why: String,
     /// When nothing of it ran any more, where that is known better than by its last event.
-    pub(crate) at: Option<UnixMillis>,
+    pub at: Option<UnixMillis>,
     /// Whether its session turned out to be one that cannot be taken up.
-    pub(crate) session_lost: bool,
+    pub session_lost: bool,
     /// Whether the directory of its agent is there.
-    pub(crate) agent_known: bool,
+    pub agent_known: bool,
     /// Processes of it that would not die.
-    pub(crate) undead: u32,
+    pub undead: u32,
 }
 
 /// Who cut a run off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CutBy {
+pub enum CutBy {
     /// Its engine was killed.
     Kill,
     /// It was interrupted under a living engine, which was told so.
@@ -63,19 +65,19 @@ pub(crate) enum CutBy {
 
 /// What a task has behind it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Past {
+pub struct Past {
     /// Whether a question waits for its answer.
-    pub(crate) asks: bool,
+    pub asks: bool,
     /// Whether its newest attempt has a session that can be taken up.
-    pub(crate) session: bool,
+    pub session: bool,
     /// Attempts so far.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// Those of them that went on in a session.
-    pub(crate) resumes: u32,
+    pub resumes: u32,
     /// `runtime.max_attempts` of the definition it was started with.
-    pub(crate) max_attempts: u32,
+    pub max_attempts: u32,
     /// Whether that definition says `on_interrupt = "retry"`.
-    pub(crate) retry: bool,
+    pub retry: bool,
 }
 
 /// Decides what becomes of a task whose run is gone. One that was being stopped has its end, which
@@ -84,7 +86,8 @@ pub(crate) struct Past {
 /// A session is taken up again first: after a kill of the engine up to [`RESUMES_PER_TASK`] times;
 /// after anything else only while there were fewer attempts than `max_attempts`, since what ended
 /// the run may be its own work. Starting over comes second, and only where the owner said so.
-pub(crate) fn after(past: &Past, cut: &Cut) -> Happening {
+#[must_use]
+pub fn after(past: &Past, cut: &Cut) -> Happening {
     let why = &cut.why;
     let lost = |code: &str, rest: &str| Happening::Lost(Failure::new(code, format!("{why}{rest}")));
     if cut.undead > 0 {
@@ -134,6 +137,18 @@ pub(crate) fn after(past: &Past, cut: &Cut) -> Happening {
         code(cut.by),
         &format!("{reason}; send the message again, or read the artifacts it left"),
     )
+}
+
+/// The session a further attempt goes on in, when the one before it had it, and why.
+#[must_use]
+pub fn goes_on(again: Option<Again>, session: Option<String>) -> Option<Resume> {
+    let why = match again? {
+        Again::Resume => ResumeReason::Interrupted,
+        Again::Answer => ResumeReason::Answered,
+        Again::Retry => return None,
+    };
+    let session_id = session?;
+    Some(Resume { session_id, why })
 }
 
 fn code(by: CutBy) -> &'static str {

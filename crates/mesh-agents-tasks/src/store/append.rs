@@ -6,13 +6,14 @@ use mesh_agents_core::ids::{MessageId, TaskId};
 use mesh_agents_core::limits::{EVENT_BYTES_PER_TASK, EVENTS_PER_TASK};
 use mesh_agents_core::run::Outcome;
 use mesh_agents_core::task::{ArtifactInfo, Message, Role, Task};
-use mesh_agents_core::transition::{Again, Effect, Happening, Standing, StopCause, next};
+use mesh_agents_core::transition::{Again, Effect, Happening, Standing, next};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
 use super::attempts::end_attempt;
 use super::questions;
 use super::rows::{Row, again_name, cause_name, state_number, to_json};
+use crate::offline::rule;
 
 /// Room kept in a full log for the events that end the task, its open questions among them.
 const CLOSING_EVENTS: u64 = 64;
@@ -103,9 +104,10 @@ pub(super) fn step(
         log(db, now, &mut row, &TaskEvent::CancelRequested)?;
     }
     stand(&mut row, change.standing);
+    row.task.deliver_until = rule::still(row.task.deliver_until, row.task.state, false);
     if row.task.state.is_terminal() {
         // What has ended is nowhere any more.
-        (row.task.unreachable_since, row.task.deliver_until) = (None, None);
+        row.task.unreachable_since = None;
     }
     save(db, &mut row)?;
     if row.task.state.is_terminal() {
@@ -131,6 +133,7 @@ pub(crate) fn reach(
     if row.task.unreachable_since.is_some() == away.is_some() {
         return Ok(row.task);
     }
+    has_room(&row, 1)?;
     let is_away = away.is_some();
     log(db, now, &mut row, &TaskEvent::Reach { away })?;
     row.task.unreachable_since = is_away.then_some(row.last_event);
@@ -232,7 +235,9 @@ pub(super) fn save(db: &Connection, row: &mut Row) -> Result<(), StoreError> {
 
 /// Whether the log takes so many more events, with room left for those that end the task.
 pub(super) fn has_room(row: &Row, events: u64) -> Result<(), StoreError> {
-    if row.task.last_seq + events + CLOSING_EVENTS > EVENTS_PER_TASK {
+    if row.task.last_seq + events + CLOSING_EVENTS > EVENTS_PER_TASK
+        || row.event_bytes > EVENT_BYTES_PER_TASK
+    {
         return Err(StoreError::LogFull);
     }
     Ok(())
@@ -263,5 +268,5 @@ pub(super) fn live_row(
 fn stand(row: &mut Row, standing: Standing) {
     row.stopping = standing.stopping;
     row.again = standing.again;
-    row.task.cancel_requested = standing.stopping == Some(StopCause::Canceled);
+    row.task.cancel_requested = standing.cancel_requested();
 }

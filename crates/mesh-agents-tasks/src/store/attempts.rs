@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::StoreError;
 use super::append::{Change, live_row, log, save, step};
 use super::rows::{Row, parsed};
-use crate::recover::plan::{Cut, Past, after};
+use crate::offline::rule;
+use crate::recover::plan::{Cut, Past, after, goes_on};
 
 /// What the definition a run is started with says about its time and its end.
 #[derive(Debug, Clone)]
@@ -70,7 +71,8 @@ pub(crate) fn start_attempt(
     let mut row = live_row(db, id, None)?;
     next(row.standing(), &Happening::Start)?;
     let before = attempt(db, id, row.task.attempt)?;
-    let resume = before.as_ref().and_then(|before| resume(&row, before));
+    let session = before.as_ref().and_then(|before| before.session.clone());
+    let resume = goes_on(row.again, session);
     let (number, resumed) = (row.task.attempt + 1, resume.is_some());
     row.task.attempt = number;
     let event = TaskEvent::Attempt {
@@ -154,7 +156,7 @@ pub(crate) fn session_opened(
     };
     log(db, now, &mut row, &event)?;
     // Whoever has a session has the message.
-    row.task.deliver_until = None;
+    row.task.deliver_until = rule::still(row.task.deliver_until, row.task.state, true);
     save(db, &mut row)?;
     Ok(row.task)
 }
@@ -266,16 +268,6 @@ fn past(db: &Connection, row: &Row, last: Option<&Attempt>) -> Result<Past, Stor
         max_attempts: last.map_or(1, |last| last.max_attempts),
         retry: last.is_some_and(|last| last.retry),
     })
-}
-
-fn resume(row: &Row, before: &Attempt) -> Option<Resume> {
-    let why = match row.again? {
-        Again::Resume => ResumeReason::Interrupted,
-        Again::Answer => ResumeReason::Answered,
-        Again::Retry => return None,
-    };
-    let session_id = before.session.clone()?;
-    Some(Resume { session_id, why })
 }
 
 /// The session in which the last task of the same conversation ended, if it can be taken up.

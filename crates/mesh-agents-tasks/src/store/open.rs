@@ -43,6 +43,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// `Damaged`, `Foreign` and `Newer` leave every byte as it was found.
 pub(super) fn open_connection(path: &Path) -> Result<Connection, StoreError> {
+    open_looking(path, LOOK)
+}
+
+/// The same, with this long to look at it.
+fn open_looking(path: &Path, look: Duration) -> Result<Connection, StoreError> {
     if is_missing(path)? {
         create(path)?;
     }
@@ -54,7 +59,7 @@ pub(super) fn open_connection(path: &Path) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     // Until it is trusted, closing it moves nothing from the write-ahead log into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    trust(&connection, due.then_some(LOOK))?;
+    trust(&connection, due.then_some(look))?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: an acknowledged write survives a power cut, which is what "acknowledged" means here.
@@ -237,6 +242,11 @@ mod tests {
         assert!(error.to_string().contains("--data-dir"), "{error}");
     }
 
+    /// Opens it with time enough to see all damage, however busy the machine is.
+    fn open_patiently(path: &Path) -> Result<Connection, StoreError> {
+        open_looking(path, Duration::from_secs(600))
+    }
+
     /// A database with enough in it that its tables have inner pages; nothing of it in the log.
     fn filled(path: &Path) {
         let db = open_connection(path).unwrap();
@@ -274,7 +284,7 @@ mod tests {
             let mut bytes = std::fs::read(&path).unwrap();
             harm(&mut bytes);
             std::fs::write(&path, &bytes).unwrap();
-            let error = open_connection(&path).map(drop).unwrap_err();
+            let error = open_patiently(&path).map(drop).unwrap_err();
             assert!(matches!(error, StoreError::Damaged(_)), "{name}: {error}");
             assert!(error.to_string().contains("Restore a backup"), "{error}");
             assert!(
@@ -301,14 +311,14 @@ mod tests {
         bytes[4096 * 9..4096 * 10].fill(0xA5);
         std::fs::write(&copy, &bytes).unwrap();
         let log = std::fs::read(wal(&copy)).unwrap();
-        let error = open_connection(&copy).map(drop).unwrap_err();
+        let error = open_patiently(&copy).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
         assert!(std::fs::read(&copy).unwrap() == bytes);
         assert!(std::fs::read(wal(&copy)).unwrap() == log);
 
         // And a log without its database is no reason to start empty.
         std::fs::remove_file(&copy).unwrap();
-        let error = open_connection(&copy).map(drop).unwrap_err();
+        let error = open_patiently(&copy).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
         assert!(!copy.exists());
     }
@@ -321,7 +331,7 @@ mod tests {
         other.execute_batch("CREATE TABLE songs (name)").unwrap();
         drop(other);
         let before = std::fs::read(&path).unwrap();
-        let error = open_connection(&path).map(drop).unwrap_err();
+        let error = open_patiently(&path).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Foreign(0)), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
-use mesh_agents_core::ids::{ArtifactId, TaskId};
+use mesh_agents_core::ids::{AgentId, ArtifactId, TaskId};
 use mesh_agents_core::limits::TASK_DEPTH;
 use mesh_agents_core::principal::Principal;
 use mesh_agents_core::task::{ArtifactInfo, Message, Task};
@@ -106,6 +106,18 @@ pub(crate) fn task(db: &Connection, id: &TaskId, principal: &Principal) -> Resul
     } else {
         Err(StoreError::NoTask)
     }
+}
+
+/// Whether a principal has a task of an agent.
+pub(crate) fn has_tasks(
+    db: &Connection,
+    principal: &str,
+    agent: &AgentId,
+) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE principal = ?1 AND agent_id = ?2)",
+    )?;
+    Ok(statement.query_row([principal, agent.as_str()], |row| row.get(0))?)
 }
 
 /// Who sent the first task of the chain `task` stands in. A task, if that one is no longer kept.

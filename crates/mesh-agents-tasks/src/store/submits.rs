@@ -4,13 +4,15 @@ use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{AgentId, MessageId, TaskId};
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::task::{Message, Task};
+use mesh_agents_core::task::{Failure, Message, Task};
+use mesh_agents_core::transition::Happening;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
-use super::append::log;
+use super::append::{Change, live_row, log, step};
 use super::push::{NewPush, put_first};
-use super::rows::{Row, parsed, state_number, to_json};
+use super::rows::{Row, parsed, state_number, state_of, to_json};
+use crate::offline::rule::{Undelivered, has_waited};
 
 /// A re-send by the host follows its plugin's death within moments; older twins are two wishes.
 const RESEND_WINDOW_MS: i64 = 300_000;
@@ -200,21 +202,46 @@ pub(crate) fn waiting_for_node(db: &Connection, node: &str) -> Result<u64, Store
     Ok(count)
 }
 
-/// The tasks that have waited for their node long enough and have no run, and when the next one will
-/// have.
-pub(crate) fn overdue(
+/// The tasks whose nodes are not known to have their messages: at most
+/// [`OFFLINE_PER_NODE`](mesh_agents_core::limits::OFFLINE_PER_NODE) of each.
+pub(crate) fn undelivered(db: &Connection) -> Result<Vec<Undelivered>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, deliver_ms, state, attempt FROM tasks WHERE deliver_ms IS NOT NULL",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (id, state) = (row.get::<_, String>(0)?, row.get(2)?);
+        Ok((id, UnixMillis(row.get(1)?), state, row.get(3)?))
+    })?;
+    let read = rows.map(|row| {
+        let (id, until, state, attempt) = row?;
+        Ok(Undelivered {
+            task: parsed(&id)?,
+            until,
+            state: state_of(state)?,
+            attempt,
+        })
+    });
+    read.collect()
+}
+
+/// Fails a task whose message has waited long enough. `None` when it has not: it left, or ended, since that
+/// was read.
+pub(crate) fn give_up(
     db: &Connection,
     now: UnixMillis,
-) -> Result<(Vec<TaskId>, Option<UnixMillis>), StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT id FROM tasks WHERE deliver_ms IS NOT NULL AND deliver_ms <= ?1 AND state = 1",
-    )?;
-    let rows = statement.query_map([now.0], |row| row.get::<_, String>(0))?;
-    let due = rows.map(|id| parsed(&id?)).collect::<Result<_, _>>()?;
-    let next: Option<i64> = db
-        .prepare_cached(
-            "SELECT min(deliver_ms) FROM tasks WHERE deliver_ms IS NOT NULL AND deliver_ms > ?1",
-        )?
-        .query_row([now.0], |row| row.get(0))?;
-    Ok((due, next.map(UnixMillis)))
+    id: &TaskId,
+    failure: Failure,
+    minted: &MessageId,
+) -> Result<Option<Change>, StoreError> {
+    let row = live_row(db, id, None)?;
+    let waits = row.task.deliver_until.map(|until| Undelivered {
+        task: id.clone(),
+        until,
+        state: row.task.state,
+        attempt: row.task.attempt,
+    });
+    if !waits.is_some_and(|waits| has_waited(&waits, now)) {
+        return Ok(None);
+    }
+    step(db, now, row, &Happening::Lost(failure), None, minted).map(Some)
 }

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
-use mesh_agents_core::agent::AgentDefinition;
+use mesh_agents_core::agent::{AgentDefinition, OnInterrupt};
 use mesh_agents_core::limits::{OFFLINE_PER_NODE, OFFLINE_WAIT};
 use mesh_agents_core::run::ResumeReason;
 use mesh_agents_tasks::{Agents, Submit};
@@ -24,6 +24,13 @@ fn roomy(id: &str) -> AgentDefinition {
     let mut agent = definition(id);
     agent.runtime.max_pending_tasks = 1_000;
     agent
+}
+
+/// As agents of other nodes are, too: sent again under their message's id.
+fn sent_again() -> Agents {
+    let mut agent = definition(THERE);
+    agent.runtime.on_interrupt = OnInterrupt::Retry;
+    agents([agent])
 }
 
 fn patient(text: &str) -> Submit {
@@ -133,6 +140,33 @@ fn what_waits_for_a_node_outlives_the_engine_and_is_given_up_after_72_hours() {
         assert_eq!(run.spec.task_id, second);
         run.complete("done");
         bench.until(&second, TaskState::Completed).await;
+        bench.engine.shutdown(true).await;
+    });
+}
+
+/// Its engine was killed while its message was on its way: nobody knows whether the node has it.
+#[test]
+fn a_message_that_may_have_arrived_is_never_called_given_up_and_is_sent_again_under_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = killed(dir.path(), sent_again(), async |bench| {
+        let task = bench.engine.submit(&local(), patient("one")).await.unwrap();
+        let run = bench.next_run().await;
+        assert_eq!((&run.spec.task_id, run.spec.attempt), (&task.id, 1));
+        task.id
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut bench = Bench::open_at(dir.path(), sent_again(), NOON + hours(80)).await;
+        bench.runner.away.store(true, Ordering::SeqCst);
+        told_of_nodes(&bench).await;
+        // Its run waits for the node, which shows as loss of contact and decides nothing.
+        let run = bench.next_run().await;
+        assert_eq!((&run.spec.task_id, run.spec.attempt), (&id, 2));
+        let here = bench.engine.task(&local(), &id).await.unwrap();
+        assert_eq!(here.state, TaskState::Working);
+        run.open("task-there", true);
+        run.complete("done");
+        bench.until(&id, TaskState::Completed).await;
         bench.engine.shutdown(true).await;
     });
 }

@@ -11,6 +11,7 @@ mod contexts;
 mod elsewhere;
 mod fake;
 mod follow;
+mod full;
 mod lists;
 mod parked;
 mod prelude;

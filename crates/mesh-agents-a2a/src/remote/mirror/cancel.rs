@@ -54,11 +54,14 @@ impl Mirror {
         if !self.terms.on_mesh {
             return Some(at.saturating_add(NAMING));
         }
-        let asked = matches!(self.phase, Phase::Sending { .. });
-        asked.then(|| {
-            at.max(self.sent_at)
-                .saturating_add(self.terms.timeouts.silent)
-        })
+        // A node that is away is waited for as a message would wait for it, and one that says nothing is not.
+        let limit = at.saturating_add(OFFLINE_WAIT);
+        let silent = self.terms.timeouts.silent;
+        let due = match &self.phase {
+            Phase::Sending { .. } => at.max(self.sent_at).saturating_add(silent),
+            _ => limit,
+        };
+        Some(due.min(limit))
     }
 
     /// Begins a cancel that was asked for, as soon as it can.

@@ -175,8 +175,19 @@ impl Mirror {
         self.after(pause, Phase::Pausing(look));
     }
 
-    /// Contact is lost; that is told once.
+    /// Contact is lost, or the remote takes nothing now; that is told once.
     pub(super) fn miss(&mut self, fault: &Fault) {
+        if let Fault::Later { words } = fault {
+            self.heard();
+            if !std::mem::replace(&mut self.busy, true) {
+                let text = format!(
+                    "{} takes nothing now ({words}); it is asked again until it does",
+                    self.terms.url
+                );
+                self.note("remote_busy", text);
+            }
+            return;
+        }
         if std::mem::replace(&mut self.lost, true) {
             return;
         }

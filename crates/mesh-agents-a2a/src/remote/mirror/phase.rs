@@ -105,6 +105,13 @@ impl Mirror {
                     self.log(RunEvent::QuestionGone(asking.asked.id));
                     return self.forgotten();
                 }
+                if self.terms.on_mesh && fault.is_denial() {
+                    self.log(RunEvent::QuestionGone(asking.asked.id));
+                    return self.out_of_reach(fault, Look::Attach);
+                }
+                if self.terms.on_mesh && fault.is_lost_contact() {
+                    self.miss(fault);
+                }
                 // The question stays open as long as questions do; nothing is lost by waiting.
                 self.wait_for_answer(asking);
             }
@@ -129,6 +136,8 @@ impl Mirror {
         let tries_again = match &self.phase {
             Phase::Context { .. } | Phase::Resending { .. } | Phase::Pausing(Look::Attach) => true,
             Phase::Canceling(way) => way.tries_again(),
+            // What it asks may have been settled while it was out of reach.
+            Phase::Asking(_) => self.lost,
             _ => false,
         };
         tries_again && self.timer.is_some()

@@ -724,3 +724,133 @@ fn a_question_left_open_is_shown_as_long_as_it_is_asked_and_taken_back_when_it_i
         assert_eq!(sent, answers && same, "{state:?} {answers}");
     }
 }
+
+fn later() -> Fault {
+    Fault::Later {
+        words: "the agent is full".to_owned(),
+    }
+}
+
+fn away() -> Fault {
+    Fault::Unconnected {
+        stage: Stage::Refused,
+        cause: "nobody there".to_owned(),
+    }
+}
+
+fn logged(mirror: &mut Mirror) -> Vec<RunEvent> {
+    std::iter::from_fn(|| mirror.next())
+        .filter_map(|next| match next {
+            Do::Log(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_node_that_takes_nothing_now_is_asked_again_and_is_not_out_of_reach() {
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let first = requests(&mut mirror);
+    let mut now = Now::ZERO;
+    let mut notes = 0;
+    for _ in 0..20 {
+        mirror.take(Input::Failed(later()), now);
+        for event in logged(&mut mirror) {
+            match event {
+                RunEvent::Note { code, .. } => {
+                    assert_eq!(code, "remote_busy");
+                    notes += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        now = mirror.wake().unwrap();
+        mirror.take(Input::Tick, now);
+        assert_eq!(requests(&mut mirror), first);
+    }
+    assert_eq!(notes, 1);
+    // It is canceled before it was taken; nothing of it is there.
+    mirror.take(Input::Failed(later()), now);
+    mirror.take(Input::Cancel, now);
+    assert_eq!(logged(&mut mirror), [RunEvent::Ended(Outcome::Canceled)]);
+
+    // A cancel that finds the same is told later, and is no end.
+    let mut cut = terms(true);
+    cut.resume = Some(Resume {
+        session_id: ID.to_owned(),
+        why: ResumeReason::Interrupted,
+    });
+    let mut mirror = Mirror::new(cut, Now::ZERO);
+    mirror.take(Input::Cancel, Now::ZERO);
+    mirror.take(Input::Failed(later()), Now::ZERO);
+    assert!(!mirror.is_over());
+}
+
+#[test]
+fn a_cancel_of_what_may_have_arrived_ends_when_its_node_never_comes_back() {
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let cause = "the line".to_owned();
+    mirror.take(Input::Failed(Fault::Broken { cause }), Now::ZERO);
+    mirror.take(Input::Cancel, Now::ZERO);
+    let mut now = Now::ZERO;
+    while !mirror.is_over() {
+        assert!(
+            now < 2 * mesh_agents_core::limits::OFFLINE_WAIT,
+            "{mirror:?}"
+        );
+        let due = mirror.wake().expect("it waits for something");
+        now = now.max(due);
+        if requests(&mut mirror).is_empty() {
+            mirror.take(Input::Tick, now);
+        } else {
+            now += Duration::from_secs(20);
+            mirror.take(Input::Failed(away()), now);
+        }
+    }
+    assert!(now >= mesh_agents_core::limits::OFFLINE_WAIT, "{now:?}");
+    let told = logged(&mut mirror);
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, RunEvent::Note { code, .. } if code == "remote_not_told"))
+    );
+}
+
+#[test]
+fn while_a_question_is_open_contact_lost_is_shown_found_again_and_a_denial_heard() {
+    let mut owner = Owner::default();
+    owner.tasks.insert("m".to_owned(), vec![]);
+    let asks = Said::State(TaskState::InputRequired, Some(question(1, "q")));
+    owner.say(asks);
+    let told = || Input::Answered(Answered::Task(Box::new(owner.task())));
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    mirror.take(told(), Now::ZERO);
+    let now = mirror.wake().unwrap();
+    logged(&mut mirror);
+    mirror.take(Input::Tick, now);
+    mirror.take(Input::Failed(away()), now);
+    let lost = |event: &RunEvent| matches!(event, RunEvent::Reach { away: Some(_) });
+    assert!(logged(&mut mirror).iter().any(lost));
+    // There is a way again: it is looked at now, not at the end of the pause.
+    assert!(mirror.waits());
+    mirror.take(Input::Back, now);
+    assert!(matches!(
+        requests(&mut mirror).as_slice(),
+        [Request::Get { .. }]
+    ));
+    mirror.take(told(), now);
+    let found = |event: &RunEvent| matches!(event, RunEvent::Reach { away: None });
+    assert!(logged(&mut mirror).iter().any(found));
+    assert!(!mirror.waits());
+    mirror.take(Input::Tick, mirror.wake().unwrap());
+    let denied = Fault::Status {
+        status: 403,
+        location: None,
+        words: "no".to_owned(),
+    };
+    mirror.take(Input::Failed(denied), now);
+    let end = logged(&mut mirror);
+    assert!(
+        matches!(end.as_slice(), [RunEvent::QuestionGone(_), .., RunEvent::Ended(Outcome::Failed(failure))] if failure.code == "remote_unauthorized"),
+        "{end:?}"
+    );
+}

@@ -52,7 +52,9 @@ pub(super) fn result<T: DeserializeOwned + ProtoJsonPayload>(body: &[u8]) -> Res
             cause: format!("{}: {}", words(&error.to_string()), start(body)),
         })?;
     if let Some(error) = envelope.error {
-        return Err(told(error.code, &error.message, &details_of(error.data)));
+        let details = details_of(error.data);
+        let later = later(&error.message, &details);
+        return Err(later.unwrap_or_else(|| told(error.code, &error.message, &details)));
     }
     let result = envelope.result.ok_or_else(|| Fault::Unreadable {
         cause: format!("neither result nor error: {}", start(body)),
@@ -93,15 +95,20 @@ fn message(body: &[u8]) -> Option<String> {
 
 /// The A2A error in the body of a refusal, of either binding.
 fn told_in(body: &[u8]) -> Option<Fault> {
-    if let Ok(StatusEnvelope { error }) = serde_json::from_slice(body)
-        && let Some(code) = code_of(&error.details)
-    {
-        return Some(told(code, &error.message, &error.details));
+    if let Ok(StatusEnvelope { error }) = serde_json::from_slice(body) {
+        if let Some(later) = later(&error.message, &error.details) {
+            return Some(later);
+        }
+        if let Some(code) = code_of(&error.details) {
+            return Some(told(code, &error.message, &error.details));
+        }
     }
     // The codes of JSON-RPC are negative; a positive one is an HTTP status.
     let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
     let error = envelope.error.filter(|error| error.code < 0)?;
-    Some(told(error.code, &error.message, &details_of(error.data)))
+    let details = details_of(error.data);
+    let later = later(&error.message, &details);
+    Some(later.unwrap_or_else(|| told(error.code, &error.message, &details)))
 }
 
 fn details_of(data: Option<Value>) -> Vec<Value> {
@@ -117,6 +124,28 @@ fn code_of(details: &[Value]) -> Option<i32> {
         let named = |name: &str| detail.get(name).and_then(Value::as_str);
         let a2a = named("domain") == Some(errordetails::PROTOCOL_DOMAIN);
         a2a.then(|| reason_to_error_code(named("reason")?))?
+    })
+}
+
+/// A refusal of a node like ours that says nothing about the request: the same over both bindings, whose codes and
+/// statuses for it differ.
+fn later(message: &str, details: &[Value]) -> Option<Fault> {
+    let is_later = details.iter().any(|detail| {
+        let named = |name: &str| detail.get(name).and_then(Value::as_str);
+        let engine_s = |detail: &Value| {
+            let code = detail.get("metadata")?.get("code")?.as_str()?;
+            Some(matches!(code, "engine_unavailable" | "storage"))
+        };
+        named("domain") == Some(errordetails::PROTOCOL_DOMAIN)
+            && match named("reason") {
+                Some("AGENT_FULL" | "RATE_LIMITED") => true,
+                // An agent that cannot work is no matter of time.
+                Some("UNAVAILABLE") => engine_s(detail) == Some(true),
+                _ => false,
+            }
+    });
+    is_later.then(|| Fault::Later {
+        words: words(message),
     })
 }
 

@@ -109,6 +109,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         place: Place {
             base: "http://127.0.0.1:1".into(),
             tokens: AccessTokens::Some,
+            seal: None,
         },
         end: CancellationToken::new(),
     };

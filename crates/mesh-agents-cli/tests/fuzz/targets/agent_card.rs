@@ -78,6 +78,7 @@ pub(crate) fn run(data: &[u8]) {
     let place = Place {
         base: "http://127.0.0.1:3131".into(),
         tokens: AccessTokens::Some,
+        seal: None,
     };
     for agent in snapshot.agents.values() {
         let card = served(agent, &place).expect("what loads is served");

@@ -105,6 +105,7 @@ static SOCKET: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
             place: mesh_agents_a2a::card::Place {
                 base: "http://127.0.0.1:1".into(),
                 tokens: mesh_agents_a2a::card::AccessTokens::None,
+                seal: None,
             },
             clock: node.clock.clone(),
             mesh: None,

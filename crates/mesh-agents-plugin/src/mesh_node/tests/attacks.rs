@@ -1,15 +1,15 @@
-//! What a hostile node does to an honest one, over real streams: `callers` opens them, `owners` answers on
-//! them, `claims` pretends to be somebody else. `crates/mesh-agents-mesh/ATTACKS.md` lists all of it.
+//! What a hostile node does to an honest one, over real streams: `streams` opens them and keeps them, `callers`
+//! asks on them, `owners` answers on them, `claims` pretends to be somebody else. `crates/mesh-agents-mesh/ATTACKS.md` lists all of it.
 //!
 //! Where time matters it stands still and jumps ahead when nothing else happens; there are no engines in
 //! those worlds, whose threads it would not wait for.
 
 mod callers;
 mod claims;
-mod lines;
 mod names;
 mod owners;
 mod quiet;
+mod streams;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +24,7 @@ use mesh_agents_mesh::handshake::Whom;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::mesh_link::MeshStream;
 use crate::mesh_node::{greet, life, serve};
 
 /// A node without an engine: who calls it meets `a2a`.
@@ -80,13 +81,20 @@ impl Bare {
             peer_id: to.clone(),
             key: None,
         };
-        Ok(self.node.open(whom).await?.1)
+        Ok(patient("a stream", self.node.open(whom)).await?.1)
+    }
+
+    /// A stream on which nobody has said anything.
+    async fn raw(&self, to: &MeshPeerId) -> MeshStream {
+        let opened = patient("a raw stream", self.node.link().open(to));
+        opened.await.unwrap()
     }
 
     /// The same with HTTP on it.
     async fn http(&self, to: &MeshPeerId) -> SendRequest<Full<Bytes>> {
         let stream = self.opens(to).await.unwrap();
-        let (http, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        let shaken = patient("HTTP", handshake(TokioIo::new(stream))).await;
+        let (http, connection) = shaken.unwrap();
         self.node.0.config.tasks.spawn(async move {
             let _ends = connection.await;
         });
@@ -96,8 +104,7 @@ impl Bare {
     /// One request on a stream of its own: the status and the body.
     async fn asks(&self, to: &MeshPeerId, method: Method, path: &str, body: &str) -> (u16, String) {
         let mut http = self.http(to).await;
-        let answer = http.send_request(request(method, path, body)).await;
-        read(answer.unwrap()).await
+        sends(&mut http, request(method, path, body)).await
     }
 
     async fn gets(&self, to: &MeshPeerId, path: &str) -> (u16, String) {
@@ -116,7 +123,11 @@ impl Bare {
         mesh.leave(&self.id);
         self.node.0.config.end.cancel();
         self.node.0.config.tasks.close();
-        self.node.0.config.tasks.wait().await;
+        patient(
+            "the end of the node's tasks",
+            self.node.0.config.tasks.wait(),
+        )
+        .await;
     }
 }
 
@@ -141,22 +152,61 @@ fn request(method: Method, path: &str, body: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
+/// The status and the body of an answer.
 async fn read(answer: Response<Incoming>) -> (u16, String) {
     let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = patient("a body", answer.into_body().collect()).await;
+    let body = body.unwrap().to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
+/// One request on a stream that is there, and its head.
+async fn heads(
+    http: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Response<Incoming> {
+    let what = format!("an answer to {} {}", request.method(), request.uri());
+    patient(&what, http.send_request(request)).await.unwrap()
+}
+
+/// The same with its body.
+async fn sends(
+    http: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> (u16, String) {
+    read(heads(http, request).await).await
+}
+
+/// Waits long enough for anything, also where every limit of a node passes one after the other. Where time
+/// jumps this costs nothing.
+#[track_caller]
+fn patient<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    within(1_000, what, future)
+}
+
 /// [`until`] where time jumps and patience costs nothing.
-async fn soon(condition: impl AsyncFn() -> bool) {
-    let met = async {
+#[track_caller]
+fn soon(condition: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
+    let met = async move {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(1_000), met)
-        .await
-        .expect("what was waited for did not happen");
+    patient("the condition", met)
+}
+
+/// Writes these bytes again and again, a pause after each, until the other side is tired of it.
+#[track_caller]
+fn drips(
+    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
+    bytes: &[u8],
+    pause: Duration,
+) -> impl Future<Output = ()> {
+    patient("an end of what drips", async move {
+        while stream.write_all(bytes).await.is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    })
 }
 
 /// Counts what is under way.
@@ -176,10 +226,13 @@ impl Drop for Under {
 }
 
 /// Bytes until the other side closes, or breaks off.
-async fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
-    let mut bytes = Vec::new();
-    let _broken = stream.read_to_end(&mut bytes).await;
-    String::from_utf8_lossy(&bytes).into_owned()
+#[track_caller]
+fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> impl Future<Output = String> {
+    patient("the end of a stream", async move {
+        let mut bytes = Vec::new();
+        let _broken = stream.read_to_end(&mut bytes).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// A body without end, in pieces of 64 KiB, and how many of them were taken.
@@ -196,6 +249,11 @@ fn endless() -> (axum::body::Body, Arc<AtomicUsize>) {
 /// A list that lets all nodes call all agents.
 const EVERYBODY: &str = "[everyone]\nallow = [\"*\"]\n";
 const PIECE: usize = 64 * 1024;
+const ECHO: &str = "/a2a/agents/echo";
+
+fn seconds(since: Instant) -> u64 {
+    since.elapsed().as_secs()
+}
 
 fn allow(key: NodeKey, what: &str) -> String {
     format!("[peers.\"{key}\"]\nallow = [\"{what}\"]\n")

@@ -74,6 +74,56 @@ async fn a_harness_of_a_peer_s_task_may_call_what_the_peer_may() {
     }
 }
 
+/// Other nodes see this node's key, whoever asked for the call here.
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_other_nodes_are_called_for_the_person_here_and_for_tokens_the_owner_named() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("far")]).await;
+    let b = Peer::join(&mesh, 2, vec![offered("front")]).await;
+    a.allow(b.node.key(), "far").await;
+    b.sees("far", &a).await;
+    b.engine.set_mesh_tokens(["trusted".to_owned()].into());
+    let front: AgentId = "front".parse().unwrap();
+    let task = b.send(&front, "hang").await;
+    until(async || !b.tokens.lock().unwrap().is_empty()).await;
+    let token = b.tokens.lock().unwrap()[0].clone();
+    let harness = b.engine.caller_of_token(&token).unwrap();
+    for (caller, may) in [
+        (Caller::local(), true),
+        (harness, true),
+        (Caller::token("trusted"), true),
+        (Caller::token("ci"), false),
+    ] {
+        let who = caller.principal.to_string();
+        let listed = b
+            .call(caller.clone(), "get_agents", json!({}))
+            .await
+            .unwrap();
+        assert_eq!(
+            listed.to_string().contains("\"far\""),
+            may,
+            "{who}: {listed}"
+        );
+        let args = json!({ "agent_id": "far", "message": "hi", "wait_seconds": 60 });
+        match b.call(caller.clone(), "send_message", args).await {
+            Ok(sent) => assert!(may && sent["state"] == "completed", "{who}: {sent}"),
+            Err(refused) => {
+                let told = refused.to_string().contains("mesh_tokens");
+                assert!(
+                    !may && refused.code == Code::NotAllowed && told,
+                    "{who}: {refused}"
+                );
+            }
+        }
+        // Of its own node's agents nothing changes.
+        let args = json!({ "agent_id": "front" });
+        assert!(b.call(caller, "get_agent", args).await.is_ok(), "{who}");
+    }
+    b.engine.cancel(&Caller::local(), &task.id).await.unwrap();
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_peer_has_begun_goes_on_when_its_agent_is_not_offered_any_more() {
     let mesh = MemoryMesh::default();
@@ -178,4 +228,26 @@ async fn a_skill_on_the_list_lets_in_calls_that_say_they_are_for_it() {
     }
     b.leave(&mesh).await;
     a.leave(&mesh).await;
+}
+
+/// Else a message that waited for this node would be told that its agent is gone.
+#[tokio::test]
+async fn who_calls_before_this_node_knows_what_it_offers_is_to_come_again() {
+    let mesh = MemoryMesh::default();
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("acl.toml");
+    let node = MeshNode::new(config(&mesh, 1, &peer_id(1), list)).unwrap();
+    let caller = NodeSecret::from_seed(&[2; 32]).key();
+    let app = axum::Router::new()
+        .fallback(|| async { "let in" })
+        .layer(axum::middleware::from_fn_with_state(node, gate::authorise))
+        .layer(axum::Extension(serve::Who(caller)));
+    let request = Request::post("/a2a/agents/echo").body(axum::body::Body::empty());
+    let answer = tower::ServiceExt::oneshot(app, request.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body);
+    assert!(body.contains("engine_unavailable"), "{body}");
 }

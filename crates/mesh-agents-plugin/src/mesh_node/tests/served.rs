@@ -6,7 +6,9 @@ use a2a_client::jsonrpc::JsonRpcTransportFactory;
 use a2a_client::rest::RestTransportFactory;
 use a2a_client::{A2AClient, A2AClientFactory, Transport};
 use axum::Extension;
+use mesh_agents_a2a::card::Seal;
 use mesh_agents_a2a::http::plain_client;
+use mesh_agents_mesh::sign_http_card;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,14 +19,22 @@ type Client = A2AClient<Box<dyn Transport>>;
 
 /// Serves the agents a node knows to the people of its machine.
 async fn serve(node: &Peer) -> (String, JoinSet<()>) {
+    serve_to(node, Caller::local(), None).await
+}
+
+/// Serves them to `caller`, signed with `seal`.
+async fn serve_to(node: &Peer, caller: Caller, seal: Option<Seal>) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = A2aServer {
         engine: node.engine.clone(),
-        place: place(&base),
+        place: Served {
+            seal,
+            ..place(&base)
+        },
         end: CancellationToken::new(),
     };
-    let app = mesh_agents_a2a::router::router(server).layer(Extension(Caller::local()));
+    let app = mesh_agents_a2a::router::router(server).layer(Extension(caller));
     // Ends with the test.
     let mut serving = JoinSet::new();
     serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -157,6 +167,79 @@ async fn what_no_node_has_is_no_address() {
         );
     }
     drop(serving);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+/// The text at a URL.
+async fn text(url: &str) -> String {
+    let answer = plain_client().unwrap().get(url).send().await.unwrap();
+    assert!(answer.status().is_success(), "{url}");
+    answer.text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_of_both_kinds_are_signed_by_this_node_alike_each_time_and_its_key_is_listed() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![offered("own")]).await;
+    b.sees("echo", &a).await;
+    let (base, serving) = serve_to(&b, Caller::local(), Some(b.node.seal())).await;
+    let keys: Value =
+        serde_json::from_str(&text(&format!("{base}/.well-known/jwks.json")).await).unwrap();
+    let secret = NodeSecret::from_seed(&[2; 32]);
+    let kid = keys["keys"][0]["kid"].as_str().unwrap();
+    assert!(kid.starts_with(&b.node.key().to_string()), "{kid}");
+    for agent in [
+        format!("peers/{}/agents/echo", a.node.key()),
+        "agents/own".to_owned(),
+    ] {
+        let url = format!("{base}/a2a/{agent}/.well-known/agent-card.json");
+        let first = text(&url).await;
+        assert_eq!(text(&url).await, first);
+        let card: Value = serde_json::from_str(&first).unwrap();
+        // One signature: all read these cards alike.
+        assert_eq!(card["signatures"].as_array().unwrap().len(), 1, "{card}");
+        let wanted = sign_http_card(&secret, b"", &format!("{base}/.well-known/jwks.json"));
+        assert_eq!(
+            card["signatures"][0]["protected"], wanted.protected,
+            "{agent}"
+        );
+    }
+    drop(serving);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_other_nodes_are_served_to_tokens_the_owner_named_and_to_no_others() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "echo").await;
+    b.sees("echo", &a).await;
+    b.engine.set_mesh_tokens(["trusted".to_owned()].into());
+    let path = format!("a2a/peers/{}/agents/echo", a.node.key());
+    let http = plain_client().unwrap();
+    for (name, card, sent) in [("trusted", 200, 200), ("ci", 404, 403)] {
+        let (base, serving) = serve_to(&b, Caller::token(name), None).await;
+        let url = format!("{base}/{path}");
+        let read = http
+            .get(format!("{url}/.well-known/agent-card.json"))
+            .send();
+        assert_eq!(read.await.unwrap().status(), card, "{name}");
+        let call = http
+            .post(format!("{url}/message:send"))
+            .header("A2A-Version", "1.0")
+            .header("content-type", "application/json")
+            .body(message("hello").to_string());
+        let answer = call.send().await.unwrap();
+        assert_eq!(answer.status(), sent, "{name}");
+        let body = answer.text().await.unwrap();
+        assert_eq!(body.contains("mesh_tokens"), name == "ci", "{body}");
+        assert_eq!(body.contains("echo: hello"), name == "trusted", "{body}");
+        drop(serving);
+    }
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }

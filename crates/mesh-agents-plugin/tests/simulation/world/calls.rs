@@ -5,7 +5,7 @@ use mesh_agents_a2a::remote::mirror::{Answered, Input, Request};
 use mesh_agents_a2a::remote::{Fault, Stage};
 use mesh_agents_core::ids::AgentId;
 
-use super::super::caller::Sent;
+use super::super::counts::Rare;
 use super::super::owner::{Given, Let, Reply, caller_of};
 use super::{Call, Message, SILENCE, Stream, TIMEOUT, Under, World};
 
@@ -40,6 +40,7 @@ impl World {
         let caller = &mut self.nodes[node];
         let task = &mut caller.sent[sent];
         task.request = Some(id);
+        task.way = caller.directory.route(&task.owner).ok().cloned();
         let Ok(peer) = caller.directory.route(&task.owner) else {
             // As soon as it is asked for; not from within the mirror's own word.
             let under = Under {
@@ -98,6 +99,7 @@ impl World {
         let advertised = owner.advertises(agent);
         let caller = caller_of(from, owner.acl.acl(), agent, advertised);
         let state = owner.state_of(agent);
+        let before = owner.tasks.tasks.len();
         let (let_in, reply) = owner
             .tasks
             .take(&caller, agent, state, request, &mut self.random);
@@ -109,7 +111,12 @@ impl World {
                 "{from} was let in by {} for {agent}",
                 owner.n
             );
-            assert!(advertised, "{agent} of {} is not offered", owner.n);
+            let is_new = owner.tasks.tasks.len() > before;
+            assert!(
+                advertised || !is_new,
+                "{agent} of {} is not offered",
+                owner.n
+            );
             let task = &owner.tasks.tasks[task];
             assert_eq!(task.agent, *agent, "of another agent");
             let own = caller.principal == task.principal;
@@ -266,6 +273,7 @@ impl World {
                 }
                 if seq > 0 && self.stormy && self.random.one_in(50) {
                     let again = told.event(1 + self.random.place(seq));
+                    self.counts.saw(Rare::Twice);
                     self.tell(node, sent, Input::Event(Box::new(again)));
                 }
                 return true;
@@ -294,6 +302,7 @@ impl World {
             let (node, life, sent) = stream.to;
             let reader = &self.nodes[node];
             if reader.life == life && reader.sent[sent].stream == Some(stream.id) {
+                self.counts.saw(Rare::Cut);
                 self.end(&stream, Some(lost()));
             }
         }
@@ -309,42 +318,23 @@ impl World {
         node.tasks.fill(now);
     }
 
-    /// Mirrors whose time has come, and messages for nodes that are there again.
+    /// Mirrors whose time has come, or that wait for a way there is again.
     pub(super) fn wake(&mut self, at: usize) {
         for sent in 0..self.nodes[at].sent.len() {
-            let node = &self.nodes[at];
-            let task = &node.sent[sent];
-            if task.waits() {
-                if node.directory.route(&task.owner).is_ok() {
-                    let wants = self.nodes[at].sent[sent].starts(self.mono);
-                    self.make(at, sent, wants);
+            let node = &mut self.nodes[at];
+            let way = node.directory.route(&node.sent[sent].owner).ok().cloned();
+            let task = &mut node.sent[sent];
+            if task.tries_again() {
+                let before = std::mem::replace(&mut task.way, way);
+                if task.way.is_some() && task.way != before {
+                    task.seen.insert(Rare::Back);
+                    self.tell(at, sent, Input::Back);
+                    continue;
                 }
-            } else if task.wake().is_some_and(|wake| wake <= self.mono) {
+            }
+            if task.wake().is_some_and(|wake| wake <= self.mono) {
                 self.tell(at, sent, Input::Tick);
             }
-        }
-    }
-
-    /// Sends a new message.
-    pub(super) fn sends(
-        &mut self,
-        at: usize,
-        agent: AgentId,
-        owner: mesh_agents_mesh::NodeKey,
-        queue: bool,
-    ) {
-        let id = self.mint_id();
-        let node = &mut self.nodes[at];
-        let away = node.directory.route(&owner).is_err();
-        if away && !queue {
-            return;
-        }
-        node.sent.push(Sent::new(id, agent, owner));
-        self.counts.tasks += 1;
-        let sent = self.nodes[at].sent.len() - 1;
-        if !away {
-            let wants = self.nodes[at].sent[sent].starts(self.mono);
-            self.make(at, sent, wants);
         }
     }
 }

@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 use mesh_agents_a2a::remote::mirror::Request;
 use mesh_agents_mesh::{Happening, Place, Wanted, resolve};
 
+use super::super::counts::Rare;
 use super::super::node::{agent_id, private_id};
 use super::super::truth::RELOAD;
 use super::World;
+
+/// Longer than a message or a wish waits.
+const SLEEP: u64 = 73 * 60 * 60 * 1_000;
 
 impl World {
     /// A while passes, then something happens.
@@ -141,7 +145,7 @@ impl World {
     /// One thing goes wrong, or an owner does something.
     fn stir(&mut self) {
         let (at, other) = (self.any(), self.any());
-        match self.random.below(12) {
+        match self.random.below(14) {
             0 => {
                 let id = u8::try_from(self.random.below(4)).unwrap();
                 *self.nodes[at].agents.entry(id).or_default() += 1;
@@ -154,6 +158,7 @@ impl World {
             }
             2 | 3 if at != other => {
                 self.cut.insert((at.min(other), at.max(other)));
+                self.counts.saw(Rare::Parted);
                 if self.random.one_in(2) {
                     self.part(at, other);
                 }
@@ -161,19 +166,48 @@ impl World {
             4 | 5 => self.heal_one(),
             6 => self.restart(at),
             7 => {
-                // Within what is allowed, and an hour off.
+                // Within what is allowed, an hour off, days off.
                 let hour = 3_600_000;
-                self.nodes[at].skew = match self.random.below(4) {
-                    0 => hour,
-                    1 => -hour,
-                    2 => 0,
+                let skew = match self.random.below(10) {
+                    0 | 1 => hour,
+                    2 | 3 => -hour,
+                    4 | 5 => 0,
+                    6 if self.random.one_in(2) => 73 * hour,
+                    6 => -73 * hour,
                     _ => i64::try_from(self.random.below(200_000)).unwrap() - 100_000,
                 };
+                if skew.abs() > 72 * hour {
+                    self.counts.saw(Rare::Days);
+                }
+                self.nodes[at].skew = skew;
             }
+            10 if self.random.one_in(20) => self.sleeps(),
+            11 if self.random.one_in(6) => self.floods(at),
             8 => self.apply(at, Happening::LinkDown),
             9 => self.apply(at, Happening::LinkUp),
             _ => self.writes_list(at),
         }
+    }
+
+    /// All machines sleep for 73 hours, some just after their users took back what waits for a way.
+    fn sleeps(&mut self) {
+        for at in 0..self.nodes.len() {
+            let takes_back = self.random.one_in(2);
+            for sent in 0..self.nodes[at].sent.len() {
+                if takes_back && self.nodes[at].sent[sent].tries_again() {
+                    let wants = self.nodes[at].sent[sent].cancels(self.mono);
+                    self.make(at, sent, wants);
+                    self.counts.canceled += 1;
+                }
+            }
+            if self.nodes[at].reads_at.is_some() {
+                self.nodes[at].reads_at = Some(self.mono);
+                self.lists(at);
+            }
+        }
+        self.mono += SLEEP;
+        self.storm_ends += SLEEP;
+        self.counts.saw(Rare::Slept);
     }
 
     /// The owner writes its list anew: for each other node, all agents, some, all but one, or none. Now
@@ -183,6 +217,7 @@ impl World {
         // A list nobody read before the mistake was made in it never was the last good one.
         let was_read = self.nodes[at].reads_at.is_none();
         if self.stormy && self.random.one_in(6) && now > 0 && was_read {
+            self.counts.saw(Rare::BrokenList);
             self.nodes[at].list.push_str("\n[everyone\n");
             self.nodes[at].reads_at.get_or_insert(now + 400);
             return;
@@ -266,6 +301,7 @@ impl World {
         self.nodes[at].starts_again(peer.clone(), seed, self.mono);
         self.nodes[at].tasks.taken_up(&mut self.random);
         if peer != old {
+            self.counts.saw(Rare::NewPeer);
             for other in 0..self.nodes.len() {
                 if other != at && self.random.one_in(2) {
                     self.apply(other, Happening::PeerDown(old.clone()));
@@ -275,9 +311,13 @@ impl World {
         self.publish(at);
         self.appear(at);
         for sent in 0..self.nodes[at].sent.len() {
-            let wants = self.nodes[at].sent[sent].taken_up(self.mono);
-            self.make(at, sent, wants);
+            let slots = self.nodes[at].slots.clone();
+            self.nodes[at].sent[sent].taken_up(slots, self.mono);
         }
+        if self.random.one_in(2) {
+            self.answer_all(at);
+        }
+        self.fill(at);
     }
 
     pub(crate) fn calm(&mut self) {

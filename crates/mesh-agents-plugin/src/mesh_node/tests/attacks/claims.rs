@@ -16,9 +16,11 @@ async fn a_handshake_passed_on_by_a_third_node_opens_nothing() {
     let (relay, caller) = (Bare::idle(&mesh, 2), Bare::idle(&mesh, 3));
     let mut incoming = relay.node.link().incoming();
     let relayed = async {
-        let Stream { mut stream, .. } = incoming.recv().await.unwrap();
-        let mut onward = relay.node.link().open(&owner.id).await.unwrap();
-        let _ends = copy_bidirectional(&mut stream, &mut onward).await;
+        let arrived = patient("a stream", incoming.recv()).await;
+        let Stream { mut stream, .. } = arrived.unwrap();
+        let mut onward = relay.raw(&owner.id).await;
+        let passed_on = copy_bidirectional(&mut stream, &mut onward);
+        let _ends = patient("the end of what is passed on", passed_on).await;
     };
     let opened = async {
         let refused = caller.opens(&relay.id).await.unwrap_err();
@@ -38,7 +40,7 @@ async fn a_recorded_handshake_opens_nothing_again() {
     // Whoever carries the bytes: it is asked for the owner's peer id and sees what the caller says.
     let mut said = Vec::new();
     {
-        let mut stream = wire.node.link().open(&owner.id).await.unwrap();
+        let mut stream = wire.raw(&owner.id).await;
         let whom = Whom {
             peer_id: owner.id.clone(),
             key: None,
@@ -50,7 +52,8 @@ async fn a_recorded_handshake_opens_nothing_again() {
         stream.write_all(&hello).await.unwrap();
         let mut welcome = Vec::new();
         while !welcome.ends_with(b"\n") {
-            welcome.push(stream.read_u8().await.unwrap());
+            let byte = patient("the welcome", stream.read_u8()).await;
+            welcome.push(byte.unwrap());
         }
         let (proof, _) = initiator.finish(&welcome).unwrap();
         let get = format!("GET {ADVERT} HTTP/1.1\r\nhost: mesh\r\n\r\n");
@@ -59,11 +62,12 @@ async fn a_recorded_handshake_opens_nothing_again() {
             said.extend_from_slice(bytes);
         }
         let mut status = [0; 15];
-        stream.read_exact(&mut status).await.unwrap();
+        let head = patient("the advert", stream.read_exact(&mut status));
+        head.await.unwrap();
         assert_eq!(&status, b"HTTP/1.1 200 OK");
         said.splice(0..0, hello);
     }
-    let mut stream = wire.node.link().open(&owner.id).await.unwrap();
+    let mut stream = wire.raw(&owner.id).await;
     stream.write_all(&said).await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(answer.contains("welcome"), "{answer}");

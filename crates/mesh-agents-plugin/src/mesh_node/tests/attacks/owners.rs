@@ -5,7 +5,7 @@ use axum::extract::Path as Below;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use mesh_agents_core::limits::CARD_BYTES;
+use mesh_agents_core::limits::{CARD_BYTES, EVENT_BYTES_PER_TASK};
 use mesh_agents_mesh::{ADVERT_BYTES, Known};
 
 use super::*;
@@ -109,8 +109,8 @@ async fn an_owner_that_says_nothing_or_drips_is_given_up() {
             .await,
     ];
     let mute_and_half = async {
-        let mut unheard = unheard.recv().await.unwrap().stream;
-        let mut answered = answered.recv().await.unwrap().stream;
+        let (one, two) = tokio::join!(unheard.recv(), answered.recv());
+        let (mut unheard, mut answered) = (one.unwrap().stream, two.unwrap().stream);
         let begun = Instant::now();
         answered.write_all(b"{\"kind\":").await.unwrap();
         let (one, two) = tokio::join!(rest(&mut unheard), rest(&mut answered));
@@ -126,7 +126,8 @@ async fn an_owner_that_says_nothing_or_drips_is_given_up() {
         assert!(begun.elapsed().as_secs() <= 25, "{:?}", begun.elapsed());
     };
     let silent_and_dripping = async { tokio::join!(given_up(&asked), given_up(&dripped)) };
-    tokio::join!(mute_and_half, silent_and_dripping);
+    let all = async { tokio::join!(mute_and_half, silent_and_dripping) };
+    patient("all of them to be given up", all).await;
     for node in &evil {
         assert!(victim.knows(node.node.key()).is_empty());
     }
@@ -225,6 +226,84 @@ async fn an_answer_or_an_event_without_end_fails_the_task_by_its_name() {
         victim.leave(&mesh).await;
         evil.leave(&mesh).await;
     }
+}
+
+/// What an owner says of a task that is at work, in an answer to the request `id`.
+fn told(id: &Value, result: &Value) -> String {
+    json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_streams_text_without_end_fails_the_task_and_takes_a_bounded_place() {
+    /// Of each event.
+    const TEXT: usize = 512 * 1024;
+    let mesh = MemoryMesh::default();
+    let pieces = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&pieces);
+    let a2a = Router::new().fallback(move |body: Bytes| {
+        let counted = Arc::clone(&counted);
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let (id, ends) = (asked["id"].clone(), asked["method"] == "CancelTask");
+        let state = if ends { "TASK_STATE_CANCELED" } else { "TASK_STATE_WORKING" };
+        let task = json!({"id": "t", "contextId": "c", "status": {"state": state}});
+        async move {
+            if ends {
+                let json = [(header::CONTENT_TYPE, "application/json")];
+                return (json, told(&id, &task)).into_response();
+            }
+            let more = told(
+                &id,
+                &json!({"artifactUpdate": {"taskId": "t", "contextId": "c", "append": true,
+                    "artifact": {"artifactId": "response", "parts": [{"text": "x".repeat(TEXT)}]}}}),
+            );
+            let more = Bytes::from(format!("data: {more}\n\n"));
+            let first = format!("data: {}\n\n", told(&id, &json!({"task": task})));
+            let endless = futures::stream::repeat_with(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, io::Error>(more.clone())
+            });
+            let first = futures::stream::iter([Ok(Bytes::from(first))]);
+            let events = [(header::CONTENT_TYPE, "text/event-stream")];
+            (events, Body::from_stream(first.chain(endless))).into_response()
+        }
+    });
+    let evil = Bare::idle(&mesh, 2).begin(EVERYBODY, a2a).await;
+    let victim = Peer::join(&mesh, 1, vec![offered("mine")]).await;
+    let name: AgentId = "echo".parse().unwrap();
+    let echo = AgentId::on_node(&name, &evil.node.key().to_string()).unwrap();
+    until(async || victim.engine.agents().contains_key(&echo)).await;
+    let task = victim.send(&echo, "hello").await;
+    let over = async || victim.ended(&task).await.state.is_terminal();
+    patient("the end of the task", async { while !over().await {} }).await;
+    let failure = victim.ended(&task).await.failure.unwrap();
+    assert_eq!(failure.code, "too_much_output", "{failure:?}");
+    // The log takes 64 MiB; a little is on its way when it is full.
+    let most = usize::try_from(EVENT_BYTES_PER_TASK).unwrap() + 16 * 1024 * 1024;
+    let taken = pieces.load(Ordering::Relaxed) * TEXT;
+    assert!(taken <= most, "{taken} bytes were taken");
+    let on_disk = bytes_below(victim.dir.path());
+    assert!(
+        on_disk <= 4 * EVENT_BYTES_PER_TASK,
+        "{on_disk} bytes on disk"
+    );
+    // The engine goes on with its own.
+    let mine = victim.send(&"mine".parse().unwrap(), "hello").await;
+    assert_eq!(victim.ended(&mine).await.state, TaskState::Completed);
+    victim.leave(&mesh).await;
+    evil.leave(&mesh).await;
+}
+
+/// The size of all files below.
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+            Ok(found) => found.len(),
+            // It was removed meanwhile.
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
