@@ -28,8 +28,8 @@ esac
 
 breaks=crates/mesh-agents-plugin/tests/simulation/breaks.toml
 if [ -n "$broken" ]; then
-  # The copy builds into the same target directory: what the crates depend on is there already.
-  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+  # Cargo takes the crates of the copy for ours, so they must not share a target directory.
+  export CARGO_TARGET_DIR=${MESH_SIMULATION_BREAK_TARGET:-$PWD/target/breaks}
   copy=$(mktemp -d)
   trap 'rm -rf "$copy"' EXIT
   git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
@@ -56,47 +56,40 @@ for line in sys.stdin:
         print(message["executable"])')
 [ -n "$binary" ] || { echo "$0: the tests do not compile; run cargo test --workspace" >&2; exit 1; }
 
+# Four tests, each with a quarter of the seeds; each ends with the first that fails. `$1`: a file for each, if not
+# the terminal.
+play() {
+  for part in 1 2 3 4; do
+    (
+      [ -z "${1:-}" ] || exec >"$1.$part" 2>&1
+      MESH_SIMULATION_SEEDS=$from..$to exec "$binary" --nocapture \
+        --exact "nothing_is_lost_doubled_or_allowed_to_the_wrong_part_$part"
+    ) &
+    pids[part]=$!
+  done
+  bad=0
+  for pid in "${pids[@]}"; do wait "$pid" || bad=1; done
+}
+
 if [ -n "$broken" ]; then
-  # Each seed alone, so that the first that sees it is known; as many at once as there are processors.
-  python3 - "$breaks" "$binary" "$from" "$to" <<'PY'
-import concurrent.futures, os, pathlib, subprocess, sys, tomllib
-breaks, binary, first, end = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-listed = tomllib.loads(pathlib.Path(breaks).read_text())["break"]
-
-def sees(n, seed):
-    play = f"nothing_is_lost_doubled_or_allowed_to_the_wrong_part_{seed % 4 + 1}"
-    env = os.environ | {"MESH_SIMULATION_BREAK": str(n), "MESH_SIMULATION_SEEDS": f"{seed}..{seed + 1}"}
-    played = subprocess.run([binary, "--exact", play], env=env, capture_output=True, text=True)
-    said = [line for line in played.stdout.splitlines() if line and "panicked" not in line and "----" not in line]
-    why = next((line for line in said if not line.startswith(("running", "test ", "note", "failures"))), "")
-    return played.returncode != 0, why
-
-missed = 0
-with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    for n, one in enumerate(listed, 1):
-        at, step = first, 2 * (os.cpu_count() or 1)
-        found = None
-        while found is None and at < end:
-            batch = range(at, min(at + step, end))
-            for seed, (seen, why) in zip(batch, pool.map(lambda seed: sees(n, seed), batch)):
-                if seen and found is None:
-                    found = (seed, why)
-            at += step
-        missed += found is None
-        print(f"{n:2} {one['what']}: " + (f"seed {found[0]}: {found[1]}" if found else "NOT SEEN"), flush=True)
-sys.exit(missed != 0)
-PY
-  exit
+  cp "$binary" "$copy/simulation"
+  binary=$copy/simulation
+  missed=0
+  python3 -c 'import sys, tomllib
+for n, one in enumerate(tomllib.load(sys.stdin.buffer)["break"], 1): print(n, one["what"])' <"$breaks" >"$copy/list"
+  while read -r n what; do
+    export MESH_SIMULATION_BREAK=$n
+    play "$copy/said"
+    # `seed N failed` and why, of the first of them.
+    first=$(sed -n 's/^seed \([0-9]*\) failed.*/\1/p' "$copy"/said.? | sort -n | head -1)
+    why=$([ -z "$first" ] || grep -h -B1 -A1 "panicked at" "$(grep -l "^seed $first failed" "$copy"/said.?)" | sed -n '/panicked at/{n;p;q}')
+    if [ -n "$first" ]; then echo "$n $what: seed $first: $why"; else echo "$n $what: NOT SEEN"; fi
+    [ -n "$first" ] || missed=1
+  done <"$copy/list"
+  exit "$missed"
 fi
 
 started=$(date +%s)
-pids=()
-# Four tests, each with a quarter of the seeds.
-for part in 1 2 3 4; do
-  MESH_SIMULATION_SEEDS=$from..$to "$binary" --exact "nothing_is_lost_doubled_or_allowed_to_the_wrong_part_$part" --nocapture &
-  pids+=($!)
-done
-bad=0
-for pid in "${pids[@]}"; do wait "$pid" || bad=1; done
+play
 echo "$((to - from)) seeds in $(($(date +%s) - started)) s, $([ "$bad" = 0 ] && echo "none failed" || echo "FAILED")"
 exit "$bad"

@@ -19,25 +19,51 @@ fn spread(path: &str) -> Vec<String> {
     each.map(|name| format!("{before}{name}{after}")).collect()
 }
 
-#[test]
-fn every_test_named_in_the_list_of_attacks_is_there() {
-    let (table, files) = ATTACKS.split_once("The tests are in:").unwrap();
+/// The code of the files that a part of the document lists.
+fn code(listed: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let files = quoted(files).flat_map(spread);
-    let code: String = files
+    let files = quoted(listed).flat_map(spread);
+    files
         .map(|file| {
             std::fs::read_to_string(root.join(&file))
                 .unwrap_or_else(|error| panic!("{file}: {error}"))
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn every_attack_has_the_tests_its_row_says_on_values_and_on_the_wire() {
+    let (table, files) = ATTACKS.split_once("The tests of rules are in:").unwrap();
+    let (rules, wire) = files.split_once("The tests on the wire are in:").unwrap();
+    let kinds = [code(rules), code(wire)];
     let rows = table.lines().filter(|line| line.starts_with("| "));
-    let mut tests = 0;
-    for name in rows.flat_map(quoted) {
-        if name.matches('_').count() < 4 {
-            continue;
+    let (mut both, mut only) = (0, [0, 0]);
+    for row in rows.skip(1) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let ["", attack, _, rules, wire, ""] = cells[..] else {
+            panic!("not four cells: {row}");
+        };
+        for (cell, code) in [rules, wire].into_iter().zip(&kinds) {
+            assert!(
+                cell == "—" || quoted(cell).count() > 0,
+                "{attack}: {cell:?}"
+            );
+            for name in quoted(cell) {
+                let there = code.contains(&format!("fn {name}("));
+                assert!(there, "{attack}: no {name} in the files of its kind");
+            }
         }
-        tests += 1;
-        assert!(code.contains(&format!("fn {name}(")), "{name} is gone");
+        match [rules, wire].map(|cell| cell != "—") {
+            [true, true] => both += 1,
+            [true, false] => only[0] += 1,
+            [false, true] => only[1] += 1,
+            [false, false] => panic!("{attack}: nothing shows what comes of it"),
+        }
     }
-    assert!(tests > 50, "{tests}");
+    let all = both + only[0] + only[1];
+    let [rules, wire] = only;
+    let said =
+        format!("Of the {all} attacks {both} have both, {wire} only the wire, {rules} only rules");
+    let text = ATTACKS.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&said), "it is so: {said}");
 }

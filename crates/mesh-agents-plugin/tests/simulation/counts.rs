@@ -93,6 +93,8 @@ rare! {
     Bent,
     /// An answer to a pull is an old one.
     Replayed,
+    /// Somebody says "not modified" of an advert it was not asked about.
+    Unasked,
     /// A message is lost.
     Lost,
     /// A message comes twice.

@@ -1,5 +1,5 @@
-//! What a hostile node does to an honest one, over real streams: `callers` opens them, `owners` answers on
-//! them, `claims` pretends to be somebody else. `crates/mesh-agents-mesh/ATTACKS.md` lists all of it.
+//! What a hostile node does to an honest one, over real streams: `streams` opens them and keeps them, `callers`
+//! asks on them, `owners` answers on them, `claims` pretends to be somebody else. `crates/mesh-agents-mesh/ATTACKS.md` lists all of it.
 //!
 //! Where time matters it stands still and jumps ahead when nothing else happens; there are no engines in
 //! those worlds, whose threads it would not wait for.
@@ -9,6 +9,7 @@ mod claims;
 mod names;
 mod owners;
 mod quiet;
+mod streams;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ use mesh_agents_mesh::handshake::Whom;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::mesh_link::MeshStream;
 use crate::mesh_node::{greet, life, serve};
 
 /// A node without an engine: who calls it meets `a2a`.
@@ -247,6 +249,11 @@ fn endless() -> (axum::body::Body, Arc<AtomicUsize>) {
 /// A list that lets all nodes call all agents.
 const EVERYBODY: &str = "[everyone]\nallow = [\"*\"]\n";
 const PIECE: usize = 64 * 1024;
+const ECHO: &str = "/a2a/agents/echo";
+
+fn seconds(since: Instant) -> u64 {
+    since.elapsed().as_secs()
+}
 
 fn allow(key: NodeKey, what: &str) -> String {
     format!("[peers.\"{key}\"]\nallow = [\"{what}\"]\n")

@@ -140,7 +140,24 @@ impl World {
                 failure: PullFailure::Refused(error.to_string()),
             },
         };
+        // "Not modified" is about the advert that was asked with.
+        let other = match &happening {
+            Happening::Answered {
+                answer: Pulled::NotModified(sequence),
+                ..
+            } => {
+                let told = self.nodes[at].directory.remembered(&key);
+                let other = told.filter(|told| told.sequence != *sequence);
+                other.map(|told| told.heard_at)
+            }
+            _ => None,
+        };
         self.apply(at, happening);
+        if let Some(heard_at) = other {
+            self.counts.saw(Rare::Unasked);
+            let told = self.nodes[at].directory.remembered(&key);
+            assert_eq!(told.unwrap().heard_at, heard_at, "an unasked answer counts");
+        }
     }
 
     /// Pulls that are over, and those that are due.

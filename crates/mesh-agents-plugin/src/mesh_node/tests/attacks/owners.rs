@@ -229,7 +229,7 @@ async fn an_answer_or_an_event_without_end_fails_the_task_by_its_name() {
 }
 
 /// What an owner says of a task that is at work, in an answer to the request `id`.
-fn told(id: &Value, result: Value) -> String {
+fn told(id: &Value, result: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string()
 }
 
@@ -249,15 +249,15 @@ async fn an_owner_that_streams_text_without_end_fails_the_task_and_takes_a_bound
         async move {
             if ends {
                 let json = [(header::CONTENT_TYPE, "application/json")];
-                return (json, told(&id, task)).into_response();
+                return (json, told(&id, &task)).into_response();
             }
             let more = told(
                 &id,
-                json!({"artifactUpdate": {"taskId": "t", "contextId": "c", "append": true,
+                &json!({"artifactUpdate": {"taskId": "t", "contextId": "c", "append": true,
                     "artifact": {"artifactId": "response", "parts": [{"text": "x".repeat(TEXT)}]}}}),
             );
             let more = Bytes::from(format!("data: {more}\n\n"));
-            let first = format!("data: {}\n\n", told(&id, json!({"task": task})));
+            let first = format!("data: {}\n\n", told(&id, &json!({"task": task})));
             let endless = futures::stream::repeat_with(move || {
                 counted.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, io::Error>(more.clone())
@@ -273,8 +273,8 @@ async fn an_owner_that_streams_text_without_end_fails_the_task_and_takes_a_bound
     let echo = AgentId::on_node(&name, &evil.node.key().to_string()).unwrap();
     until(async || victim.engine.agents().contains_key(&echo)).await;
     let task = victim.send(&echo, "hello").await;
-    let failed = async || victim.ended(&task).await.state == TaskState::Failed;
-    patient("the end of the task", async { while !failed().await {} }).await;
+    let over = async || victim.ended(&task).await.state.is_terminal();
+    patient("the end of the task", async { while !over().await {} }).await;
     let failure = victim.ended(&task).await.failure.unwrap();
     assert_eq!(failure.code, "too_much_output", "{failure:?}");
     // The log takes 64 MiB; a little is on its way when it is full.

@@ -7,11 +7,14 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::mesh_link::{Hint, Incoming as Taken, LocalNode, MeshStream, OpenError, Peers};
 
-/// A link that counts how often the node looked what its host calls it, as it does whenever it publishes.
+/// A link that counts how often the node looked what its host calls it, as it does whenever it publishes, and
+/// how many streams it wanted. Whoever has the other end of `lies` can hint in any name.
 #[derive(Debug)]
 struct Counting {
     link: Arc<dyn MeshLink>,
     looked: Arc<AtomicUsize>,
+    opened: Arc<AtomicUsize>,
+    lies: Mutex<Option<mpsc::Receiver<Hint>>>,
 }
 
 impl MeshLink for Counting {
@@ -29,6 +32,7 @@ impl MeshLink for Counting {
     }
 
     fn open<'a>(&'a self, peer: &'a MeshPeerId) -> BoxFuture<'a, Result<MeshStream, OpenError>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         self.link.open(peer)
     }
 
@@ -41,7 +45,8 @@ impl MeshLink for Counting {
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {
-        self.link.hints()
+        let lies = self.lies.lock().unwrap().take();
+        lies.unwrap_or_else(|| self.link.hints())
     }
 }
 
@@ -54,6 +59,8 @@ async fn hints_that_are_none_or_tell_nothing_new_cost_no_signature_and_no_table(
         link: Arc::new(Counting {
             link: config.link,
             looked: counted,
+            opened: Arc::default(),
+            lies: Mutex::default(),
         }),
         ..config
     });
@@ -75,6 +82,43 @@ async fn hints_that_are_none_or_tell_nothing_new_cost_no_signature_and_no_table(
     assert!(looked < 30, "{looked}");
     victim.leave(&mesh).await;
     liar.leave(&mesh).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_in_ever_new_names_open_few_streams() {
+    let mesh = MemoryMesh::default();
+    let opened = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&opened);
+    let (lies, heard) = mpsc::channel(1_024);
+    let victim = Bare::made(&mesh, 1, |config| MeshNodeConfig {
+        link: Arc::new(Counting {
+            link: config.link,
+            looked: Arc::default(),
+            opened: counted,
+            lies: Mutex::new(Some(heard)),
+        }),
+        ..config
+    });
+    let a2a = Router::new().fallback(|| async { "called" });
+    let victim = victim.begin("", a2a).await;
+    let honest = Bare::owner(&mesh, 2).await;
+    soon(async || victim.knows(honest.node.key()) == ["echo"]).await;
+    let before = opened.load(Ordering::Relaxed);
+    for n in 0..6_000_u32 {
+        let invented = Hint {
+            from: format!("{:064x}", 1_000 + n).parse().unwrap(),
+            body: mesh_agents_mesh::write_hint(mesh_agents_mesh::SEQUENCE_MAX),
+        };
+        patient("a place for a hint", lies.send(invented))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // A minute of 100 a second: 20 at once, one each two seconds, and what the honest one is asked.
+    let opened = opened.load(Ordering::Relaxed) - before;
+    assert!((20..=60).contains(&opened), "{opened}");
+    victim.leave(&mesh).await;
+    honest.leave(&mesh).await;
 }
 
 #[tokio::test(start_paused = true)]
