@@ -1,7 +1,7 @@
 //! The verbs that go through the engine: send, tasks, task, cancel, artifacts, logs.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+mod send;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -9,13 +9,12 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::TaskState;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::question::Question;
-use crate::args::Send;
 use crate::client::Client;
 use crate::output::{Exit, Output};
+pub(crate) use send::send;
 
 /// What the verbs read of a task tool's result; the rest passes through to `--json`.
 #[derive(Debug, Deserialize)]
@@ -101,92 +100,6 @@ impl Message {
             .collect();
         texts.join("\n")
     }
-}
-
-/// `agents send`.
-pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Result<Exit> {
-    let mut args = Map::new();
-    args.insert("agent_id".into(), send.agent.as_str().into());
-    // An option says it all; the text beside it is what people read later.
-    let text = send.message.or_else(|| send.option.clone());
-    args.insert("message".into(), message(text.unwrap_or_default())?.into());
-    let mut metadata = Map::new();
-    for (name, value) in [
-        ("option_id", send.option),
-        ("question_id", send.question),
-        ("skill_id", send.skill),
-    ] {
-        metadata.extend(value.map(|value| (name.to_owned(), value.into())));
-    }
-    if !metadata.is_empty() {
-        args.insert("metadata".into(), metadata.into());
-    }
-    if send.queue_if_offline {
-        args.insert("queue_if_offline".into(), true.into());
-    }
-    for (name, value) in [
-        ("context_id", send.context),
-        ("task_id", send.task),
-        ("message_id", send.message_id),
-        ("peer_id", send.peer),
-    ] {
-        if let Some(value) = value {
-            args.insert(name.into(), value.into());
-        }
-    }
-    let sent = client.send(&send.agent, &Value::Object(args)).await?;
-    let shown: Shown = sent
-        .read()
-        .context("the engine's answer has another shape")?;
-    if let Some(route) = shown.route.as_ref().filter(|_| !output.is_json()) {
-        output.say(route);
-    }
-    if send.no_wait {
-        output.answer("send", &sent, |out| writeln!(out, "{}", shown.task_id))?;
-        return Ok(Exit::Done);
-    }
-    if !output.is_json() {
-        output.say(&format!(
-            "{} (Ctrl-C leaves it running; agents task {0} --wait)",
-            shown.task_id
-        ));
-        if let Some(message) = &shown.task.status.message {
-            output.say(&message.text());
-        }
-    }
-    let ended = wait(client, &shown.task_id, None).await?;
-    let ended = with_route(&sent, &ended)?;
-    let exit = report(output, "send", &ended)?;
-    let shown: Shown = ended
-        .read()
-        .context("the engine's answer has another shape")?;
-    // What waits for an answer is not done, and what comes after it in a script must not begin.
-    Ok(if shown.state.is_interrupted() {
-        Exit::Failed
-    } else {
-        exit
-    })
-}
-
-/// The task as it ended, with what only the answer to the message says of the node it went to.
-fn with_route(sent: &JsonText, ended: &JsonText) -> Result<JsonText> {
-    let shape = "the engine's answer has another shape";
-    let mut sent: BTreeMap<&str, &RawValue> = sent.read().context(shape)?;
-    let mut all: BTreeMap<&str, &RawValue> = ended.read().context(shape)?;
-    sent.retain(|key, _| matches!(*key, "peer_id" | "route"));
-    all.extend(sent);
-    Ok(JsonText::of(&all)?)
-}
-
-fn message(text: String) -> Result<String> {
-    if text != "-" {
-        return Ok(text);
-    }
-    let mut read = String::new();
-    std::io::stdin()
-        .read_to_string(&mut read)
-        .context("cannot read the message from standard input")?;
-    Ok(read)
 }
 
 /// Parks until the task ends or asks something, at most `limit` seconds.

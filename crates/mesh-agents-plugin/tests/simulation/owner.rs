@@ -4,18 +4,20 @@
 //! A model stands for the store (all of it durable at once), for the run of an agent, and for the SQL
 //! that finds a repeated message by (agent, principal, message id).
 
+mod wire;
+
 use std::collections::{BTreeMap, HashMap};
 
 use a2a::{
-    Artifact, Message, Part, PartContent, Role, StreamResponse, Task, TaskArtifactUpdateEvent,
-    TaskState as Wire, TaskStatus, TaskStatusUpdateEvent, error_code,
+    Message, Part, Role, StreamResponse, Task, TaskArtifactUpdateEvent, TaskState as Wire,
+    TaskStatus, TaskStatusUpdateEvent, error_code,
 };
 use mesh_agents_a2a::remote::Fault;
-use mesh_agents_a2a::remote::mirror::{Request, SEQ};
+use mesh_agents_a2a::remote::mirror::Request;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::{AgentState, Caller, Operation, may};
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::refusal::{Code, Refusal};
+use mesh_agents_core::refusal::Code;
 use mesh_agents_core::run::{Outcome, QuestionKind};
 use mesh_agents_core::task::{Failure, TaskState};
 use mesh_agents_core::transition::{Again, Effect, Happening, Standing, StopCause, next};
@@ -23,6 +25,7 @@ use mesh_agents_mesh::NodeKey;
 use serde_json::{Value, json};
 
 use super::random::Random;
+use wire::{file, in_words, numbered, response, told, turned_away, wire};
 
 /// Tasks of one agent that run at once.
 const AT_ONCE: usize = 2;
@@ -429,76 +432,6 @@ impl Owned {
                 metadata: numbered(seq),
             }),
         }
-    }
-}
-
-fn numbered(seq: usize) -> Option<HashMap<String, Value>> {
-    Some(HashMap::from([(SEQ.to_owned(), json!(seq))]))
-}
-
-fn response(text: String) -> Artifact {
-    artifact("response", vec![Part::text(text)])
-}
-
-fn file(name: &str, content: &[u8]) -> Artifact {
-    let part = Part {
-        content: PartContent::Raw(content.to_vec()),
-        filename: Some(name.to_owned()),
-        media_type: Some("application/octet-stream".to_owned()),
-        metadata: None,
-    };
-    artifact(name, vec![part])
-}
-
-fn artifact(id: &str, parts: Vec<Part>) -> Artifact {
-    Artifact {
-        artifact_id: id.to_owned(),
-        name: None,
-        description: None,
-        parts,
-        metadata: None,
-        extensions: None,
-    }
-}
-
-fn wire(state: TaskState) -> Wire {
-    match state {
-        TaskState::Submitted => Wire::Submitted,
-        TaskState::Working => Wire::Working,
-        TaskState::InputRequired => Wire::InputRequired,
-        TaskState::AuthRequired => Wire::AuthRequired,
-        TaskState::Completed => Wire::Completed,
-        TaskState::Failed => Wire::Failed,
-        TaskState::Canceled => Wire::Canceled,
-        TaskState::Rejected => Wire::Rejected,
-    }
-}
-
-/// The answer at the door, as the A2A router gives it.
-fn turned_away(refusal: &Refusal) -> Fault {
-    let status = match refusal.code {
-        Code::AgentNotFound | Code::AgentDisabled | Code::AgentUnavailable => 404,
-        _ => 403,
-    };
-    Fault::Status {
-        status,
-        location: None,
-        words: refusal.message.clone(),
-    }
-}
-
-/// The answer inside, in the words of A2A.
-fn in_words(refusal: &Refusal) -> Fault {
-    match refusal.code {
-        Code::TaskNotFound => told(error_code::TASK_NOT_FOUND),
-        _ => turned_away(refusal),
-    }
-}
-
-fn told(code: i32) -> Fault {
-    Fault::Told {
-        code,
-        words: "no".to_owned(),
     }
 }
 

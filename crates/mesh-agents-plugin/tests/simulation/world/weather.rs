@@ -189,8 +189,23 @@ impl World {
         }
     }
 
-    /// All machines sleep for 73 hours, some just after their users took back what waits for a way.
+    /// A message leaves; before a word comes back its engine is killed, and its node is out of reach.
+    fn stays_unsure(&mut self) {
+        let (at, other) = (self.any(), self.any());
+        let (owner, agent) = (self.nodes[other].key, agent_id(self.nodes[other].n % 3));
+        if at != other && self.sends(at, agent, owner, true) {
+            self.cut.insert((at.min(other), at.max(other)));
+            self.part(at, other);
+            self.restart(at);
+        }
+    }
+
+    /// All machines sleep for 73 hours, some just after their users took back what waits for a way, or with a
+    /// message on its way of which nobody knows whether it arrived.
     fn sleeps(&mut self) {
+        if self.random.one_in(2) {
+            self.stays_unsure();
+        }
         for at in 0..self.nodes.len() {
             let takes_back = self.random.one_in(2);
             for sent in 0..self.nodes[at].sent.len() {
