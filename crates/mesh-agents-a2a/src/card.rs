@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::json::JsonText;
+use mesh_agents_core::policy::QUEUE_EXTENSION;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
@@ -77,6 +78,15 @@ pub fn card_url(base: &str, agent: &AgentId) -> String {
     format!("{}/.well-known/agent-card.json", agent_url(base, agent))
 }
 
+/// The extensions this server adds to what the author declares.
+pub(crate) fn extensions(agent: &AgentId) -> &'static [&'static str] {
+    match agent.is_local() {
+        true => &[],
+        // An agent of this node is never away.
+        false => &[QUEUE_EXTENSION],
+    }
+}
+
 /// The card as served: compact, members in the author's order, every digit kept. What depends on the
 /// server (addresses, capabilities, how to authenticate) is ours, the rest the author's. Signed by the
 /// node, byte for byte the same whenever it is asked for.
@@ -129,7 +139,12 @@ fn encode(
         interface(a2a::TRANSPORT_PROTOCOL_HTTP_JSON),
     ];
     let drafted = members.iter().find(|(key, _)| key == CAPABILITIES);
-    let capabilities = capabilities(drafted.map(|(_, value)| *value), place, told);
+    let queue = (!agent.id.is_local()).then_some(QueueExtension {
+        uri: QUEUE_EXTENSION,
+        description: "The agent is on another node. A message whose metadata has this URI with the value true waits while that node is away, for 72 hours at most.",
+    });
+    let drafted = drafted.map(|(_, value)| *value);
+    let capabilities = capabilities(drafted, place, told, queue.as_ref());
     let mut ours = vec![
         (INTERFACES, raw(&interfaces)),
         (CAPABILITIES, raw(&capabilities.map_err(failed)?)),
@@ -169,6 +184,7 @@ fn capabilities<'a>(
     drafted: Option<&'a RawValue>,
     place: &Place,
     told: Option<&RuntimeExtension<'_>>,
+    queue: Option<&QueueExtension>,
 ) -> Result<Capabilities<'a>, serde_json::Error> {
     let drafted: Entries<'a> = match drafted {
         Some(drafted) => serde_json::from_str(drafted.get())?,
@@ -182,6 +198,9 @@ fn capabilities<'a>(
         }
         None => Vec::new(),
     };
+    if let Some(queue) = queue {
+        extensions.push(Cow::Owned(raw(queue)?));
+    }
     if let Some(told) = told {
         extensions.push(Cow::Owned(raw(told)?));
     }
@@ -209,6 +228,12 @@ struct Capabilities<'a> {
     extended_agent_card: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     extensions: Vec<Cow<'a, RawValue>>,
+}
+
+#[derive(Serialize)]
+struct QueueExtension {
+    uri: &'static str,
+    description: &'static str,
 }
 
 #[derive(Serialize)]

@@ -149,7 +149,9 @@ fn checked(
     if parts.method == Method::POST {
         check_content_type(&parts.headers)?;
     }
-    let extensions = version::accepted(&parts.headers, parts.uri.query(), &agent.card.json)?;
+    let ours = crate::card::extensions(&agent.id);
+    let query = parts.uri.query();
+    let extensions = version::accepted(&parts.headers, query, &agent.card.json, ours)?;
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| Fault::new(Kind::Unauthenticated, NOBODY))?;
     Ok(Call {

@@ -18,6 +18,10 @@ use crate::run::QuestionKind;
 /// before its body is read. A call without it names none.
 pub const SKILL_HEADER: &str = "mesh-agents-skill";
 
+/// The A2A extension, and the key in a message's or request's metadata, by which a caller has a message wait for
+/// an agent whose node is away: `true` is what `queue_if_offline` is to the tools.
+pub const QUEUE_EXTENSION: &str = "urn:mesh-agents:queue-if-offline:1";
+
 /// A caller, with what its authority rests on. Made by its constructors only, so that none of it is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -203,22 +203,10 @@ impl HandshakeError {
     }
 }
 
-/// How many of the bytes read so far are the first line, its newline included. `None`: read on.
-///
-/// # Errors
-/// [`HandshakeError::TooLong`] once no line can come of it any more.
-pub fn line_end(read: &[u8]) -> Result<Option<usize>, HandshakeError> {
-    let window = read.get(..LINE_BYTES).unwrap_or(read);
-    match window.iter().position(|byte| *byte == b'\n') {
-        Some(at) => Ok(Some(at + 1)),
-        None if window.len() == LINE_BYTES => Err(HandshakeError::TooLong),
-        None => Ok(None),
-    }
-}
-
-/// A line that asks whether anybody is there, and who is not asked.
+/// A line that asks whether anybody is there, and who is not asked. `nonce` has at most 64 visible ASCII
+/// characters.
 #[must_use]
-pub fn ping(nonce: &Nonce) -> Vec<u8> {
+pub fn ping(nonce: &str) -> Vec<u8> {
     wire::ping(nonce)
 }
 
@@ -226,7 +214,7 @@ pub fn ping(nonce: &Nonce) -> Vec<u8> {
 ///
 /// # Errors
 /// Another nonce counts as [`HandshakeError::Malformed`]; else as [`Opening::read`].
-pub fn read_pong(line: &[u8], nonce: &Nonce) -> Result<(), HandshakeError> {
+pub fn read_pong(line: &[u8], nonce: &str) -> Result<(), HandshakeError> {
     if wire::is_pong_to(line, nonce)? {
         Ok(())
     } else {

@@ -16,6 +16,7 @@ mod greet;
 mod life;
 mod meant;
 mod memory;
+mod own_ids;
 mod places;
 mod prefer;
 mod pull;
@@ -56,6 +57,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::mesh_link::MeshLink;
 pub use meant::{Meant, News};
+use own_ids::OwnIds;
 pub use prefer::{ForgetRequest, Forgotten, PreferRequest, Preferred};
 pub use report::{KnockLine, MeshReport, NodeLine, OwnerLine, WithheldLine};
 pub use show::{Heard, PeerAgent, PeerShown, RightLine, Rights};
@@ -131,6 +133,8 @@ struct State {
     begun: cards::Begun,
     /// Which owner a plain id was resolved to.
     owners: BTreeMap<AgentId, Stored>,
+    /// What our own host was called.
+    own_ids: OwnIds,
     /// What is not on disk yet.
     unsaved: unsaved::Unsaved,
     /// The others may not have heard of the advert of now.
@@ -174,6 +178,7 @@ impl MeshNode {
             cards: BTreeMap::new(),
             begun: cards::Begun::default(),
             owners: BTreeMap::new(),
+            own_ids: OwnIds::default(),
             unsaved: unsaved::Unsaved::default(),
             hint_due: false,
         };

@@ -17,6 +17,8 @@ pub enum FactKind {
     Owner,
     /// The sequence of this node's advert; one, by the empty id.
     Sequence,
+    /// The ids this node's host had on the mesh, the newest first; one, by the empty id.
+    OwnIds,
 }
 
 impl FactKind {
@@ -26,6 +28,7 @@ impl FactKind {
             Self::Card => "card",
             Self::Owner => "owner",
             Self::Sequence => "sequence",
+            Self::OwnIds => "own_ids",
         }
     }
 }

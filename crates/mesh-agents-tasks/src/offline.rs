@@ -11,6 +11,7 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, MessageId, TaskId};
 use mesh_agents_core::limits::{OFFLINE_PER_NODE, OFFLINE_WAIT};
+use mesh_agents_core::policy::QUEUE_EXTENSION;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::run::Away;
 use mesh_agents_core::task::{Failure, Message, Role, Task};
@@ -88,7 +89,9 @@ fn refused(agent: &AgentId, away: &Away) -> Refusal {
                 told(since)
             ),
         )
-        .hint("Nothing was stored. Send again with queue_if_offline = true to have it wait for that node, for 72 hours at most; get_agents shows when it is back."),
+        .hint(format!(
+            "Nothing was stored. Send again with queue_if_offline = true (over A2A: {QUEUE_EXTENSION:?}: true in the metadata) to have it wait for that node, for 72 hours at most; get_agents shows when it is back."
+        )),
         None => Refusal::new(
             Code::AgentUnavailable,
             format!("agent \"{id}\" on the node {name} cannot be called: {}", away.why),

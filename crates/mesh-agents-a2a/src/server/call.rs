@@ -179,7 +179,7 @@ impl Call {
             context_id: context,
             task_id: asked.task.clone(),
             push: asked.push.clone(),
-            queue_if_offline: false,
+            queue_if_offline: asked.queue_if_offline,
             minted: None,
         };
         let task = self.server.engine.submit(&self.caller, submit).await?;

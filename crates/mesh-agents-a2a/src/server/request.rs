@@ -9,14 +9,18 @@ pub(super) mod push;
 pub(super) mod query;
 mod scalars;
 
+use std::collections::BTreeMap;
+
 use a2a::errordetails::FieldViolation;
 use jiff::Timestamp;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{ContextId, TaskId};
 use mesh_agents_core::json::JsonText;
+use mesh_agents_core::policy::QUEUE_EXTENSION;
 use mesh_agents_core::push::PushConfig;
 use mesh_agents_core::task::{Message, TaskState};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::error::{Fault, Kind};
 use crate::json::{compact, depth};
@@ -113,6 +117,23 @@ impl Check {
             Err(Fault::invalid(self.violations))
         }
     }
+
+    /// Whether metadata has the message wait for its agent's node.
+    fn may_wait(&mut self, field: &str, metadata: Option<&JsonText>) -> bool {
+        let said = metadata.and_then(|said| said.read::<BTreeMap<String, Box<RawValue>>>().ok());
+        let said = said.and_then(|mut said| said.remove(QUEUE_EXTENSION));
+        match said.as_ref().map(|said| said.get()) {
+            Some("true") => true,
+            None | Some("false" | "null") => false,
+            Some(_) => {
+                self.wrong(
+                    format!("{field}[\"{QUEUE_EXTENSION}\"]"),
+                    "must be true or false",
+                );
+                false
+            }
+        }
+    }
 }
 
 /// Reads parameters. A value of the wrong type is told with the path of its field.
@@ -175,6 +196,8 @@ pub(super) struct SendMessage {
     pub(super) task: Option<TaskId>,
     pub(super) context: Option<ContextId>,
     pub(super) metadata: Option<JsonText>,
+    /// Whether it may wait for an agent whose node is away.
+    pub(super) queue_if_offline: bool,
     /// Messages to return at most; all when absent.
     pub(super) history: Option<u32>,
     pub(super) return_immediately: bool,
@@ -223,6 +246,11 @@ pub(super) fn send(text: &str, takes: &[String]) -> Result<SendMessage, Fault> {
     let (task, context) = (wire.task_id.clone(), wire.context_id.clone());
     let context = check.parsed("message.contextId", context.as_deref());
     let message = wire.check(&mut check);
+    let beside = message
+        .as_ref()
+        .and_then(|(message, _)| message.metadata.as_ref());
+    let queue_if_offline =
+        check.may_wait("message.metadata", beside) | check.may_wait("metadata", metadata.as_ref());
     check.done()?;
     let (message, refused) = message.ok_or_else(|| Fault::field("message", "cannot be read"))?;
     if let Some(refused) = message::refused_media(&message, refused, takes) {
@@ -236,6 +264,7 @@ pub(super) fn send(text: &str, takes: &[String]) -> Result<SendMessage, Fault> {
             .transpose()?,
         context,
         metadata,
+        queue_if_offline,
         history,
         return_immediately: configuration.return_immediately.unwrap_or(false),
         push,

@@ -12,11 +12,13 @@ use super::request::query::pairs;
 /// What an absent version stands for (§3.6.2).
 const ABSENT: &str = "0.3";
 
-/// Checks version and extensions; returns the URIs of the extensions both sides know.
+/// Checks version and extensions; returns the URIs of the extensions both sides know: those the author's `card`
+/// declares, and `ours`.
 pub(super) fn accepted(
     headers: &HeaderMap,
     query: Option<&str>,
     card: &JsonText,
+    ours: &[&str],
 ) -> Result<Vec<String>, Fault> {
     check_version(parameter(headers, query, SVC_PARAM_VERSION).as_deref())?;
     let offered = parameter(headers, query, SVC_PARAM_EXTENSIONS).unwrap_or_default();
@@ -25,7 +27,8 @@ pub(super) fn accepted(
         .map(str::trim)
         .filter(|uri| !uri.is_empty())
         .collect();
-    let mut active = Vec::new();
+    let known = ours.iter().filter(|uri| offered.contains(uri));
+    let mut active: Vec<String> = known.map(|uri| (*uri).to_owned()).collect();
     for extension in declared(card) {
         if offered.contains(&extension.uri.as_str()) {
             active.push(extension.uri);
@@ -138,10 +141,10 @@ mod tests {
     fn the_query_stands_in_for_a_header_that_is_not_there() {
         let card = JsonText::parse("{}").unwrap();
         let mut headers = HeaderMap::new();
-        assert!(accepted(&headers, None, &card).is_err());
-        assert!(accepted(&headers, Some("a=b&a2a-version=1%2E0"), &card).is_ok());
+        assert!(accepted(&headers, None, &card, &[]).is_err());
+        assert!(accepted(&headers, Some("a=b&a2a-version=1%2E0"), &card, &[]).is_ok());
         headers.insert("A2A-Version", "2.0".parse().unwrap());
-        assert!(accepted(&headers, Some("A2A-Version=1.0"), &card).is_err());
+        assert!(accepted(&headers, Some("A2A-Version=1.0"), &card, &[]).is_err());
     }
 
     #[test]
@@ -150,10 +153,15 @@ mod tests {
         let card = JsonText::parse(card).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("A2A-Version", "1.0".parse().unwrap());
-        let fault = accepted(&headers, None, &card).unwrap_err();
+        let fault = accepted(&headers, None, &card, &[]).unwrap_err();
         assert_eq!(fault.kind, Kind::ExtensionSupportRequired);
         assert!(fault.message.contains("urn:a"));
         headers.insert("A2A-Extensions", "urn:x, urn:b ,urn:a".parse().unwrap());
-        assert_eq!(accepted(&headers, None, &card).unwrap(), ["urn:a", "urn:b"]);
+        assert_eq!(
+            accepted(&headers, None, &card, &[]).unwrap(),
+            ["urn:a", "urn:b"]
+        );
+        let ours = accepted(&headers, None, &card, &["urn:x", "urn:y"]);
+        assert_eq!(ours.unwrap(), ["urn:x", "urn:a", "urn:b"]);
     }
 }

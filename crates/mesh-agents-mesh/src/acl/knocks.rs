@@ -28,7 +28,6 @@ pub struct Knock {
 #[derive(Debug, Default)]
 pub struct Knocks {
     knocks: Vec<Knock>,
-    forgotten: u64,
 }
 
 impl Knocks {
@@ -46,7 +45,6 @@ impl Knocks {
             let quietest = quietest.min_by_key(|(_, knock)| (knock.count > 1, knock.last));
             if let Some((at, _)) = quietest {
                 self.knocks.swap_remove(at);
-                self.forgotten = self.forgotten.saturating_add(1);
             }
         }
         self.knocks.push(Knock {
@@ -82,12 +80,6 @@ impl Knocks {
             )
         });
         all
-    }
-
-    /// How many more there were.
-    #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        self.forgotten
     }
 }
 
@@ -138,7 +130,6 @@ mod tests {
         }
         let list = knocks.list();
         assert_eq!(list.len(), KNOCKS);
-        assert_eq!(knocks.forgotten(), 1001 - 256);
         assert_eq!(list[0].key, key(1000));
         assert!(
             list.iter().any(|knock| knock.key == key(0)),

@@ -212,12 +212,6 @@ impl Directory {
         self.peers.get(peer)?.key.as_ref()
     }
 
-    /// The peer ids at which this node's own key answers: its identity was copied.
-    pub fn own_key_elsewhere(&self) -> impl Iterator<Item = &MeshPeerId> {
-        let ours = self.peers.iter().filter(|(_, peer)| peer.is_us);
-        ours.map(|(id, _)| id)
-    }
-
     fn proved(&self, key: &NodeKey) -> Vec<(&MeshPeerId, &Peer)> {
         let peers = self.peers.iter();
         peers.filter(|(_, peer)| peer.key == Some(*key)).collect()

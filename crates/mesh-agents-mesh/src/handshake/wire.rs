@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::json;
 
-use super::{HandshakeError, Hello, LINE_BYTES, Nonce, Opening, VERSION, digest};
+use super::{HandshakeError, Hello, LINE_BYTES, Opening, VERSION, digest};
 use crate::identity::NodeKey;
 use crate::peer::MeshPeerId;
 
@@ -132,13 +132,13 @@ impl NonceLine {
     }
 }
 
-pub(super) fn ping(nonce: &Nonce) -> Vec<u8> {
-    line(&json!({"mesh_agents": VERSION, "kind": "ping", "nonce": base64(nonce)}))
+pub(super) fn ping(nonce: &str) -> Vec<u8> {
+    line(&json!({"mesh_agents": VERSION, "kind": "ping", "nonce": nonce}))
 }
 
-pub(super) fn is_pong_to(line: &[u8], nonce: &Nonce) -> Result<bool, HandshakeError> {
+pub(super) fn is_pong_to(line: &[u8], nonce: &str) -> Result<bool, HandshakeError> {
     let back = of_kind::<NonceLine>(line, "pong")?.checked()?;
-    Ok(back == base64(nonce))
+    Ok(back == nonce)
 }
 
 pub(super) fn read_opening(bytes: &[u8]) -> Result<Opening, HandshakeError> {

@@ -82,12 +82,16 @@ fn a_true_peer_the_host_did_not_tell_of_is_met_by_its_hint_or_its_stream() {
 #[test]
 fn what_the_host_says_of_a_claimed_peer_counts() {
     let mut here = Here::new();
-    let true_one = Other::new(9, &["a"]);
-    here.apply(Happening::Hint(true_one.peer.clone(), 1));
-    for n in 0..300 {
+    let mut true_one = Other::new(9, &["a"]);
+    true_one.peer = peer(900_000);
+    true_one.publish(here.now);
+    for n in 0..200 {
         here.apply(lie(peer(100_000 + n), n));
     }
-    // It waits among the others for its turn, or was just asked; the host ends that.
+    here.apply(Happening::Hint(true_one.peer.clone(), 1));
+    here.wait(600);
+    // It waits among the others for its turn; the host ends that.
+    assert!(here.take(&true_one.peer).is_none());
     here.up(&true_one);
     here.wait(600);
     assert_eq!(here.hear(&true_one), [Change::Found(true_one.key())]);

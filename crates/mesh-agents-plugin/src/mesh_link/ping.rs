@@ -6,37 +6,15 @@
 use std::io;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use mesh_agents_mesh::handshake::{self, LINE_BYTES, Opening};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::{MeshLink, MeshPeerId, OpenError};
 
-/// The version of everything that is said on mesh streams.
-pub(super) const MESH_AGENTS: u32 = 1;
 /// A peer that lives answers in milliseconds; one that must be dialled, in a second or two.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Longest nonce that is sent back.
-const NONCE_BYTES: usize = 64;
-/// Longest answer that is read.
-const PONG_BYTES: u64 = 1024;
-
-/// A ping or a pong.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Ping {
-    mesh_agents: u32,
-    kind: Kind,
-    nonce: String,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Ping,
-    Pong,
-}
-
 /// Why a peer did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PingError {
@@ -70,22 +48,19 @@ pub async fn ping(
     let started = Instant::now();
     let mut stream = BufReader::new(link.open(peer).await?);
     let exchange = async {
-        stream.write_all(&text(Kind::Ping, nonce)?).await?;
+        stream.write_all(&handshake::ping(nonce)).await?;
         let mut line = Vec::new();
+        let most = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
         (&mut stream)
-            .take(PONG_BYTES)
+            .take(most)
             .read_until(b'\n', &mut line)
             .await?;
         if line.is_empty() {
             return Err(PingError::Closed);
         }
-        match serde_json::from_slice(&line) {
-            Ok(Ping {
-                kind: Kind::Pong,
-                nonce: back,
-                ..
-            }) if back == nonce => Ok(started.elapsed()),
-            _ => Err(PingError::Other),
+        match handshake::read_pong(&line, nonce) {
+            Ok(()) => Ok(started.elapsed()),
+            Err(_) => Err(PingError::Other),
         }
     };
     let answered = tokio::time::timeout(LIMIT, exchange).await;
@@ -101,32 +76,18 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-/// The nonce of a line, if it is a ping.
-pub(super) fn asked(line: &[u8]) -> Option<String> {
-    match serde_json::from_slice(line) {
-        Ok(Ping {
-            mesh_agents: MESH_AGENTS,
-            kind: Kind::Ping,
-            nonce,
-        }) if nonce.len() <= NONCE_BYTES => Some(nonce),
+/// The line to answer with, if this first line is a ping.
+pub(super) fn pong(line: &[u8]) -> Option<Vec<u8>> {
+    match Opening::read(line) {
+        Ok(Opening::Ping(pong)) => Some(pong),
         _ => None,
     }
 }
 
 /// Answers a ping and ends the stream.
-pub(super) async fn answer(mut stream: UnixStream, nonce: &str) -> io::Result<()> {
-    stream.write_all(&text(Kind::Pong, nonce)?).await?;
+pub(super) async fn answer(mut stream: UnixStream, pong: &[u8]) -> io::Result<()> {
+    stream.write_all(pong).await?;
     stream.shutdown().await
-}
-
-fn text(kind: Kind, nonce: &str) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&Ping {
-        mesh_agents: MESH_AGENTS,
-        kind,
-        nonce: nonce.to_owned(),
-    })?;
-    line.push(b'\n');
-    Ok(line)
 }
 
 #[cfg(test)]
@@ -135,21 +96,18 @@ mod tests {
 
     #[test]
     fn a_ping_is_told_from_everything_else() {
-        let line = text(Kind::Ping, "n1").unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&line),
-            "{\"mesh_agents\":1,\"kind\":\"ping\",\"nonce\":\"n1\"}\n"
-        );
-        assert_eq!(asked(&line).as_deref(), Some("n1"));
-        let long = "n".repeat(NONCE_BYTES + 1);
+        let back = pong(&handshake::ping("n1")).unwrap();
+        assert_eq!(handshake::read_pong(&back, "n1"), Ok(()));
         for other in [
-            text(Kind::Pong, "n1").unwrap(),
-            text(Kind::Ping, &long).unwrap(),
+            back.clone(),
+            handshake::ping(&"n".repeat(65)),
+            // One rule for a line that comes whole and for one in pieces.
+            handshake::ping("n 1"),
             b"{\"mesh_agents\":2,\"kind\":\"ping\",\"nonce\":\"n1\"}\n".to_vec(),
             b"{\"mesh_agents\":1,\"kind\":\"hello\"}\n".to_vec(),
             b"GET / HTTP/1.1\r\n".to_vec(),
         ] {
-            assert_eq!(asked(&other), None, "{}", String::from_utf8_lossy(&other));
+            assert_eq!(pong(&other), None, "{}", String::from_utf8_lossy(&other));
         }
     }
 }

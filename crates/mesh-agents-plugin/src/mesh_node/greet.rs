@@ -81,10 +81,10 @@ pub(super) async fn receiver(
     Ok((opener, stream))
 }
 
-/// One line with its newline.
+/// One line with its newline, or a byte more than a line may have.
 async fn line(stream: &mut Greeted) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    let most = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
+    let most = u64::try_from(LINE_BYTES + 1).unwrap_or(u64::MAX);
     stream.take(most).read_until(b'\n', &mut line).await?;
     if line.is_empty() {
         return Err(io::Error::new(

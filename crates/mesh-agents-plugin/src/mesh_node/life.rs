@@ -172,6 +172,7 @@ impl MeshNode {
     /// Returns the line to say so with, once it is kept, if they may not have heard it.
     fn publish(&self) -> Option<String> {
         let local = self.link().local().borrow().clone()?;
+        let own = self.state().own_ids.is(&local.mesh_peer_id);
         let standing = Standing {
             mesh_id: local.mesh_id,
             mesh_peer_id: local.mesh_peer_id,
@@ -209,6 +210,9 @@ impl MeshNode {
             self.note_withheld(&published.withheld);
         }
         let mut state = self.state();
+        if let Some(own) = own {
+            state.unsaved.push(own);
+        }
         if let Some(published) = published.filter(|published| published.changed) {
             state.unsaved.push(memory::sequence(published.sequence));
             state.hint_due = true;
@@ -281,7 +285,9 @@ async fn listen(node: MeshNode) {
                 Happening::LinkDown
             });
         }
-        let now = peers.borrow_and_update().clone();
+        let told = peers.borrow_and_update().clone();
+        let age = node.0.started.elapsed();
+        let (now, again) = node.state().own_ids.others(told, age);
         differ(&node, &known, &now);
         known = now;
         tell |= local.has_changed().unwrap_or(false);
@@ -294,6 +300,7 @@ async fn listen(node: MeshNode) {
             () = changed(&mut linked) => flipped = true,
             () = changed(&mut local) => tell = true,
             () = changed(&mut peers) => {}
+            () = sleep(again.unwrap_or(Duration::MAX)), if again.is_some() => {}
             Some(hint) = hints.recv() => {
                 if let Ok(sequence) = read_hint(hint.body.as_bytes()) {
                     node.happen(Happening::Hint(hint.from, sequence));

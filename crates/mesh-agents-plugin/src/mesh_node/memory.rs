@@ -6,11 +6,13 @@ use std::sync::Arc;
 use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::ids::AgentId;
 use mesh_agents_mesh::{
-    Bulletin, Change, Digest, Directory, ExpectCard, MeshCard, NodeKey, Remembered, Stored,
+    Bulletin, Change, Digest, Directory, ExpectCard, MeshCard, MeshPeerId, NodeKey, Remembered,
+    Stored,
 };
 use mesh_agents_tasks::{Fact, FactKind};
 use serde::{Deserialize, Serialize};
 
+use super::own_ids::OwnIds;
 use super::{MeshNode, State, cards, remote, seed};
 
 /// [`Stored`] on disk.
@@ -58,6 +60,12 @@ pub(super) fn sequence(sequence: u64) -> Fact {
     kept(FactKind::Sequence, String::new(), &sequence)
 }
 
+/// What our own host is and was called.
+pub(super) fn own_ids(ids: &[MeshPeerId]) -> Fact {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    kept(FactKind::OwnIds, String::new(), &ids)
+}
+
 impl State {
     /// Notes what of a change is to be kept.
     pub(super) fn remember(&mut self, change: &Change) {
@@ -96,6 +104,7 @@ impl MeshNode {
     pub(super) async fn restore(&self) {
         let nodes: Vec<Remembered> = self.read(FactKind::Node).await;
         let sequence: Vec<u64> = self.read(FactKind::Sequence).await;
+        let own_ids: Vec<Vec<String>> = self.read(FactKind::OwnIds).await;
         let owners = self.kept(FactKind::Owner).await;
         let cards = self.kept(FactKind::Card).await;
         let now = self.now();
@@ -103,6 +112,9 @@ impl MeshNode {
         let seed = seed(&self.0.config).unwrap_or_default();
         let mut state = self.state();
         state.directory = Directory::new(self.key(), nodes, seed, now);
+        let own_ids = own_ids.into_iter().flatten();
+        let own_ids = own_ids.filter_map(|id| id.parse().ok());
+        state.own_ids = OwnIds::restored(own_ids.collect());
         state.bulletin = Bulletin::new(sequence.first().copied().unwrap_or(0));
         for (agent, body) in owners {
             if let (Ok(agent), Ok(Owner { node, chosen })) =

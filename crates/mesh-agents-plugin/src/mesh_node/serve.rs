@@ -27,8 +27,6 @@ use crate::mesh_link::Incoming;
 pub(super) const ADVERT: &str = "/mesh/v1/advert";
 /// Where cards are, by digest.
 pub(super) const CARDS: &str = "/mesh/v1/cards/";
-/// Streams at once. Peers keep a few each; [`Places`] says how many one of them may have.
-const STREAMS: usize = 512;
 /// Streams whose opener has not shown its key yet. Nobody knows whose they are (host-contract T12), so they
 /// take a part of what there is, for the few seconds of a handshake.
 const GREETING: usize = 128;
@@ -134,7 +132,6 @@ async fn in_time(request: Request) -> Request {
 /// Takes streams until the node ends.
 pub(super) async fn accept(node: MeshNode, app: Router) {
     let mut incoming = node.link().incoming();
-    let streams = Arc::new(Semaphore::new(STREAMS));
     let greeting = Arc::new(Semaphore::new(GREETING));
     let places = Arc::<Places>::default();
     loop {
@@ -143,16 +140,13 @@ pub(super) async fn accept(node: MeshNode, app: Router) {
             taken = incoming.recv() => taken,
         };
         let Some(taken) = taken else { return };
-        let room = Arc::clone(&streams).try_acquire_owned();
-        let turn = Arc::clone(&greeting).try_acquire_owned();
-        let (Ok(room), Ok(turn)) = (room, turn) else {
+        let Ok(turn) = Arc::clone(&greeting).try_acquire_owned() else {
             tracing::warn!("a peer's stream found no place");
             continue;
         };
         let door = Door {
             app: app.clone(),
             places: Arc::clone(&places),
-            _room: room,
         };
         let serving = one(node.clone(), door, taken, turn);
         node.0.config.tasks.spawn(serving);
@@ -163,7 +157,6 @@ pub(super) async fn accept(node: MeshNode, app: Router) {
 struct Door {
     app: Router,
     places: Arc<Places>,
-    _room: OwnedSemaphorePermit,
 }
 
 async fn one(node: MeshNode, door: Door, mut incoming: Incoming, turn: OwnedSemaphorePermit) {

@@ -121,9 +121,9 @@ impl MeshHub {
             .map_err(|_elapsed| "the host did not connect")?;
         drop((listener, file));
         let head = first_line(&mut stream).await?;
-        let line = head.as_ref().split(|byte: &u8| *byte == b'\n').next();
-        if let Some(nonce) = line.and_then(ping::asked) {
-            let answered = tokio::time::timeout(PATIENCE, ping::answer(stream, &nonce)).await;
+        let line = head.split_inclusive(|byte| *byte == b'\n').next();
+        if let Some(pong) = line.and_then(ping::pong) {
+            let answered = tokio::time::timeout(PATIENCE, ping::answer(stream, &pong)).await;
             return match answered {
                 // A peer that has gone needs no answer.
                 Ok(_) => Ok(()),

@@ -144,3 +144,35 @@ async fn an_artifact_is_the_same_at_both_nodes_byte_for_byte() {
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
+
+/// As when the host was killed, came back under another id, and the engine was killed right after.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_our_own_host_was_called_before_the_engine_started_is_not_dialled() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    b.sees("echo", &a).await;
+    let kept = async || !b.engine.facts(FactKind::OwnIds).await.unwrap().is_empty();
+    until(kept).await;
+    let dir = b.leave(&mesh).await;
+    // The others go on telling of it; nobody takes a stream there.
+    let shadow = mesh.join(&peer_id(2));
+    let mut dialled = shadow.incoming();
+    let b = Peer::join_as(&mesh, 2, peer_id(200), vec![], dir).await;
+    b.sees("echo", &a).await;
+    // Somebody that came later than the shadow was asked, and the shadow was not.
+    let c = Peer::join(&mesh, 3, vec![offered("late")]).await;
+    b.sees("late", &c).await;
+    while let Ok(incoming) = dialled.try_recv() {
+        // The others take the shadow for a node.
+        let mut hello = String::new();
+        let mut stream = tokio::io::BufReader::new(incoming.stream);
+        tokio::io::AsyncBufReadExt::read_line(&mut stream, &mut hello)
+            .await
+            .unwrap();
+        assert!(!hello.contains(&peer_id(200).to_string()), "{hello}");
+    }
+    for peer in [c, b, a] {
+        peer.leave(&mesh).await;
+    }
+}

@@ -243,3 +243,67 @@ async fn agents_of_other_nodes_are_served_to_tokens_the_owner_named_and_to_no_ot
     b.leave(&mesh).await;
     a.leave(&mesh).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_client_may_have_a_message_wait_for_a_node_that_is_away() {
+    let mesh = MemoryMesh::default();
+    let a = Peer::join(&mesh, 1, vec![offered("echo")]).await;
+    let b = Peer::join(&mesh, 2, vec![]).await;
+    a.allow(b.node.key(), "echo").await;
+    let echo = b.sees("echo", &a).await;
+    let (base, serving) = serve(&b).await;
+    let url = format!("{base}/a2a/peers/{}/agents/echo", a.node.key());
+    let uri = mesh_agents_core::policy::QUEUE_EXTENSION;
+    let card = text(&format!("{url}/.well-known/agent-card.json")).await;
+    assert!(card.contains(&format!("{{\"uri\":\"{uri}\"")), "{card}");
+    let dir = a.leave(&mesh).await;
+    until(async || {
+        let agents = b.engine.agents();
+        b.engine.unavailable(agents.get(&echo).unwrap()).is_some()
+    })
+    .await;
+    let send = async |within: Option<&str>, wish: Value| {
+        let mut body = message("hello");
+        body["configuration"] = json!({ "returnImmediately": true });
+        match within {
+            Some("message") => body["message"]["metadata"] = json!({ uri: wish }),
+            Some(_) => body["metadata"] = json!({ uri: wish }),
+            None => {}
+        }
+        let call = plain_client().unwrap().post(format!("{url}/message:send"));
+        let call = call
+            .header("A2A-Version", "1.0")
+            .header("A2A-Extensions", uri);
+        let call = call.header("content-type", "application/json");
+        let answer = call.body(body.to_string()).send().await.unwrap();
+        let active = answer.headers().get("A2A-Extensions").cloned();
+        assert_eq!(active.unwrap(), uri);
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for (within, wish) in [(None, json!(true)), (Some("message"), json!(false))] {
+        let (status, body) = send(within, wish).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(body.contains(uri), "{body}");
+    }
+    let (status, body) = send(Some("message"), json!("yes")).await;
+    assert_eq!(status, 400, "{body}");
+    let mut waiting = Vec::new();
+    for within in ["message", "request"] {
+        let (status, body) = send(Some(within), json!(true)).await;
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["task"]["status"]["state"], "TASK_STATE_SUBMITTED");
+        waiting.push(answer["task"]["id"].as_str().unwrap().parse().unwrap());
+    }
+    let a = Peer::join_as(&mesh, 1, peer_id(1), vec![offered("echo")], dir).await;
+    for id in waiting {
+        until(async || {
+            let task = b.engine.task(&Caller::local(), &id).await.unwrap();
+            task.state == TaskState::Completed
+        })
+        .await;
+    }
+    drop(serving);
+    b.leave(&mesh).await;
+    a.leave(&mesh).await;
+}
