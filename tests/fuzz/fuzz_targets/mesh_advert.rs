@@ -1,6 +1,9 @@
 //! `mesh_advert` under libFuzzer.
 #![no_main]
-#![expect(dead_code, reason = "each program runs one of the targets and takes all of them")]
+#![expect(
+    dead_code,
+    reason = "each program runs one of the targets and takes all of them"
+)]
 
 #[path = "../../../crates/mesh-agents-cli/tests/fuzz/grammar.rs"]
 mod grammar;

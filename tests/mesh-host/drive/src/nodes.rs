@@ -170,8 +170,8 @@ impl<'home> Pair<'home> {
     /// When the owner's list cannot be read or written.
     pub fn unhurried(&self) -> Result<()> {
         let list = self.owner_home.data_dir().join("a2a/acl.toml");
-        let rules = std::fs::read_to_string(&list)
-            .with_context(|| format!("read {}", list.display()))?;
+        let rules =
+            std::fs::read_to_string(&list).with_context(|| format!("read {}", list.display()))?;
         let rate = "requests_per_minute = 1000000\nburst = 1000000\n";
         std::fs::write(&list, format!("[everyone]\n{rate}\n{rules}"))
             .with_context(|| format!("write {}", list.display()))
