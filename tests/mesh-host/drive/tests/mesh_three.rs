@@ -55,10 +55,12 @@ async fn one_caller_is_let_in_and_another_is_not() {
             listed(mcp, &a.key()?).await?;
         }
 
-        refused(a, c, &c_mcp, UNKNOWN).await?;
+        refused(c, &c_mcp, UNKNOWN).await?;
+        let seen = a.agents_json(&["peers", "list"])?;
+        ensure!(knocked(&seen, &c.key()?)?, "the knock of C: {seen}");
         a.agents_json(&["peers", "allow", &b.key()?, AGENT])?;
         let task = streaming(&b_mcp, &gate).await?;
-        refused(a, c, &c_mcp, UNKNOWN).await?;
+        refused(c, &c_mcp, UNKNOWN).await?;
 
         // B's client waits for news of its task when A's owner turns B away.
         let wait = json!({ "task_id": task, "wait_seconds": PARK_SECONDS });
@@ -79,7 +81,12 @@ async fn one_caller_is_let_in_and_another_is_not() {
             took.as_secs_f64(),
             PROMISED.as_secs()
         ));
-        refused(a, b, &b_mcp, DENIED).await?;
+        refused(b, &b_mcp, DENIED).await?;
+        let seen = a.agents_json(&["peers", "list"])?;
+        ensure!(
+            !knocked(&seen, &b.key()?)?,
+            "its owner has decided on B: {seen}"
+        );
 
         // What runs on A is its owner's to end: it goes on.
         ensure!(states(a)? == ["working"], "A's task: {:?}", states(a)?);
@@ -110,8 +117,8 @@ async fn listed(mcp: &Client, owner: &str) -> Result<()> {
     .await
 }
 
-/// A call of `caller` is refused, it is told why and its own key, and A's owner sees who asked for what.
-async fn refused(a: &Home, caller: &Home, mcp: &Client, hint: &str) -> Result<()> {
+/// A call of `caller` is refused, and it is told why and its own key.
+async fn refused(caller: &Home, mcp: &Client, hint: &str) -> Result<()> {
     let key = caller.key()?;
     let call = json!({ "agent_id": AGENT, "message": "Tick.", "wait_seconds": PARK_SECONDS });
     let sent = mcp.call("send_message", call).await?;
@@ -121,11 +128,14 @@ async fn refused(a: &Home, caller: &Home, mcp: &Client, hint: &str) -> Result<()
         said.contains(&key) && said.contains(hint),
         "no word of {hint:?}: {sent}"
     );
-    let seen = a.agents_json(&["peers", "list"])?;
+    Ok(())
+}
+
+/// Whether A's list of peers shows its owner that the node with that key asked for the agent.
+fn knocked(seen: &Value, key: &str) -> Result<bool> {
     let knocks = seen["mesh"]["knocks"].as_array().context("knocks")?;
     let is_it = |knock: &Value| knock["peer_id"] == *key && knock["agent_id"] == AGENT;
-    ensure!(knocks.iter().any(is_it), "the knock of {key}: {seen}");
-    Ok(())
+    Ok(knocks.iter().any(is_it))
 }
 
 /// A task that was taken and of which the caller hears.
