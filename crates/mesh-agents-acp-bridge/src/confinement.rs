@@ -15,15 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::network::Reach;
 use crate::plan::LaunchPlan;
 use crate::platform;
-
-/// Whether this machine can confine a harness.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConfinementSupport {
-    /// Yes, by Landlock.
-    Landlock,
-    /// No; the reason, for a person.
-    Missing(String),
-}
+pub(crate) use crate::support::ConfinementSupport;
 
 /// Whether this machine can confine a harness, for `agents doctor` and `get_agent`.
 #[must_use]

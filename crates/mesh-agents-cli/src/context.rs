@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::args::Common;
 use crate::settings::{Environment, Settings};
+use crate::system;
 
 /// What a verb may know of the world.
 #[derive(Debug, Clone)]
@@ -36,8 +37,7 @@ impl Context {
 
     /// A label for this machine, for the people of other nodes.
     pub(crate) fn host_name(&self) -> String {
-        let name = rustix::system::uname();
-        name.nodename().to_string_lossy().into_owned()
+        system::host_name(&self.environment)
     }
 
     /// What agent definitions are checked against.

@@ -12,6 +12,7 @@ mod output;
 mod plugin;
 mod run;
 mod settings;
+mod system;
 mod tokens;
 
 use std::process::ExitCode;

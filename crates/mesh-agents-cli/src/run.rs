@@ -13,6 +13,7 @@ use crate::engine::node::{Listen, Node, NodeConfig};
 use crate::output::{Exit, Output};
 use crate::plugin;
 use crate::settings::Environment;
+use crate::system;
 use crate::tokens::Tokens;
 
 /// Carries out a command line.
@@ -51,9 +52,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Serve(serve) => serve_node(&context, output, serve).await,
         Verb::Mcp => plugin::serve_stdio(&context).await,
         Verb::Engine { listen } => {
-            // Out of the terminal's session: a Ctrl-C there is not meant for the engine. It fails
-            // where somebody runs this verb by hand, and then the Ctrl-C is meant for it.
-            let _by_hand = rustix::process::setsid();
+            system::leave_terminal();
             let address = listen.or(context.settings.listen).unwrap_or(Listen::ENGINE);
             let config = NodeConfig {
                 listen: Listen {

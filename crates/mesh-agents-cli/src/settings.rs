@@ -20,6 +20,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::args::Common;
+use crate::system::HOME;
 pub(crate) use shown::{Shown, Source, shown};
 
 /// The environment of this process, read once.
@@ -130,12 +131,12 @@ const KEYS: &[&str] = &[
 impl Settings {
     /// Gathers the settings.
     pub(crate) fn load(common: &Common, environment: &Environment) -> Result<Self> {
-        let home = environment.get("HOME").map(PathBuf::from);
+        let home = environment.get(HOME).map(PathBuf::from);
         let default = |what: &str| {
             home.clone()
                 .map(|home| home.join(".mesh-llm"))
                 .with_context(|| {
-                    format!("HOME is not set, so there is no default for {what}; pass it")
+                    format!("{HOME} is not set, so there is no default for {what}; pass it")
                 })
         };
         let data_dir = match (&common.data_dir, environment.get("MESH_AGENTS_DATA_DIR")) {

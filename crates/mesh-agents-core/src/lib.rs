@@ -24,6 +24,7 @@ pub mod push;
 pub mod question;
 pub mod refusal;
 pub mod run;
+pub mod system;
 pub mod task;
 pub mod template;
 pub mod text;

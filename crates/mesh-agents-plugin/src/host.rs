@@ -29,9 +29,9 @@ use mesh_llm_plugin::{
 };
 use rmcp::model::ServerConfig;
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixStream;
 
 use crate::backend::{CallMeta, Surface, ToolBackend};
+use crate::local::UnixStream;
 use crate::tool::{Tool, ToolName, table};
 pub use mesh::HostMesh;
 

@@ -13,6 +13,7 @@ mod fake;
 pub mod frontend;
 pub mod guard;
 pub mod host;
+pub mod local;
 pub mod mcp;
 pub mod mesh_link;
 pub mod mesh_node;

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::engine::node::identity;
 use crate::exclusive;
 use crate::output::{Exit, Output};
+use crate::system;
 
 /// What is to be said of a key besides what it may.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ struct Identity {
 
 /// `agents identity show`.
 pub(crate) fn identity(context: &Context, output: &mut Output) -> Result<Exit> {
+    // A key is for a node.
+    system::can_run_engine()?;
     let layout = &context.settings.layout;
     if let Some(dir) = layout.identity().parent() {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;

@@ -2,12 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use mesh_agents_plugin::local::listens;
 
 use crate::context::Context;
 use crate::engine::lock;
@@ -80,11 +80,6 @@ pub(crate) async fn start(context: &Context) -> Result<()> {
         tokio::time::sleep(POLL).await;
     }
     Ok(())
-}
-
-/// Whether something accepts connections there.
-pub(crate) fn listens(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
 }
 
 async fn wait_for(socket: &Path, patience: Duration) -> bool {

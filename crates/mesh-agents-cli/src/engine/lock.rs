@@ -5,12 +5,13 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use mesh_agents_core::layout::Layout;
+use mesh_agents_plugin::local::listens;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::engine::launch;
+use crate::system;
 
 /// Longest socket path every platform takes (`sun_path` is 104 bytes on macOS, 108 on Linux).
 const SOCKET_PATH: usize = 100;
@@ -53,7 +54,7 @@ impl EngineLock {
         loop {
             match Self::take(layout) {
                 Err(error) if error.is::<Held>() => {
-                    if Instant::now() > deadline || launch::listens(socket) {
+                    if Instant::now() > deadline || listens(socket) {
                         return Err(error);
                     }
                 }
@@ -119,7 +120,12 @@ pub(crate) fn holder(layout: &Layout) -> Option<Holder> {
 
 /// Where the engine of this data directory listens. A path too long for a socket moves to a
 /// directory of our own below the system's temporary one.
+///
+/// # Errors
+/// Where no engine can run ([`system::can_run_engine`]), and where that directory is not ours alone.
 pub(crate) fn socket_path(layout: &Layout, temp: &Path) -> Result<PathBuf> {
+    // Whatever needs an engine comes by here.
+    system::can_run_engine()?;
     let path = layout.engine_socket();
     if path.as_os_str().len() < SOCKET_PATH {
         return Ok(path);
@@ -130,31 +136,8 @@ pub(crate) fn socket_path(layout: &Layout, temp: &Path) -> Result<PathBuf> {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let uid = rustix::process::getuid().as_raw();
-    let dir = temp.join(format!("mesh-agents-{uid}"));
-    private_dir(&dir)?;
+    let dir = system::own_temp_dir(temp)?;
     Ok(dir.join(format!("{name}.sock")))
-}
-
-/// Creates a directory only we can enter, or checks that an existing one is such.
-fn private_dir(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let metadata = std::fs::symlink_metadata(dir)?;
-            let ours = metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw();
-            if ours && metadata.mode() & 0o077 == 0 {
-                Ok(())
-            } else {
-                bail!(
-                    "{} exists and is not a private directory of yours; remove it",
-                    dir.display()
-                )
-            }
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot create {}", dir.display())),
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ use crate::VERSION;
 use crate::clock::SystemClock;
 use crate::context::Context;
 use crate::engine::lock::{self, EngineLock, Holder};
+use crate::system::Signals;
 use crate::tokens::Tokens;
 pub(crate) use listen::Listen;
 use runners::Runners;
@@ -400,30 +401,6 @@ async fn leave_when_unneeded(control: Arc<Control>, linger: Duration, end: Cance
                 control.stop(false);
                 return;
             }
-        }
-    }
-}
-
-/// The signals that end a process in the foreground or by its supervisor.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let hear = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: hear(SignalKind::interrupt())?,
-            terminate: hear(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

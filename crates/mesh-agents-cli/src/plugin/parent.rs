@@ -14,6 +14,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::system;
+
 /// A host answers from memory; one that takes longer is not asked again until the next engine.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A host opens its console some time after it starts its plugins.
@@ -34,7 +36,7 @@ pub(super) struct Parent {
 
 /// The parent process, if it is a host with a node: a host that only runs one command serves nothing.
 pub(super) async fn host() -> Option<Parent> {
-    let parent = rustix::process::getppid()?.as_raw_nonzero().get();
+    let parent = system::parent()?;
     for _ in 0..TRIES {
         for port in listening_ports(Path::new("/proc"), parent) {
             if let Ok(Some(parent)) = tokio::time::timeout(PATIENCE, ask(port)).await {

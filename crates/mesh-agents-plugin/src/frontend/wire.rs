@@ -10,7 +10,8 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::{Method, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use mesh_agents_core::refusal::{Code, Refusal};
-use tokio::net::UnixStream;
+
+use crate::local::UnixStream;
 
 /// An attached connection that is silent for this long belongs to an engine that hangs; the engine
 /// gives a sign of life every 15 s.

@@ -18,7 +18,6 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_agents_core::clock::Clock;
-use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +27,7 @@ use super::traffic::{Counts, Traffic};
 use super::{
     HINT_BYTES, Hint, Incoming, LocalNode, MeshLink, MeshPeerId, MeshStream, OpenError, Peers,
 };
+use crate::local::UnixStream;
 use crate::socket::InARun;
 use peers::PeerTable;
 

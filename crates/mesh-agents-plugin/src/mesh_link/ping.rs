@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use mesh_agents_mesh::handshake::{self, LINE_BYTES, Opening};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::{MeshLink, MeshPeerId, OpenError};
+use crate::local::UnixStream;
 
 /// A peer that lives answers in milliseconds; one that must be dialled, in a second or two.
 const LIMIT: Duration = Duration::from_secs(5);

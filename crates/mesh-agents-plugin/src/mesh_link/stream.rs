@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::traffic::Counts;
+use crate::local::UnixStream;
 
 /// A stream to or from a peer. What was read of it before it was handed on is read again.
 #[derive(Debug)]

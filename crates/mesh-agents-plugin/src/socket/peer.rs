@@ -16,7 +16,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use mesh_agents_core::refusal::{Code, Refusal};
-use tokio::net::{UnixListener, UnixStream};
+
+use crate::local::{self, UnixListener, UnixStream};
 
 /// Says whether the process with this id is part of a run, or may be for all one can see.
 pub type InARun = Arc<dyn Fn(u32) -> bool + Send + Sync>;
@@ -70,7 +71,6 @@ impl axum::serve::Listener for OwnUser {
     type Addr = Peer;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let ours = rustix::process::geteuid().as_raw();
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -82,7 +82,7 @@ impl axum::serve::Listener for OwnUser {
                 }
             };
             match stream.peer_cred() {
-                Ok(peer) if peer.uid() == ours => {
+                Ok(peer) if local::is_ours(&peer) => {
                     let in_a_run = self.is_in_a_run(peer.pid());
                     return (stream, Peer { in_a_run });
                 }

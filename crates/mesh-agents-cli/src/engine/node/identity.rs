@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use mesh_agents_core::layout::Layout;
 use mesh_agents_mesh::{NodeKey, NodeSecret};
 
-use crate::exclusive;
+use crate::{exclusive, system};
 
 /// The seed of the key is in the file as it is.
 const SEED_BYTES: usize = 32;
@@ -91,10 +90,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<NodeSecret> {
             bytes.len()
         );
     };
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .with_context(|| format!("others can read {}", path.display()))?;
+    if system::keep_from_others(path)? {
         tracing::warn!(path = %path.display(), "others could read this node's key; they cannot any more");
     }
     Ok(NodeSecret::from_seed(&seed))

@@ -12,11 +12,12 @@ use mesh_agents_a2a::card::{AccessTokens, Place};
 use mesh_agents_a2a::server::A2aServer;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::guard::{Guard, ResolveToken};
+use mesh_agents_plugin::local::{UnixListener, owner_only};
 use mesh_agents_plugin::mcp;
 use mesh_agents_plugin::mesh_link::{HubConfig, MeshHub};
 use mesh_agents_plugin::socket::{EngineControl, OwnUser, Peer};
 use mesh_agents_tasks::TaskEngine;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -104,7 +105,6 @@ fn metrics(control: &Control) -> String {
 
 /// Opens the socket. Who holds the engine's lock owns the path: what lies there is left over.
 pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
-    use std::os::unix::fs::PermissionsExt;
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -112,8 +112,7 @@ pub(super) fn bind_socket(path: &Path) -> Result<OwnUser> {
     }
     let listener =
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("cannot protect {}", path.display()))?;
+    owner_only(path).with_context(|| format!("cannot protect {}", path.display()))?;
     Ok(OwnUser::new(
         listener,
         Arc::new(mesh_agents_acp_bridge::may_be_in_a_run),

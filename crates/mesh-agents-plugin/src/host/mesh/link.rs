@@ -11,7 +11,6 @@ use mesh_llm_plugin::proto::{
     ChannelMessage, OpenMeshStreamRequest, StreamMode, StreamPurpose, StreamTransportKind,
 };
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LinesCodec};
@@ -21,6 +20,7 @@ use ulid::Ulid;
 use super::{HINT_KIND, Inbound, PeerLine, Queues, Shared};
 use crate::frontend::{Frontend, Upgraded};
 use crate::host::PLUGIN_ID;
+use crate::local::UnixStream;
 use crate::mesh_link::line::{self, FromEngine, FromPlugin, LINE_BYTES, PEERS_PER_LINE, SILENCE};
 use crate::mesh_link::{CHANNEL, MeshPeerId};
 

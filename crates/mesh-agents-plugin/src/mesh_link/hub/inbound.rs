@@ -13,7 +13,6 @@ use axum::serve::Listener as _;
 use bytes::BytesMut;
 use mesh_agents_core::clock::UnixMillis;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::Instant;
 use ulid::Ulid;
@@ -21,6 +20,7 @@ use ulid::Ulid;
 use super::super::ping;
 use super::super::{Incoming, MeshStream};
 use super::{MeshHub, lock};
+use crate::local::{self, UnixListener, UnixStream};
 use crate::socket::OwnUser;
 
 /// How long the host may take to connect, and then the peer to send its first line. The host
@@ -34,11 +34,7 @@ const NAME: usize = 8;
 
 /// Makes the directory of the sockets, and removes what an engine before left there.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?,
-    }
+    local::private_dir(dir)?;
     for left in fs::read_dir(dir)? {
         fs::remove_file(left?.path())?;
     }
@@ -58,13 +54,12 @@ impl Drop for SocketFile {
 }
 
 fn bind(dir: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    use std::os::unix::fs::PermissionsExt as _;
     let random = Ulid::new().to_string();
     let name = random.get(random.len() - NAME..).unwrap_or(&random);
     let path = dir.join(name);
     let listener = UnixListener::bind(&path)?;
     let file = SocketFile(path);
-    fs::set_permissions(&file.0, fs::Permissions::from_mode(0o600))?;
+    local::owner_only(&file.0)?;
     Ok((listener, file))
 }
 
