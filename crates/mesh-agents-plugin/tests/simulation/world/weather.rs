@@ -303,8 +303,8 @@ impl World {
             false => old.clone(),
         };
         let seed = self.random.next();
-        if self.nodes[at].acl.problem().is_some() || self.nodes[at].list.contains("[everyone\n") {
-            // A list that is broken from the start lets nobody in.
+        if self.nodes[at].list.contains("[everyone\n") {
+            // A list that is broken from the start lets nobody in. What was wrong with an earlier one is over.
             let owner = self.nodes[at].key;
             for other in 0..self.nodes.len() {
                 for n in 0..4 {
