@@ -372,7 +372,7 @@ fn offered(id: &str) -> AgentDefinition {
 
 /// Waits until it holds, for a minute at the most.
 #[track_caller]
-fn until(condition: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
+fn until(mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let met = async move {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

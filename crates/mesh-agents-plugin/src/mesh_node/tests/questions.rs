@@ -58,9 +58,16 @@ async fn told(node: &Peer, task: &str) -> Value {
     node.call(Caller::local(), "get_task", args).await.unwrap()
 }
 
+/// What is asked, once something is. Seen in one look: a question asked anew is gone for an instant between.
 async fn asks(node: &Peer, task: &str) -> Value {
-    until(async || told(node, task).await["state"] == "input_required").await;
-    told(node, task).await["task"]["status"]["message"]["parts"][1]["data"].clone()
+    let mut asked = Value::Null;
+    until(async || {
+        let shown = told(node, task).await;
+        asked = shown["task"]["status"]["message"]["parts"][1]["data"].clone();
+        shown["state"] == "input_required"
+    })
+    .await;
+    asked
 }
 
 async fn answer(node: &Peer, task: &str, metadata: Value) -> Result<Value, Refusal> {
