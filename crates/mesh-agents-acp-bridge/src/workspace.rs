@@ -11,6 +11,7 @@ use mesh_agents_core::task::Failure;
 
 use crate::config::BridgeConfig;
 use crate::preset;
+use crate::remove;
 use crate::whereabouts::Whereabouts;
 
 /// The directories of one run.
@@ -138,7 +139,7 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
 /// Makes an empty directory of this name, ours alone. What an earlier attempt left is removed; in a
 /// directory shared with others, what is not ours cannot be, and then this fails.
 fn fresh_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    match remove::tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -177,7 +178,7 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn remove(path: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(path) {
+    match remove::tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
             "{} could not be removed: {error}; remove it by hand",
             path.display()
