@@ -138,6 +138,43 @@ async fn reading_all_and_grants_open_what_they_say() {
     assert!(world.path("owner/new").exists());
 }
 
+/// The engine writes a run's logs, and is not confined: what the harness of one attempt leaves in their place must
+/// not lead the next attempt's out.
+#[tokio::test]
+async fn what_a_run_leaves_among_its_logs_leads_nobody_out() {
+    let (world, canaries) = furnished();
+    let agent = confined(&world, Filesystem::Workspace);
+    let plant = |what: &str| {
+        format!("script: sh cd $TASK_ARTIFACTS_DIR/../logs && rm -rf * && {what} && echo planted")
+    };
+    let links = format!(
+        "ln -s {} acp.jsonl && ln -s {} harness.stderr",
+        canaries[0],
+        world.owner_home().join("new").display()
+    );
+    let spec = world.spec(agent, &plant(&links));
+    let next = |prompt: &str| {
+        let mut next = spec.clone();
+        next.prompt = prompt.to_owned();
+        next
+    };
+    let first = world.run_spec(spec.clone()).await;
+    assert!(first.text().contains("planted"), "{}", first.text());
+    let second = world
+        .run_spec(next(&plant(
+            "mkfifo acp.jsonl && mkdir -p harness.stderr/x",
+        )))
+        .await;
+    assert_eq!(fs::read_to_string(&canaries[0]).unwrap(), "canary-sings");
+    assert_eq!(names(&world.owner_home()), ["canary"]);
+    assert!(second.text().contains("planted"), "{}", second.text());
+    let third = world.run_spec(next("script: text hello")).await;
+    assert_eq!(third.answer(), "hello");
+    let log = fs::read_to_string(spec.dirs.acp_log()).unwrap();
+    assert!(log.contains("session/prompt"), "{log}");
+    assert_eq!(fs::read_to_string(spec.dirs.stderr_log()).unwrap(), "");
+}
+
 #[tokio::test]
 async fn a_confined_harness_cannot_kill_its_guard() {
     let world = World::new();
