@@ -1,6 +1,8 @@
 //! From a message to its end: what a run does to its task.
 
+use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::{Grant, Standing};
+use rusqlite::Connection;
 
 use super::prelude::*;
 
@@ -145,6 +147,28 @@ async fn deadlines_end_a_run_with_their_name() {
         let failed = bench.until(&task.id, TaskState::Failed).await;
         assert_eq!(failed.failure.unwrap().code, code);
     }
+}
+
+/// The cause of a stop is a write like any other, and the disk may be in its way when the time is over.
+#[tokio::test]
+async fn a_deadline_that_could_not_be_stored_is_still_what_the_task_failed_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut slow = definition("slow");
+    slow.policy.max_task_seconds = 1;
+    let mut bench = Bench::open(dir.path(), agents([slow])).await;
+    let task = bench.send("slow", "x").await;
+    let run = bench.next_run().await;
+    bench.until(&task.id, TaskState::Working).await;
+    let other = Connection::open(Layout::new(dir.path()).database()).unwrap();
+    other.busy_timeout(Duration::from_secs(20)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    while !run.canceled.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    other.execute_batch("COMMIT").unwrap();
+    let failed = bench.until(&task.id, TaskState::Failed).await;
+    assert_eq!(failed.failure.unwrap().code, "deadline_exceeded");
+    bench.engine.shutdown(true).await;
 }
 
 #[tokio::test]
