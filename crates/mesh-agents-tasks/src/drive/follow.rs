@@ -230,16 +230,22 @@ impl<'a> Drive<'a> {
 
     /// Stores the session, so that a later engine can take it up.
     async fn session(&mut self, session_id: String, resumable: bool) {
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let stored = self
-            .inner
-            .store
-            .write(move |db| store::session_opened(db, now, &id, attempt, session_id, resumable));
-        match stored.await {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => {
-                self.inner.too_late(&error);
-                tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let session = session_id.clone();
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::session_opened(db, now, &id, attempt, session, resumable));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                // Without it a run that is cut off later could not be taken up.
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    self.inner.too_late(&error);
+                    tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+                    return;
+                }
             }
         }
     }

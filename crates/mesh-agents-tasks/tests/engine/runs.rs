@@ -171,6 +171,48 @@ async fn a_deadline_that_could_not_be_stored_is_still_what_the_task_failed_of() 
     bench.engine.shutdown(true).await;
 }
 
+/// Somebody looks into the database with a tool that locks it, for longer than a write waits.
+#[tokio::test]
+async fn what_a_run_says_while_the_database_is_locked_is_stored_when_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let run = bench.next_run().await;
+    bench.until(&task.id, TaskState::Working).await;
+    let other = Connection::open(Layout::new(dir.path()).database()).unwrap();
+    other.busy_timeout(Duration::from_secs(20)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    run.open("s", true);
+    run.say(RunEvent::Artifact {
+        id: "a.md".parse().unwrap(),
+        media_type: "text/markdown".into(),
+        source: ArtifactSource::Text("result".into()),
+        complete: true,
+    });
+    run.complete("done");
+    // Writes are tried in the order they came, so when this one has failed the first of the run's has too.
+    let refused = bench
+        .engine
+        .submit(&local(), submit("a", "y", &unique()))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("another program holds"),
+        "{refused}"
+    );
+    other.execute_batch("COMMIT").unwrap();
+    bench.until(&task.id, TaskState::Completed).await;
+    let kinds = bench.kinds(&task.id).await;
+    assert!(kinds.contains(&"session"), "{kinds:?}");
+    let (_, content) = bench
+        .engine
+        .artifact(&local(), &task.id, &"a.md".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(content, b"result");
+    bench.engine.shutdown(true).await;
+}
+
 #[tokio::test]
 async fn a_runner_that_vanishes_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
