@@ -315,6 +315,8 @@ async fn an_engine_that_stops_leaves_the_work_of_other_nodes_alone() {
         let mut bench = Bench::open(dir.path(), there()).await;
         let run = bench.next_run().await;
         assert_eq!(run.spec.task_id, task.id);
+        let looked = bench.runner.reaped.lock().unwrap().len();
+        assert_eq!(looked, 0, "nothing of it ran on this machine");
         run.complete("done");
         bench.until(&task.id, TaskState::Completed).await;
         bench.engine.shutdown(true).await;
