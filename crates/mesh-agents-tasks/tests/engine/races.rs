@@ -121,7 +121,13 @@ async fn settle(bench: &Bench, id: &TaskId, step: Move, run: &Started) {
 async fn play(bench: &mut Bench, order: &[Move], pauses: usize, obeys: bool) -> TaskId {
     bench.runner.obeys.store(obeys, Ordering::SeqCst);
     let id = bench.send("a", "race").await.id;
-    let run = bench.next_run().await;
+    let run = loop {
+        // The race before may have ended just when its run was to go on.
+        let run = bench.next_run().await;
+        if run.spec.task_id == id {
+            break run;
+        }
+    };
     bench.until(&id, TaskState::Working).await;
     if order.contains(&Move::CutOff) {
         run.open("s-1", true);
