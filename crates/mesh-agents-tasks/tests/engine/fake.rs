@@ -108,6 +108,8 @@ pub(crate) struct FakeRunner {
     pub(crate) away: AtomicBool,
     /// Whether agents nobody offers any more can be followed.
     pub(crate) stands_in: AtomicBool,
+    /// Agents of which no content ever comes.
+    pub(crate) stalls: Mutex<BTreeSet<AgentId>>,
     /// The contents it was asked for.
     pub(crate) asked: Mutex<Vec<ContentSpec>>,
     /// What it sends of the next ones; nothing, when nothing is left.
@@ -207,7 +209,11 @@ impl Runner for FakeRunner {
     }
 
     fn content(&self, wanted: ContentSpec) -> ContentStream {
+        let stalls = self.stalls.lock().unwrap().contains(&wanted.agent);
         self.asked.lock().unwrap().push(wanted);
+        if stalls {
+            return futures::stream::pending().boxed();
+        }
         let pieces = self.contents.lock().unwrap().pop_front();
         futures::stream::iter(pieces.unwrap_or_default()).boxed()
     }
@@ -264,6 +270,7 @@ impl Bench {
             obeys: AtomicBool::new(true),
             away: AtomicBool::new(false),
             stands_in: AtomicBool::new(false),
+            stalls: Mutex::default(),
             asked: Mutex::default(),
             contents: Mutex::default(),
         });
