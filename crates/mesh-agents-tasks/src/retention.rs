@@ -72,6 +72,8 @@ pub struct Prune {
     pub older_than: Option<Duration>,
     /// In place of [`Retention::tasks`].
     pub keep: Option<u64>,
+    /// In place of [`Retention::bytes`].
+    pub bytes: Option<u64>,
     /// Whether to say only what would be removed.
     pub dry_run: bool,
 }
@@ -125,7 +127,7 @@ impl TaskEngine {
         let limits = Retention {
             age: prune.older_than.unwrap_or(limits.age),
             tasks: prune.keep.unwrap_or(limits.tasks),
-            ..limits
+            bytes: prune.bytes.unwrap_or(limits.bytes),
         };
         let done = if prune.dry_run {
             forecast(&self.inner, limits).await

@@ -8,7 +8,7 @@ use mesh_agents_core::agent::{
     AgentDefinition, ConfigSource, Filesystem, RuntimeKind, WorkspaceMode,
 };
 
-use super::support::{World, names};
+use super::support::{World, names, program};
 
 fn confined(world: &World, filesystem: Filesystem) -> AgentDefinition {
     assert_eq!(
@@ -249,11 +249,10 @@ async fn a_harness_refused_a_path_at_its_start_says_which() {
     let (world, canaries) = furnished();
     let mut agent = confined(&world, Filesystem::Workspace);
     // A harness that needs a file of the owner's, as `cat` would complain about it.
-    let program = world.path("harness.sh");
+    let harness = world.path("harness.sh");
     let script = format!("#!/bin/sh\nexec cat {}\n", canaries[0]);
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    agent.runtime.command = Some(program.to_str().unwrap().to_owned());
+    program(&harness, &script);
+    agent.runtime.command = Some(harness.to_str().unwrap().to_owned());
     // The program lies beside the canaries here, which would grant them with its directory.
     agent.runtime.args = Some(Vec::new());
     let events = world.run_agent(agent, "hello").await;

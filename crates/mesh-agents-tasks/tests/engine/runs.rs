@@ -20,7 +20,7 @@ async fn a_message_becomes_a_task_with_artifacts_and_a_history() {
     assert_eq!(run.spec.prompt, "look at\nthis");
     let waiting = {
         let (engine, id) = (bench.engine.clone(), task.id.clone());
-        async move { engine.wait(&local(), &id, Duration::from_secs(20)).await }
+        async move { engine.wait(&local(), &id, PATIENCE).await }
     };
     let work = async {
         run.say(RunEvent::Text("half ".into()));
