@@ -196,6 +196,23 @@ fn run(line: &Line, dir: &std::path::Path) -> Run {
 }
 
 fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
+    start(&runner(line), binding, dir)
+}
+
+fn runner(line: &Line) -> RemoteRunner {
+    let timeouts = RemoteTimeouts {
+        retry_first: std::time::Duration::from_millis(5),
+        retry_most: std::time::Duration::from_millis(50),
+        ..RemoteTimeouts::default()
+    };
+    RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(line.clone())))
+}
+
+fn start(runner: &RemoteRunner, binding: &str, dir: &std::path::Path) -> Run {
+    runner.start(first(binding, dir))
+}
+
+fn first(binding: &str, dir: &std::path::Path) -> RunSpec {
     let id = AgentId::on_node(&"a".parse().unwrap(), ADA).unwrap();
     let mut agent = definition("a");
     agent.runtime.kind = RuntimeKind::Remote;
@@ -209,13 +226,7 @@ fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
     agent.card.json = JsonText::of(&card).unwrap();
     agent.id = id;
     let task_id = TaskId::from_ulid(Ulid::from_parts(7, 7));
-    let timeouts = RemoteTimeouts {
-        retry_first: std::time::Duration::from_millis(5),
-        retry_most: std::time::Duration::from_millis(50),
-        ..RemoteTimeouts::default()
-    };
-    let runner = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(line.clone())));
-    runner.start(RunSpec {
+    RunSpec {
         run_id: RunId::from_ulid(Ulid::from_parts(8, 8)),
         context_id: ContextId::from_ulid(Ulid::from_parts(9, 9)),
         attempt: 1,
@@ -230,7 +241,7 @@ fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
         tools: None,
         task_id,
         agent: Arc::new(agent),
-    })
+    }
 }
 
 /// What the run says up to the first event that is as wanted, that one too.
@@ -336,4 +347,24 @@ async fn a_node_whose_agent_is_full_is_asked_until_it_takes_the_message_over_eit
         let away = |event: &RunEvent| matches!(event, RunEvent::Reach { away: Some(_) });
         assert!(!rest.iter().any(away), "{binding}: {rest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_runner_that_is_drained_ends_its_idle_streams() {
+    let mut node = Node::start().await;
+    let line = Line::to(&node);
+    let dir = tempfile::tempdir().unwrap();
+    let runner = runner(&line);
+    let mut run = start(&runner, "JSONRPC", dir.path());
+    node.next_run().await.complete("done");
+    until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await;
+    drop(run);
+    line.carriers.close();
+    assert!(!line.carriers.is_empty(), "none was kept");
+    runner.drain().await;
+    let ended = line.carriers.wait();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), ended).await;
+    assert!(ended.is_ok(), "{} are left", line.carriers.len());
+    // It lives: not its end ended them.
+    drop(runner);
 }
