@@ -61,6 +61,7 @@ impl Job {
             first_byte: timeouts.first_byte,
         };
         let skill = self.spec.skill.as_deref();
+            timeouts.delivery = patience;
         // What a result must hold is looked at when the task ends, so that comes whole.
         let by_reference = self.spec.agent.require.is_empty();
         let way = Arc::clone(&pipe);

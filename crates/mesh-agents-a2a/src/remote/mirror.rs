@@ -14,7 +14,9 @@
 //! - text goes on from what was passed on, never back;
 //! - the end is said once, and nothing after it;
 //! - with a node of the mesh loss of contact decides nothing: not the end, not even of a cancel, which
-//!   is told as soon as the node is there. An HTTP server is given up after a while.
+//!   is told as soon as the node is there. An HTTP server is given up after a while;
+//! - a message of which a node does not say what it made of it is sent again for as long as one waits for a
+//!   node that is away, and given up then with what is known: that it may have arrived, or that it has not.
 
 mod ask;
 mod backoff;
@@ -197,6 +199,8 @@ pub struct Mirror {
     alive: Now,
     out: VecDeque<Do>,
     /// The remote's id for the task, once it is known.
+    /// When it began.
+    begun: Now,
     remote: Option<String>,
     /// Whether the caller's log has it.
     announced: bool,
@@ -277,6 +281,7 @@ impl Mirror {
                 Said::No
             },
             sent_at: now,
+            begun: now,
             sent: 0,
             asked: 0,
             open: terms.before.open.clone(),

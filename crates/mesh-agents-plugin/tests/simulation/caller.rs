@@ -55,6 +55,8 @@ pub(crate) struct Sent {
     pub(crate) stream: Option<u64>,
     /// The way to its node, when it was last asked for.
     pub(crate) way: Option<MeshPeerId>,
+    /// How long its run may send its message again.
+    limit: u64,
     // For whoever checks.
     pub(crate) wish: Option<u64>,
     pub(crate) ended_at: u64,
@@ -120,6 +122,7 @@ impl Sent {
             way: None,
             wish: None,
             ended_at: 0,
+            limit: 0,
             remote: None,
             denied: false,
             notes: BTreeSet::new(),
@@ -135,6 +138,23 @@ impl Sent {
     /// Whether its owner could not be told of the wish to end it.
     pub(crate) fn is_untold(&self) -> bool {
         self.notes.contains("remote_not_told")
+    /// Whether it was given up because its owner never said what it made of its message; not before its time.
+    pub(crate) fn was_never_named(&self) -> bool {
+        let given_up = matches!(&self.ended, Some(Outcome::Failed(failure)) if failure.code == "owner_offline");
+        let never = given_up && self.task.attempt > 0;
+        assert!(
+            !never || self.remote.is_none(),
+            "{} was named",
+            self.task.id
+        );
+        assert!(
+            !never || self.ended_at >= self.limit,
+            "{} was given up early",
+            self.task.id
+        );
+        never
+    }
+
     }
 
     /// A change, with what follows from it.

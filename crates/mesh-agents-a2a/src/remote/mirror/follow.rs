@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use a2a::{StreamResponse, Task};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::{Outcome, RunEvent};
 use mesh_agents_core::task::Failure;
 
@@ -194,16 +195,24 @@ impl Mirror {
         self.log(RunEvent::Reach {
             away: Some(fault.cause()),
         });
-        let until = if self.terms.on_mesh {
-            "its node is there again".to_owned()
-        } else {
-            let limit = self.terms.timeouts.contact.as_secs();
-            format!("{limit} s have passed")
+        let then = match (self.terms.on_mesh, &self.remote) {
+            (true, Some(_)) => {
+                "the task may go on there, and is looked for until its node is there again"
+                    .to_owned()
+            }
+            (true, None) => format!(
+                "the node has not said what it made of the message, which is sent again under its id until it does, or {} hours have passed since it was first sent",
+                OFFLINE_WAIT.as_secs() / 3600
+            ),
+            (false, _) => format!(
+                "the task may go on there, and is looked for until {} s have passed",
+                self.terms.timeouts.contact.as_secs()
+            ),
         };
         let text = format!(
-            "contact with {} is lost ({}); the task may go on there, and is looked for until {until}",
+            "contact with {} is lost ({}); {then}",
             self.terms.url,
-            fault.cause(),
+            fault.cause()
         );
         self.note("remote_unreachable", text);
     }

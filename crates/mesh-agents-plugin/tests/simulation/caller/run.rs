@@ -48,10 +48,14 @@ impl Sent {
             self.answered = None;
         }
         let mut timeouts = RemoteTimeouts::default();
-        if let Some(patience) = patience(self.task.deliver_until, now.wall) {
-            timeouts.opening = timeouts.opening.max(patience);
-        }
         let attempt = self.task.attempt;
+        let sent_at = self.task.created_at;
+        if let Some(patience) = patience(self.task.deliver_until, attempt, sent_at, now.wall) {
+            timeouts.opening = timeouts.opening.max(patience);
+            timeouts.delivery = patience;
+        }
+        let sent_again = timeouts.delivery.max(timeouts.opening).as_millis();
+        self.limit = now.mono + u64::try_from(sent_again).unwrap();
         let terms = Terms {
             task: self.task.id.clone(),
             attempt,
