@@ -24,7 +24,8 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::{Caller, Grant, Standing};
 use mesh_agents_core::run::{
-    ArtifactSource, Away, Before, MeshEndpoints, Outcome, Run, RunEvent, RunSpec, Runner as _,
+    Answer, ArtifactSource, Away, Before, MeshEndpoints, Outcome, QuestionKind, Resume,
+    ResumeReason, Run, RunEvent, RunSpec, Runner as _,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -314,6 +315,100 @@ async fn after_a_cut_a_caller_asks_for_later_events_alone_and_none_is_lost_or_do
         assert!(told.contains(new), "{told}");
         for old in [old, "early file", "\"task\":"] {
             assert!(!told.contains(old), "{old} in {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_stream_after_an_answer_goes_on_behind_what_the_caller_has_over_either_binding() {
+    for binding in ["JSONRPC", "HTTP+JSON"] {
+        let mut node = Node::start().await;
+        let line = Line::to(&node);
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run_over(binding, &line, dir.path());
+        let mut there = node.next_run().await;
+        there.say(RunEvent::Text("one ".into()));
+        there.ask(QuestionKind::Elicitation, "Which?");
+        let asks = |event: &RunEvent| matches!(event, RunEvent::Question { .. });
+        let mut seen = until(&mut run, asks).await;
+        let Some(RunEvent::Question { id, .. }) = seen.last().cloned() else {
+            panic!("{seen:?}");
+        };
+        run.control.answer(&id, Answer::Text("that".into()));
+        assert_eq!(there.told().await, Answer::Text("that".into()));
+        there.say(RunEvent::Text("two ".into()));
+        there.complete("one two ");
+        seen.extend(until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await);
+        let said = seen.iter().filter_map(|event| match event {
+            RunEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        assert_eq!(said.collect::<String>(), "one two ");
+        assert_eq!(seen.iter().filter(|event| asks(event)).count(), 1);
+        let behind = line.behind.lock().unwrap().clone();
+        let [(after, told)] = behind.as_slice() else {
+            panic!("{binding}: {behind:?}");
+        };
+        assert!(*after > 1, "{binding}: {after}");
+        assert!(told.contains("two "), "{binding}: {told}");
+        for old in ["one ", "Which?", "\"task\":"] {
+            assert!(!told.contains(old), "{binding}: {old} in {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_a_caller_asks_for_what_it_has_not_and_a_lost_log_for_the_whole() {
+    for (has, behind) in [("one ", true), ("one two ", true), ("", false)] {
+        let mut node = Node::start().await;
+        let line = Line::to(&node);
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run(&line, dir.path());
+        let there = node.next_run().await;
+        there.say(RunEvent::Text("one ".into()));
+        let text = |event: &RunEvent| matches!(event, RunEvent::Text(_));
+        let seen = until(&mut run, text).await;
+        let session_id = seen.iter().find_map(|event| match event {
+            RunEvent::Started { session_id, .. } => Some(session_id.clone()),
+            _ => None,
+        });
+        let mut again = first("JSONRPC", dir.path());
+        let kept = again.dirs.logs().join("followed.json");
+        while !kept.exists() {
+            tokio::task::yield_now().await;
+        }
+        // The engine is killed, and the next one has this much in its log.
+        drop(run);
+        there.say(RunEvent::Text("two ".into()));
+        again.attempt = 2;
+        again.before.said = has.into();
+        again.resume = Some(Resume {
+            session_id: session_id.unwrap(),
+            why: ResumeReason::Interrupted,
+        });
+        let mut run = runner(&line).start(again);
+        let joined = |event: &RunEvent| matches!(event, RunEvent::Started { .. });
+        let mut seen = until(&mut run, joined).await;
+        there.say(RunEvent::Text("three ".into()));
+        there.complete("one two three ");
+        seen.extend(until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await);
+        let said = seen.iter().filter_map(|event| match event {
+            RunEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let said: String = said.collect();
+        assert_eq!(format!("{has}{said}"), "one two three ");
+        let named = line.behind.lock().unwrap().clone();
+        assert_eq!(named.len(), usize::from(behind), "{has:?}: {named:?}");
+        for (after, told) in named {
+            assert!(after > 0 && told.contains("two "), "{told}");
+            for old in ["one ", "\"task\":"] {
+                assert!(!told.contains(old), "{old} in {told}");
+            }
+        }
+        // Nobody goes on with what is over.
+        while kept.exists() {
+            tokio::task::yield_now().await;
         }
     }
 }

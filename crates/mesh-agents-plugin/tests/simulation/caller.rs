@@ -9,7 +9,7 @@ mod run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use mesh_agents_a2a::remote::mirror::{Input, Mirror, Request};
+use mesh_agents_a2a::remote::mirror::{Input, Mirror, Place, Request};
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, QuestionId, TaskId};
 use mesh_agents_core::limits::OFFLINE_WAIT;
@@ -42,6 +42,8 @@ pub(crate) struct Sent {
     pub(crate) open: Option<Question>,
     answered: Option<(QuestionId, Answer)>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// How far it was followed.
+    place: Option<Place>,
     pub(crate) ended: Option<Outcome>,
     // What ends with the engine.
     slots: Rc<Slots>,
@@ -53,10 +55,10 @@ pub(crate) struct Sent {
     pub(crate) request: Option<u64>,
     /// The stream that is read.
     pub(crate) stream: Option<u64>,
-    /// The way to its node, when it was last asked for.
-    pub(crate) way: Option<MeshPeerId>,
     /// How long its run may send its message again.
     limit: u64,
+    /// The way to its node, when it was last asked for.
+    pub(crate) way: Option<MeshPeerId>,
     // For whoever checks.
     pub(crate) wish: Option<u64>,
     pub(crate) ended_at: u64,
@@ -112,6 +114,7 @@ impl Sent {
             open: None,
             answered: None,
             files: BTreeMap::new(),
+            place: None,
             ended: None,
             slots,
             mirror: None,
@@ -119,10 +122,10 @@ impl Sent {
             now: 0,
             request: None,
             stream: None,
+            limit: 0,
             way: None,
             wish: None,
             ended_at: 0,
-            limit: 0,
             remote: None,
             denied: false,
             notes: BTreeSet::new(),
@@ -135,9 +138,6 @@ impl Sent {
         format!("{}:1", self.task.id)
     }
 
-    /// Whether its owner could not be told of the wish to end it.
-    pub(crate) fn is_untold(&self) -> bool {
-        self.notes.contains("remote_not_told")
     /// Whether it was given up because its owner never said what it made of its message; not before its time.
     pub(crate) fn was_never_named(&self) -> bool {
         let given_up = matches!(&self.ended, Some(Outcome::Failed(failure)) if failure.code == "owner_offline");
@@ -155,6 +155,9 @@ impl Sent {
         never
     }
 
+    /// Whether its owner could not be told of the wish to end it.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.notes.contains("remote_not_told")
     }
 
     /// A change, with what follows from it.

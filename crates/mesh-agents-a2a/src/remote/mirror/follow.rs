@@ -26,6 +26,9 @@ impl Mirror {
     pub(super) fn joined(&mut self) {
         // One that goes on behind what was applied says nothing until something happens.
         self.heard();
+        if let Some(id) = self.remote.clone() {
+            self.learn(&id);
+        }
         self.read();
     }
 
@@ -40,9 +43,11 @@ impl Mirror {
         if events == 2 || !matches!(event, StreamResponse::Task(_)) {
             self.retry.reset();
         }
+        let before = self.results.said().len();
         if let Then::Done = self.hear(event) {
             return;
         }
+        self.mark(before);
         if !named && self.remote.is_some() {
             self.retry.reset();
         }

@@ -123,12 +123,20 @@ impl Mirror {
             message: message.clone(),
             stream,
         };
-        self.request(Request::Send { message, stream }, phase);
+        let after = self.seq;
+        let request = Request::Send {
+            message,
+            stream,
+            after,
+        };
+        self.request(request, phase);
     }
 
     /// The remote took the message.
     pub(super) fn taken(&mut self, answered: Answered) {
         match answered {
+            // An answer: a node goes on behind what was applied.
+            Answered::Stream if self.remote.is_some() => self.joined(),
             Answered::Stream => self.read(),
             Answered::Task(task) => {
                 self.heard();
@@ -220,14 +228,6 @@ impl Mirror {
         };
         self.end(End::Other(outcome));
     }
-}
-
-fn message(id: String, text: String) -> Message {
-    Message {
-        message_id: id,
-        context_id: None,
-        task_id: None,
-        role: Role::User,
 
     /// Whether the message that makes the task was sent again for as long as messages wait. A wish to end it has
     /// a limit of its own.
@@ -255,6 +255,14 @@ fn message(id: String, text: String) -> Message {
         let failure = Failure::new("owner_offline", message);
         self.end(End::Other(Outcome::Failed(failure)));
     }
+}
+
+fn message(id: String, text: String) -> Message {
+    Message {
+        message_id: id,
+        context_id: None,
+        task_id: None,
+        role: Role::User,
         parts: vec![Part::text(text)],
         metadata: None,
         extensions: None,

@@ -63,6 +63,7 @@ impl Sent {
             prompt: "Do it.".to_owned(),
             resume,
             before,
+            place: self.place.clone(),
             require: Vec::new(),
             on_mesh: true,
             streaming: true,
@@ -104,7 +105,13 @@ impl Sent {
         if let Some(mirror) = &mut self.mirror {
             mirror.take(input, Duration::from_millis(now));
         }
-        self.perform()
+        let wants = self.perform();
+        // Kept now and then, and forgotten at once.
+        let place = self.mirror.as_ref().and_then(Mirror::place);
+        if place.is_none() || now.is_multiple_of(3) {
+            self.place = place.cloned();
+        }
+        wants
     }
 
     fn perform(&mut self) -> Vec<Request> {

@@ -24,6 +24,7 @@ fn terms(said: &str) -> Terms {
             said: said.to_owned(),
             ..Before::default()
         },
+        place: None,
         require: Vec::new(),
         on_mesh: true,
         streaming: false,
