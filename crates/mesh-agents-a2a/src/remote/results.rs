@@ -30,6 +30,8 @@ pub(crate) struct Results {
     skipped: Vec<String>,
     /// Whether they come from a node, which names digests.
     of_node: bool,
+    /// Pieces may be of an attempt that its node has given up.
+    doubted: bool,
 }
 
 /// One artifact of ours: a part of one of the remote's, or several parts of text that belong together.
@@ -95,6 +97,12 @@ impl Results {
     pub(crate) fn snapshot(&mut self, artifacts: Vec<Artifact>) -> String {
         // Behind the whole comes what is not in it.
         self.again = 0;
+        self.doubted = false;
+        if self.of_node {
+            // A node tells all there is; what is not among it was of an attempt that it gave up.
+            let told = |piece: &Piece| artifacts.iter().any(|one| one.artifact_id == piece.owner);
+            self.pieces.retain(told);
+        }
         if self.answer.is_none() {
             // Where one is named so, it is the answer, whatever comes before it.
             let named = artifacts
@@ -262,6 +270,17 @@ impl Results {
         if self.skipped.len() < SKIPPED {
             self.skipped.push(format!("{} {why}", words(artifact)));
         }
+    }
+
+    /// Its node begins the task anew, or goes on with it. A stream does not say which of them, nor that what an
+    /// attempt left is gone; the task as it stands shows it.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted |= self.of_node && !self.pieces.is_empty();
+    }
+
+    /// Whether it needs to be seen which pieces are the task's.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted
     }
 
     /// Whether nothing but the streamed text has come.

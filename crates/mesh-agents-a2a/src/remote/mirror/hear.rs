@@ -168,7 +168,10 @@ impl Mirror {
                 self.end(End::Task { status, whole });
                 Then::Done
             }
-            _ => {
+            state => {
+                if *state == TaskState::Submitted {
+                    self.results.doubt();
+                }
                 self.withdraw();
                 self.late = None;
                 let text = status.message.as_ref().map(question::text);
