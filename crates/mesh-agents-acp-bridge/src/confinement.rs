@@ -140,26 +140,26 @@ pub(crate) fn grants(
     foreign.refuse(own.workspace, "runtime.workspace")?;
     let mut write: BTreeSet<PathBuf> = own.write.iter().cloned().collect();
     write.extend(DEVICES.map(PathBuf::from));
-    write.insert(own.workspace.to_path_buf());
-    write.extend(policy.write.iter().chain(&plan.write).cloned());
+    let (held, wanted) = Held::of(own, policy, plan)?;
+    write.extend(wanted);
     let read = match policy.filesystem {
         Filesystem::ReadAll | Filesystem::Unconfined => Reading::All,
         Filesystem::Workspace => {
+            let mut read: BTreeSet<PathBuf> = SYSTEM.map(PathBuf::from).into();
             for path in &policy.read {
                 foreign.refuse(path, "policy.read")?;
+                if held.opens(path, "policy.read")? {
+                    read.insert(path.clone());
+                }
             }
-            let mut read: BTreeSet<PathBuf> = SYSTEM.map(PathBuf::from).into();
             read.extend(configuration(Path::new(ETC), platform::is_superuser()));
             read.insert(own.run.to_path_buf());
             read.insert(own.agent.to_path_buf());
             read.insert(plan.program.clone());
             // What a program reads to be itself is found by rule, so it never reaches too far.
             let plan = plan.read.iter();
-            read.extend(
-                plan.filter(|path| foreign.refuse(path, "").is_ok())
-                    .cloned(),
-            );
-            read.extend(policy.read.iter().cloned());
+            let plan = plan.filter(|path| foreign.refuse(path, "").is_ok());
+            read.extend(plan.filter(|path| !held.has(path)).cloned());
             Reading::Only(read.into_iter().collect())
         }
     };
@@ -237,6 +237,72 @@ impl Foreign<'_> {
                 root.display()
             ),
         ))
+    }
+}
+
+/// What a run can write, and its next one finds as it left it. A path in there may be a link by then, and what a
+/// link leads to is granted where it lies: so nothing in there is granted by a path of its own.
+struct Held {
+    /// As the kernel sees them.
+    places: Vec<PathBuf>,
+}
+
+impl Held {
+    /// With the paths of what is to be written that are granted by themselves.
+    fn of(
+        own: &Own<'_>,
+        policy: &AgentPolicy,
+        plan: &LaunchPlan,
+    ) -> Result<(Self, Vec<PathBuf>), Failure> {
+        let places = own.write.iter().filter_map(|path| path.canonicalize().ok());
+        let mut held = Self {
+            places: places.collect(),
+        };
+        let named = |key: &'static str| move |path: &PathBuf| (path.clone(), key);
+        let mut wanted: Vec<(PathBuf, &str)> =
+            policy.write.iter().map(named("policy.write")).collect();
+        wanted.extend(plan.write.iter().map(named("runtime.config")));
+        wanted.push((own.workspace.to_path_buf(), "runtime.workspace"));
+        // What lies in another comes after it.
+        wanted.sort_by_key(|(path, _)| path.components().count());
+        let mut granted = Vec::new();
+        for (path, key) in wanted {
+            if held.opens(&path, key)? {
+                held.places.extend(path.canonicalize());
+                granted.push(path);
+            }
+        }
+        Ok((held, granted))
+    }
+
+    /// Whether it is the run's to say where this path leads: a directory on the way to it is the run's to write.
+    fn has(&self, path: &Path) -> bool {
+        let above = path.ancestors().skip(1);
+        let mut above = above.filter_map(|dir| dir.canonicalize().ok());
+        above.any(|dir| self.holds(&dir))
+    }
+
+    fn holds(&self, real: &Path) -> bool {
+        self.places.iter().any(|place| real.starts_with(place))
+    }
+
+    /// Whether this path is to be granted by itself; `false` where what can be written has it already.
+    fn opens(&self, path: &Path, key: &str) -> Result<bool, Failure> {
+        if !self.has(path) {
+            return Ok(true);
+        }
+        match path.canonicalize() {
+            Ok(real) if !self.holds(&real) => Err(Failure::new(
+                "confinement_conflict",
+                format!(
+                    "{key} grants {}, which lies where the run can write and is a link that leads out, to {}; name {} itself, or remove the link",
+                    path.display(),
+                    real.display(),
+                    real.display()
+                ),
+            )),
+            _ => Ok(false),
+        }
     }
 }
 

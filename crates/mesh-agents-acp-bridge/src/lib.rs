@@ -39,6 +39,8 @@ mod platform;
 #[cfg(unix)]
 mod preset;
 #[cfg(unix)]
+mod remove;
+#[cfg(unix)]
 mod session;
 #[cfg(unix)]
 mod verdict;

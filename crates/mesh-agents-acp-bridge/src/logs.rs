@@ -1,14 +1,16 @@
 //! What a harness said, kept for its owner: `logs/acp.jsonl` and `logs/harness.stderr`.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
+
+use crate::remove;
 
 /// Most bytes of one log file; as much as a task's events may hold (DESIGN §4). What comes later is
 /// dropped, and the file says so.
@@ -26,9 +28,24 @@ struct BoundedFile {
 }
 
 impl BoundedFile {
+    /// Opens the file as an earlier attempt left it, or a new one. The harness of that attempt could write
+    /// in the directory, and nothing confines us: a link, a pipe or a directory it put there goes.
     fn create(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).mode(0o600).open(path)?;
+        let file = match open(path, OFlags::empty()) {
+            Ok(file) if file.metadata()?.is_file() => file,
+            opened => {
+                match fs::symlink_metadata(path) {
+                    Ok(there) if there.is_dir() => remove::tree(path)?,
+                    Ok(there) if !there.is_file() => fs::remove_file(path)?,
+                    _ => {
+                        return Err(opened
+                            .err()
+                            .unwrap_or_else(|| io::Error::other("it is no file")));
+                    }
+                }
+                open(path, OFlags::EXCL)?
+            }
+        };
         let room = LOG_BYTES.saturating_sub(file.metadata()?.len());
         Ok(Self { file, room })
     }
@@ -48,6 +65,13 @@ impl BoundedFile {
         };
         let _ = written;
     }
+}
+
+/// Opens a file to append to it. Follows no link, and waits for nobody: a pipe has no reader.
+fn open(path: &Path, how: OFlags) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | how;
+    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// The log of ACP lines in both directions.

@@ -31,7 +31,7 @@ pub(crate) struct PlanContext<'a> {
 /// A file the harness needs before it starts, such as its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlanFile {
-    /// Absolute path below the private HOME or the run's directory.
+    /// Absolute path below the private HOME.
     pub(crate) path: PathBuf,
     /// Its content; written with mode 0600.
     pub(crate) text: String,

@@ -30,6 +30,7 @@ use mesh_agents_core::run::RunSpec;
 use mesh_agents_core::task::Failure;
 use serde_json::{Value, json};
 use tokio::net::unix::pipe;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +90,7 @@ impl Session<'_> {
             cancel: self.cancel.clone(),
             feed: Arc::clone(self.feed),
             questions: Arc::clone(self.questions),
+            places: Arc::new(Semaphore::new(requests::WAITING)),
         });
         let end = OnceLock::new();
         let connection = Client

@@ -1,16 +1,22 @@
 //! The directories of a run: made before it, and taken away after it as its agent says.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mesh_agents_core::agent::{Keep, WorkspaceMode};
 use mesh_agents_core::run::{ResumeReason, RunSpec};
 use mesh_agents_core::task::Failure;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use ulid::Ulid;
 
 use crate::config::BridgeConfig;
 use crate::preset;
+use crate::remove;
 use crate::whereabouts::Whereabouts;
 
 /// The directories of one run.
@@ -138,7 +144,7 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
 /// Makes an empty directory of this name, ours alone. What an earlier attempt left is removed; in a
 /// directory shared with others, what is not ours cannot be, and then this fails.
 fn fresh_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    match remove::tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -177,7 +183,7 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn remove(path: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(path) {
+    match remove::tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
             "{} could not be removed: {error}; remove it by hand",
             path.display()
@@ -186,15 +192,63 @@ fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Writes the files a plan asks for, with the directories above them.
-pub(crate) fn write_plan_files(files: &[crate::plan::PlanFile]) -> Result<(), Failure> {
+/// Writes the files a plan asks for below the private HOME, with the directories above them.
+///
+/// HOME outlives the run and is the harness's to write, and nothing confines us: where an earlier run left a link
+/// it is taken away and never followed.
+pub(crate) fn write_plan_files(
+    home: &Path,
+    files: &[crate::plan::PlanFile],
+) -> Result<(), Failure> {
     for file in files {
-        let dir = file.path.parent().unwrap_or(&file.path);
-        private_dir(dir)
-            .and_then(|()| write_private(&file.path, file.text.as_bytes()))
+        write_below(home, &file.path, file.text.as_bytes())
             .map_err(|error| cannot("write", &file.path, &error))?;
     }
     Ok(())
+}
+
+/// What a directory is opened with here: to be gone through, and only if it is one.
+const GO_THROUGH: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Puts a file in its place, whole, step by step from `base` down: a path as a text could lead elsewhere by now.
+fn write_below(base: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let outside = || io::Error::other("it is not below the private HOME");
+    let below = path.strip_prefix(base).map_err(|_| outside())?;
+    let mut names: Vec<&OsStr> = below.iter().collect();
+    let name = names.pop().ok_or_else(outside)?;
+    let mut dir = openat(CWD, base, GO_THROUGH, Mode::empty())?;
+    for name in names {
+        dir = dir_in(&dir, name)?;
+    }
+    let new = format!(".mesh-{}", Ulid::new());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&dir, &new, flags, Mode::RUSR | Mode::WUSR)?;
+    let written = File::from(file)
+        .write_all(content)
+        .and_then(|()| Ok(renameat(&dir, &new, &dir, name)?));
+    if written.is_err() {
+        // Best effort: what remains is a file of a few hundred bytes.
+        let _ = unlinkat(&dir, &new, AtFlags::empty());
+    }
+    written
+}
+
+/// The directory `name` of `dir`, made when there is none. What else is there, such as a link, goes.
+fn dir_in(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    match openat(dir, name, GO_THROUGH, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(dir, name, AtFlags::empty())?,
+        opened => return Ok(opened?),
+    }
+    match mkdirat(dir, name, Mode::RWXU) {
+        // Another run of this agent was faster.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(openat(dir, name, GO_THROUGH, Mode::empty())?)
 }
 
 /// Makes the directories a plan grants for writing that are not there yet, such as those of a harness
@@ -214,4 +268,52 @@ fn cannot(act: &str, path: &Path, error: &io::Error) -> Failure {
             path.display()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::plan::PlanFile;
+
+    #[test]
+    fn a_file_of_a_plan_lies_in_its_home_whatever_an_earlier_run_left_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["home/.pi", "owner/agent"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["owner/profile", "owner/agent/models.json"] {
+            fs::write(at(name), "the owner's").unwrap();
+        }
+        let home = at("home");
+        let files = ["models.json", "settings.json"].map(|name| PlanFile {
+            path: home.join(".pi/agent").join(name),
+            text: "ours".to_owned(),
+        });
+        let written = || {
+            write_plan_files(&home, &files).unwrap();
+            for file in &files {
+                assert_eq!(fs::read_to_string(&file.path).unwrap(), "ours");
+                let real = file.path.canonicalize().unwrap();
+                assert!(real.starts_with(home.canonicalize().unwrap()), "{real:?}");
+            }
+            for name in ["owner/profile", "owner/agent/models.json"] {
+                assert_eq!(fs::read_to_string(at(name)).unwrap(), "the owner's");
+            }
+            let left = fs::read_dir(home.join(".pi/agent")).unwrap().count();
+            assert_eq!(left, files.len());
+        };
+        written();
+        // A file that is a link.
+        fs::remove_file(&files[0].path).unwrap();
+        symlink(at("owner/profile"), &files[0].path).unwrap();
+        written();
+        // A directory that is one.
+        fs::remove_dir_all(home.join(".pi/agent")).unwrap();
+        symlink(at("owner/agent"), home.join(".pi/agent")).unwrap();
+        written();
+        assert_eq!(fs::read_dir(at("owner/agent")).unwrap().count(), 1);
+    }
 }

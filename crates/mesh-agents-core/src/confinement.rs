@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
-use crate::agent::{AgentDefinition, Filesystem, Network, RuntimeKind};
+use crate::agent::{AgentDefinition, Filesystem, Network, RuntimeKind, WorkspaceMode};
 
 /// The loopback address from which connections come that are led out of a run whose network is
 /// confined. Nobody at this address is the person at this machine: an engine asks it for a token.
@@ -46,6 +47,8 @@ pub enum WhyNot {
     },
     /// Its runs would reach this node as its owner does, and the owner never said so.
     NetworkNotChosen,
+    /// Its runs could write its own files, and so the policy of the next one.
+    WritesItself,
     /// This machine cannot confine it as its `runtime.toml` says.
     CannotConfine {
         /// The key.
@@ -67,6 +70,9 @@ impl fmt::Display for WhyNot {
             ),
             Self::NetworkNotChosen => f.write_str(
                 "policy.network is not written, and its default, \"allow\", lets what another node sends reach this one over loopback as you; write network = \"loopback\" under [policy], or \"allow\" if that is meant",
+            ),
+            Self::WritesItself => f.write_str(
+                "its runs can write its own directory (runtime.workspace, or policy.write), so what another node sends could change the policy in runtime.toml; give it a workspace of its own, or write filesystem = \"unconfined\" under [policy] if all that is meant",
             ),
             Self::CannotConfine { key, value, cause } => write!(
                 f,
@@ -99,6 +105,9 @@ pub fn advertisable(agent: &AgentDefinition, machine: &PlatformConfinement) -> R
     if policy.network == Network::Allow && !policy.network_explicit {
         return Err(WhyNot::NetworkNotChosen);
     }
+    if policy.filesystem != Filesystem::Unconfined && writes_itself(agent) {
+        return Err(WhyNot::WritesItself);
+    }
     let cannot = |key, value, cause: &str| {
         Err(WhyNot::CannotConfine {
             key,
@@ -116,6 +125,17 @@ pub fn advertisable(agent: &AgentDefinition, machine: &PlatformConfinement) -> R
         Some(cause) => cannot("network", policy.network.as_str(), cause),
         None => Ok(()),
     }
+}
+
+/// Whether a run of the agent can write the directory its definition is in, as far as its files say.
+fn writes_itself(agent: &AgentDefinition) -> bool {
+    let within = |path: &Path| agent.dir.starts_with(path);
+    let works_there = match &agent.workspace.mode {
+        WorkspaceMode::AgentDir => true,
+        WorkspaceMode::Path(path) => within(Path::new(path)),
+        WorkspaceMode::TempPerTask | WorkspaceMode::None => false,
+    };
+    works_there || agent.policy.write.iter().any(|path| within(path))
 }
 
 /// What the owner of an advertised agent should know about it: a sentence for `agents list`, the
@@ -208,6 +228,37 @@ mod tests {
             let why = said.unwrap_err().to_string();
             let named = format!("policy.network = \"{}\"", network.as_str());
             assert!(why.contains(&named) && why.contains(cause), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_could_change_its_own_policy_is_not_offered_as_confined() {
+        let machine = PlatformConfinement::default();
+        for filesystem in FILESYSTEMS {
+            let mut agent = agent(filesystem, true, Network::Loopback);
+            agent.dir = "/home/me/agents/a".into();
+            let said = |agent: &AgentDefinition| advertisable(agent, &machine);
+            let no = match filesystem {
+                Filesystem::Unconfined => Ok(()),
+                _ => Err(WhyNot::WritesItself),
+            };
+            let mut there = agent.clone();
+            there.workspace.mode = WorkspaceMode::AgentDir;
+            assert_eq!(said(&there), no, "{filesystem:?}");
+            for (path, above) in [
+                ("/home/me/agents/a", true),
+                ("/home/me", true),
+                ("/home/me/agents/a/notes", false),
+                ("/home/me/agents/ab", false),
+            ] {
+                let expected = if above { no.clone() } else { Ok(()) };
+                let mut by_path = agent.clone();
+                by_path.workspace.mode = WorkspaceMode::Path(path.into());
+                assert_eq!(said(&by_path), expected, "{filesystem:?} {path}");
+                let mut by_grant = agent.clone();
+                by_grant.policy.write = vec![path.into()];
+                assert_eq!(said(&by_grant), expected, "{filesystem:?} {path}");
+            }
         }
     }
 

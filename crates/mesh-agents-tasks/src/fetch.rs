@@ -31,6 +31,8 @@ use partial::Partial;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Contents that are fetched at once; each has a stream of its own. The others wait for their turn.
 const AT_ONCE: usize = 8;
+/// Of these, from one node: one whose line is slow, or that sends nothing, holds up no other.
+const AT_ONCE_OF_NODE: usize = 4;
 /// How often a line that broke is tried again without a byte having come over it since.
 const FRUITLESS: u32 = 3;
 /// Before each such try.
@@ -54,6 +56,8 @@ pub struct ContentFile {
 pub(crate) struct Fetches {
     under_way: Mutex<HashMap<String, watch::Receiver<State>>>,
     turns: Semaphore,
+    /// The turns of each node something is fetched from.
+    of_nodes: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Default for Fetches {
@@ -61,7 +65,18 @@ impl Default for Fetches {
         Self {
             under_way: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
+            of_nodes: Mutex::default(),
         }
+    }
+}
+
+impl Fetches {
+    fn turns_of(&self, agent: &AgentId) -> Arc<Semaphore> {
+        let of_nodes = self.of_nodes.lock();
+        let mut of_nodes = of_nodes.unwrap_or_else(PoisonError::into_inner);
+        of_nodes.retain(|_, turns| Arc::strong_count(turns) > 1);
+        let turns = of_nodes.entry(agent.node().unwrap_or_default());
+        Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_OF_NODE))))
     }
 }
 
@@ -232,6 +247,8 @@ async fn whole(
     wanted: &Wanted,
     tell: &watch::Sender<State>,
 ) -> Result<Stored, Why> {
+    let of_node = inner.fetches.turns_of(&wanted.agent);
+    let _its_turn = of_node.acquire().await;
     let _turn = inner.fetches.turns.acquire().await;
     let mut fruitless = 0;
     let mut anew = false;

@@ -67,7 +67,7 @@ async fn clear(slot: Slot, task: Task) {
     // A guard that outlives its time is killed below with the rest.
     let _in_time = tokio::time::timeout(GUARD_PATIENCE, gone).await;
     let undead = match run {
-        Some(run) => reap(inner, run, guard).await,
+        Some(run) => reap(inner, &task, run, guard).await,
         None => 0,
     };
     keep_response(inner, &task).await;
@@ -89,7 +89,16 @@ async fn clear(slot: Slot, task: Task) {
 }
 
 /// Kills what a run left, which is mostly nothing. Says how much is still there.
-pub(crate) async fn reap(inner: &Arc<Inner>, run: RunId, guard: Option<ProcessRef>) -> u32 {
+pub(crate) async fn reap(
+    inner: &Arc<Inner>,
+    task: &Task,
+    run: RunId,
+    guard: Option<ProcessRef>,
+) -> u32 {
+    if !task.agent_id.is_local() {
+        // Nothing of it ran here; a look at every process of the machine for each such task would take long.
+        return 0;
+    }
     let runner = Arc::clone(&inner.runner);
     let reaped = tokio::task::spawn_blocking(move || runner.reap(&run, guard.as_ref()));
     reaped.await.unwrap_or_else(|error| {

@@ -5,6 +5,8 @@
 //! broken off anywhere, by a kill too: the next goes on.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,6 +39,9 @@ const INCOMING_AGE: Duration = Duration::from_secs(3600);
 /// an artifact that wants the rest it goes as what never arrived.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Directories within each other, at most, of what is removed; no program makes more on purpose.
+const LEVELS: usize = 200;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// How much is kept. Only tasks that have ended are ever removed.
@@ -67,6 +72,8 @@ pub struct Prune {
     pub older_than: Option<Duration>,
     /// In place of [`Retention::tasks`].
     pub keep: Option<u64>,
+    /// In place of [`Retention::bytes`].
+    pub bytes: Option<u64>,
     /// Whether to say only what would be removed.
     pub dry_run: bool,
 }
@@ -120,7 +127,7 @@ impl TaskEngine {
         let limits = Retention {
             age: prune.older_than.unwrap_or(limits.age),
             tasks: prune.keep.unwrap_or(limits.tasks),
-            ..limits
+            bytes: prune.bytes.unwrap_or(limits.bytes),
         };
         let done = if prune.dry_run {
             forecast(&self.inner, limits).await
@@ -248,9 +255,9 @@ impl Pass<'_> {
         let dirs = tokio::task::spawn_blocking(move || {
             let gone = leaving.iter().filter(|one| {
                 let dir = layout.run(&one.agent, &one.task).root;
-                match fs::remove_dir_all(&dir) {
+                match remove_dir(&dir) {
                     Ok(()) => true,
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => true,
                     Err(error) => {
                         tracing::warn!(dir = %dir.display(), %error, "the directory of a removed task stays");
                         false
@@ -366,10 +373,52 @@ impl Pass<'_> {
     }
 }
 
+/// Removes what the runs of a task left, unless it is nested so deeply that it must be their doing: removing it takes
+/// a step of the stack and an open file for each level, and would end the engine, this time and every time it tried.
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    let mut open = vec![(dir.to_owned(), 0)];
+    while let Some((dir, depth)) = open.pop() {
+        if depth > LEVELS {
+            let why = format!("its directories are nested deeper than {LEVELS}; remove it by hand");
+            return Err(io::Error::other(why));
+        }
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    fs::remove_dir_all(dir)
+}
+
 fn is_older(file: &fs::DirEntry, than: UnixMillis) -> bool {
     let modified = file.metadata().and_then(|metadata| metadata.modified());
     let since = modified
         .ok()
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     since.is_some_and(|since| i64::try_from(since.as_millis()).is_ok_and(|at| at < than.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_would_end_the_engine_is_left_to_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = |name: &str, levels: usize| {
+            let top = dir.path().join(name);
+            fs::create_dir_all(top.join("d/".repeat(levels))).unwrap();
+            top
+        };
+        let (plain, deep) = (nested("plain", LEVELS), nested("deep", LEVELS + 1));
+        remove_dir(&plain).unwrap();
+        assert!(!plain.exists());
+        let refused = remove_dir(&deep).unwrap_err().to_string();
+        assert!(refused.contains("remove it by hand"), "{refused}");
+        assert!(deep.exists());
+        let nothing = remove_dir(&plain).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::NotFound);
+    }
 }

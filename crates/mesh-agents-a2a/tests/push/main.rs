@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use mesh_agents_a2a::push::{Lookup, SystemLookup};
 use mesh_agents_core::push::{PushAuthentication, PushConfig};
 use node::{Node, file};
-use receiver::{Answer, Receiver};
+use receiver::{Answer, Receiver, down};
 
 const ALLOWED: &[&str] = &["127.0.0.1"];
 
@@ -104,7 +104,7 @@ async fn an_event_is_sent_again_until_it_is_taken_and_the_next_waits_for_it() {
 async fn a_receiver_that_is_down_or_hangs_delays_neither_the_task_nor_other_receivers() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::open(dir.path(), ALLOWED).await;
-    let down = Receiver::start(Answer::ok()).await.stop().await;
+    let (_held, down) = down();
     let mut hangs = Receiver::start(Answer::Never).await;
     let mut live = Receiver::start(Answer::ok()).await;
     let (task, run) = node.send(config(&down)).await;

@@ -26,6 +26,9 @@ use mesh_agents_tasks::{Agents, EngineConfig, Submit, TaskEngine};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+/// What never takes so long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Ten minutes pass with each look at it: the next attempt is always due at once.
 #[derive(Debug)]
 struct HurryingClock(AtomicI64);
@@ -149,7 +152,7 @@ impl Node {
             minted: None,
         };
         let task = self.engine.submit(&Caller::local(), submit).await.unwrap();
-        let run = tokio::time::timeout(Duration::from_secs(20), self.runs.recv());
+        let run = tokio::time::timeout(PATIENCE, self.runs.recv());
         (task, Started(run.await.expect("a run starts").unwrap()))
     }
 
@@ -159,7 +162,7 @@ impl Node {
     }
 
     pub(crate) async fn until_ended(&self, task: &TaskId) {
-        let limit = Duration::from_secs(20);
+        let limit = PATIENCE;
         let task = self.engine.wait(&Caller::local(), task, limit).await;
         assert!(task.unwrap().state.is_terminal());
     }
@@ -179,7 +182,7 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+        let found = tokio::time::timeout(PATIENCE, found).await;
         found.unwrap_or_else(|_| panic!("{task} has no note {wanted}"))
     }
 
@@ -191,14 +194,14 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let done = tokio::time::timeout(Duration::from_secs(20), done).await;
+        let done = tokio::time::timeout(PATIENCE, done).await;
         done.expect("all is told or given up");
     }
 
     /// Stops the engine; returns when its worker has ended.
     pub(crate) async fn stop(self) {
         self.engine.shutdown(true).await;
-        let ended = tokio::time::timeout(Duration::from_secs(20), self.worker).await;
+        let ended = tokio::time::timeout(PATIENCE, self.worker).await;
         ended.expect("the worker ends").unwrap();
     }
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,14 @@ impl Answer {
     pub(crate) fn ok() -> Self {
         Self::Status(200)
     }
+}
+
+/// A port where nobody listens, and nobody else comes to listen while this is held; its url.
+pub(crate) fn down() -> (TcpSocket, String) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/", held.local_addr().unwrap());
+    (held, url)
 }
 
 /// A notification as it arrived.
@@ -121,16 +129,9 @@ impl Receiver {
         self.shared.script.lock().unwrap().then = then;
     }
 
-    /// Stops it; its url, where nobody listens any more.
-    pub(crate) async fn stop(mut self) -> String {
-        self.server.abort();
-        let _aborted = (&mut self.server).await;
-        self.url("/")
-    }
-
     /// What it was told next.
     pub(crate) async fn next(&mut self) -> Told {
-        let told = tokio::time::timeout(Duration::from_secs(20), self.told.recv()).await;
+        let told = tokio::time::timeout(Duration::from_secs(60), self.told.recv()).await;
         told.expect("the receiver is told").unwrap()
     }
 

@@ -42,6 +42,7 @@ fn timeouts() -> RemoteTimeouts {
         retry_first: Duration::from_millis(5),
         retry_most: Duration::from_millis(50),
         poll_most: Duration::from_millis(20),
+        cancel: Duration::from_secs(60),
         ..RemoteTimeouts::default()
     }
 }
@@ -187,6 +188,13 @@ impl Running {
             _dir: self._dir,
         }
     }
+}
+
+/// Has the run's clock show so much more, whatever the machine does meanwhile.
+pub(crate) async fn jump(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
 }
 
 /// All events of a run, and the files of its artifacts.

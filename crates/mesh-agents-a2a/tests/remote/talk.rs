@@ -1,5 +1,7 @@
 //! A remote that works: streams, polls, questions, cancels, tasks taken up again.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use mesh_agents_core::run::{Answer, Outcome, QuestionKind, Resume, ResumeReason, RunEvent};
 use serde_json::json;
@@ -314,7 +316,8 @@ async fn a_cancel_the_remote_does_not_hear_says_so() {
         other => panic!("{other}"),
     })
     .await;
-    let mut running = Plan::new(&remote.url).start();
+    let plan = Plan::new(&remote.url).timing(|t| t.cancel = Duration::from_millis(200));
+    let mut running = plan.start();
     running
         .until(|event| matches!(event, RunEvent::Started { .. }))
         .await;

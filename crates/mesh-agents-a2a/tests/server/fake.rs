@@ -69,7 +69,7 @@ impl Started {
 
     /// The next answer to a question.
     pub(crate) async fn told(&mut self) -> Answer {
-        let answer = tokio::time::timeout(Duration::from_secs(20), self.answers.recv());
+        let answer = tokio::time::timeout(Duration::from_secs(60), self.answers.recv());
         answer.await.expect("an answer arrives").unwrap()
     }
 
@@ -278,7 +278,7 @@ impl Node {
     }
 
     pub(crate) async fn next_run(&mut self) -> Started {
-        let run = tokio::time::timeout(Duration::from_secs(20), self.runs.recv());
+        let run = tokio::time::timeout(Duration::from_secs(60), self.runs.recv());
         run.await.expect("a run starts").unwrap()
     }
 }

@@ -90,7 +90,7 @@ async fn a_conversation_is_listed_by_itself_and_entries_are_lean_unless_asked() 
         run.complete("answer");
         let id = run.spec.task_id.clone();
         let caller = mesh_agents_core::policy::Caller::local();
-        let limit = std::time::Duration::from_secs(20);
+        let limit = std::time::Duration::from_secs(60);
         node.engine.wait(&caller, &id, limit).await.unwrap();
     }
     let page = list(&node, json!({"contextId": "one"})).await;

@@ -64,7 +64,7 @@ async fn a_peer_that_may_not_call_is_told_why_and_its_body_is_not_read() {
                 .header("content-type", "application/json")
                 .body(endless());
             let answer = node.request_as(&caller, request.unwrap());
-            let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+            let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
             let answered = read(answer.expect("it does not wait for the body")).await;
             assert_eq!(answered.status, 403, "{path}");
             assert!(

@@ -211,13 +211,15 @@ impl Listener {
         let mut lines = BufReader::new(reading).lines();
         let mut swept = None;
         let mut overdue = None;
+        // Until nobody holds the run: also one that was let go before this task first ran hears of it.
+        let mut held = true;
         loop {
             tokio::select! {
                 line = lines.next_line() => match line {
                     Ok(Some(line)) => swept = hear(&line, &tell).or(swept),
                     Ok(None) | Err(_) => break,
                 },
-                order = ordered.recv(), if !ordered.is_closed() || !ordered.is_empty() => {
+                order = ordered.recv(), if held => {
                     if order != Some(Order::Finish) {
                         overdue = overdue.or(Some(Instant::now() + patience));
                     }
@@ -227,7 +229,10 @@ impl Listener {
                             Err(error) => Err(error),
                         },
                         // Nobody holds the run any more: a closed socket means stop.
-                        None => writing.shutdown().await,
+                        None => {
+                            held = false;
+                            writing.shutdown().await
+                        }
                     };
                     // A guard that cannot hear is dead or dying, which the reading side sees.
                     let _ = told;
@@ -279,4 +284,37 @@ async fn sweep_in_its_place(run_id: String, budget: Duration) -> Swept {
     tokio::task::spawn_blocking(move || platform::sweep(None, &run_id, budget))
         .await
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_hears_of_a_run_that_was_let_go_before_anybody_listened() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // As a guard does, it leaves when its socket closes.
+        let child = Command::new("cat")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (tell, known) = watch::channel(Known::default());
+        let patience = Duration::from_secs(600);
+        let listener = Listener {
+            socket: UnixStream::from_std(ours).unwrap(),
+            child,
+            tell,
+            run_id: "run-of-nobody".to_owned(),
+            sweep: Duration::from_millis(100),
+            patience,
+        };
+        drop(orders);
+        let over = tokio::time::timeout(Duration::from_secs(30), listener.run(ordered)).await;
+        over.expect("nobody told the guard");
+        assert!(known.borrow().over.is_some_and(|over| !over.killed));
+    }
 }

@@ -35,7 +35,7 @@ impl Job {
     /// Plans, confines and starts the harness.
     pub(super) async fn launch(&self, places: &Places) -> Result<Launched, Failure> {
         let plan = self.plan(places).await?;
-        write_plan_files(&plan.files)?;
+        write_plan_files(&self.spec.home, &plan.files)?;
         let grants = self.confine(places, &plan).await?;
         let confined = grants.is_some();
         if confined {

@@ -1,5 +1,6 @@
 //! What flows from a session to the engine, and what is kept of it for the verdict.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -31,12 +32,18 @@ pub(crate) struct Feed {
     ended: CancellationToken,
 }
 
-/// The answer so far: a text between two tool calls is one segment.
+/// The answer so far: a text between two tool calls is one segment. News of a call that was told before, such as
+/// that it is done, may come in the middle of a sentence and ends none.
 #[derive(Debug, Default)]
 struct Answer {
     segment: String,
     last: String,
+    /// Ids of the tool calls so far, at most [`TOOL_CALLS`] of them.
+    calls: HashSet<String>,
 }
+
+/// Tool calls told apart in one run; more than a task's log has room for would be of no use.
+const TOOL_CALLS: usize = 50_000;
 
 impl Feed {
     /// A feed into `events`.
@@ -82,7 +89,7 @@ impl Feed {
             }
             Update::Text(_) | Update::Activity => RunEvent::Activity,
             Update::ToolCall(call) => {
-                self.answer().cut();
+                self.answer().call(&call.id);
                 RunEvent::ToolCall(call)
             }
             Update::Plan(plan) => RunEvent::Plan(plan),
@@ -173,6 +180,17 @@ impl Answer {
             end -= 1;
         }
         self.segment.push_str(text.get(..end).unwrap_or_default());
+    }
+
+    /// Something is told of a tool call. Not every harness announces one before it says how it goes (acp.md §1).
+    fn call(&mut self, id: &str) {
+        let known = self.calls.contains(id);
+        if !known && self.calls.len() < TOOL_CALLS {
+            self.calls.insert(id.to_owned());
+        }
+        if !known {
+            self.cut();
+        }
     }
 
     fn cut(&mut self) {

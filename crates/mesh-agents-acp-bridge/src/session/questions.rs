@@ -10,6 +10,15 @@ use ulid::Ulid;
 
 use super::feed::Feed;
 
+/// Longest text of a question, in characters: what a permission's text is cut to, and its note about that.
+const TEXT_CHARS: usize = 4100;
+/// Longest name of an option that is shown.
+const NAME_CHARS: usize = 200;
+/// Longest id of an option, which is answered by it as it is; one beyond that is not offered.
+const ID_CHARS: usize = 1000;
+/// Most options that are shown.
+const OPTIONS: usize = 100;
+
 /// The open questions of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
@@ -23,6 +32,34 @@ pub(super) struct Question {
     pub(super) kind: QuestionKind,
     pub(super) text: String,
     pub(super) options: Vec<QuestionOption>,
+}
+
+impl Question {
+    /// As much of it as somebody reads. It is part of its task's row, which every list of tasks loads.
+    fn shown(self) -> Self {
+        let options = self.options.into_iter();
+        let options = options.filter(|option| option.id.chars().nth(ID_CHARS).is_none());
+        Self {
+            kind: self.kind,
+            text: cut(self.text, TEXT_CHARS),
+            options: options
+                .take(OPTIONS)
+                .map(|option| QuestionOption {
+                    name: cut(option.name, NAME_CHARS),
+                    kind: cut(option.kind, NAME_CHARS),
+                    ..option
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A text that says so where it was cut.
+fn cut(text: String, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        None => text,
+        Some((end, _)) => format!("{}… (cut off here)", &text[..end]),
+    }
 }
 
 /// A question and what became of it. It stays open until [`Questions::gone`].
@@ -50,6 +87,7 @@ impl Questions {
         question: Question,
         void: impl Future<Output = ()>,
     ) -> Asked {
+        let question = question.shown();
         let id = QuestionId::from_ulid(Ulid::new());
         let (waiting, answer) = oneshot::channel();
         // First, for the answer may come as soon as the event is out.
@@ -108,4 +146,36 @@ pub(super) fn chosen<'a>(
             .filter(|option| option.name.eq_ignore_ascii_case(text));
         named.next().filter(|_| named.next().is_none())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_question_is_shown_what_somebody_reads() {
+        let long = "ü".repeat(1_000_000);
+        let option = |id: &str| QuestionOption {
+            id: id.to_owned(),
+            name: long.clone(),
+            kind: "allow_once".to_owned(),
+        };
+        let mut options = vec![option(&long)];
+        options.extend((0..200).map(|n| option(&n.to_string())));
+        let asked = Question {
+            kind: QuestionKind::Elicitation,
+            text: long.clone(),
+            options,
+        };
+        let shown = asked.shown();
+        assert!(shown.text.ends_with("ü… (cut off here)"), "{}", shown.text);
+        assert!(shown.text.chars().count() < TEXT_CHARS + 20);
+        assert_eq!(shown.options.len(), OPTIONS);
+        assert_eq!(shown.options[0].id, "0", "an id is whole or not there");
+        let names = shown
+            .options
+            .iter()
+            .map(|option| option.name.chars().count());
+        assert!(names.max() < Some(NAME_CHARS + 20));
+    }
 }

@@ -8,6 +8,7 @@ use agent_client_protocol::{Agent, Error, RequestCancellation, UntypedMessage};
 use mesh_agents_core::agent::Approval;
 use mesh_agents_core::run::{Answer, QuestionKind};
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::elicitation::Form;
@@ -18,6 +19,9 @@ use super::questions::{Asked, Question, Questions, chosen};
 
 /// How often a question is put again to somebody whose answer does not fit it.
 const ROUNDS: u32 = 3;
+/// Requests of one run that wait for an answer at once; more are declined. Twice what the engine shows: each is held
+/// in memory until then, and a harness that asks faster than this waits for no answer.
+pub(super) const WAITING: usize = 64;
 
 /// How a harness's requests are answered.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Requests {
     pub(super) feed: Arc<Feed>,
     /// Where others are asked.
     pub(super) questions: Arc<Questions>,
+    /// Places for those that wait: [`WAITING`].
+    pub(super) places: Arc<Semaphore>,
 }
 
 /// What the policy says to a permission request.
@@ -51,29 +57,55 @@ impl Requests {
         cx: &ConnectionTo<Agent>,
     ) -> Result<(), Error> {
         match request.method() {
-            "session/request_permission" => match self.decide(request.params()) {
-                Decision::Known { allow, because } => {
-                    let params = request.params();
-                    let choice = choose(params, allow, self.cancel.is_cancelled());
-                    responder.respond(outcome(choice.as_ref()))?;
-                    let text = told(params, choice.as_ref(), because);
-                    self.feed.note("permission", text).await;
-                    Ok(())
+            "session/request_permission" => match (self.decide(request.params()), self.place()) {
+                (Decision::Known { allow, because }, _) => {
+                    self.answer_at_once(&request, responder, allow, because)
+                        .await
                 }
-                Decision::Ask => {
+                (Decision::Ask, None) => {
+                    self.answer_at_once(&request, responder, false, "too many wait for an answer")
+                        .await
+                }
+                (Decision::Ask, Some(place)) => {
                     let requests = Arc::clone(self);
-                    cx.spawn(async move { requests.ask_permission(&request, responder).await })
+                    cx.spawn(async move {
+                        let _until_answered = place;
+                        requests.ask_permission(&request, responder).await
+                    })
                 }
             },
-            "elicitation/create" => match Form::of(request.params()) {
-                Some(form) => {
+            "elicitation/create" => match (Form::of(request.params()), self.place()) {
+                (Some(form), Some(place)) => {
                     let requests = Arc::clone(self);
-                    cx.spawn(async move { requests.ask_form(&form, responder).await })
+                    cx.spawn(async move {
+                        let _until_answered = place;
+                        requests.ask_form(&form, responder).await
+                    })
                 }
-                None => responder.respond(json!({ "action": "decline" })),
+                _ => responder.respond(json!({ "action": "decline" })),
             },
             _ => responder.respond_with_result(Err(Error::method_not_found())),
         }
+    }
+
+    /// A place for a request that is to wait, if there is one.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    async fn answer_at_once(
+        &self,
+        request: &UntypedMessage,
+        responder: Responder<Value>,
+        allow: bool,
+        because: &str,
+    ) -> Result<(), Error> {
+        let params = request.params();
+        let choice = choose(params, allow, self.cancel.is_cancelled());
+        responder.respond(outcome(choice.as_ref()))?;
+        let text = told(params, choice.as_ref(), because);
+        self.feed.note("permission", text).await;
+        Ok(())
     }
 
     fn decide(&self, params: &Value) -> Decision {

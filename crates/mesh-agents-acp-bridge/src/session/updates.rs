@@ -4,6 +4,12 @@
 use mesh_agents_core::run::{PlanEntry, ToolCall};
 use serde_json::Value;
 
+/// Longest text of a tool call or a plan, in characters. A title can be a whole script, and each is an event of its
+/// own that every reader of the task gets; all of it is in the run's log.
+const TEXT_CHARS: usize = 1000;
+/// Most entries of a plan; nobody reads more.
+const PLAN_ENTRIES: usize = 100;
+
 /// What an update says, as far as it concerns us.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Update {
@@ -29,17 +35,17 @@ pub(super) fn decode(params: &Value) -> Update {
     let Some(update) = params.get("update") else {
         return Update::Activity;
     };
-    match text(update, "sessionUpdate").as_deref() {
+    match text(update, "sessionUpdate") {
         Some("agent_message_chunk") => match update.pointer("/content/text") {
             Some(Value::String(text)) => Update::Text(text.clone()),
             _ => Update::Activity,
         },
-        Some("tool_call" | "tool_call_update") => match text(update, "toolCallId") {
+        Some("tool_call" | "tool_call_update") => match short(update, "toolCallId") {
             Some(id) => Update::ToolCall(ToolCall {
                 id,
-                title: text(update, "title"),
-                tool: text(update, "kind"),
-                status: text(update, "status"),
+                title: short(update, "title"),
+                tool: short(update, "kind"),
+                status: short(update, "status"),
             }),
             None => Update::Activity,
         },
@@ -52,14 +58,21 @@ pub(super) fn decode(params: &Value) -> Update {
 fn plan(update: &Value) -> Vec<PlanEntry> {
     let entries = update.get("entries").and_then(Value::as_array);
     let entries = entries.into_iter().flatten();
-    entries
-        .filter_map(|entry| {
-            Some(PlanEntry {
-                content: text(entry, "content")?,
-                status: text(entry, "status").unwrap_or_default(),
-            })
+    let mut entries = entries.filter_map(|entry| {
+        Some(PlanEntry {
+            content: short(entry, "content")?,
+            status: short(entry, "status").unwrap_or_default(),
         })
-        .collect()
+    });
+    let mut shown: Vec<_> = entries.by_ref().take(PLAN_ENTRIES).collect();
+    let more = entries.count();
+    if more > 0 {
+        shown.push(PlanEntry {
+            content: format!("… and {more} more"),
+            status: String::new(),
+        });
+    }
+    shown
 }
 
 fn usage(update: &Value) -> Option<Update> {
@@ -69,8 +82,17 @@ fn usage(update: &Value) -> Option<Update> {
     })
 }
 
-fn text(value: &Value, key: &str) -> Option<String> {
-    value.get(key)?.as_str().map(str::to_owned)
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
+
+/// A text as it is shown: one that is too long says so.
+fn short(value: &Value, key: &str) -> Option<String> {
+    let text = text(value, key)?;
+    Some(match text.char_indices().nth(TEXT_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    })
 }
 
 #[cfg(test)]
@@ -104,6 +126,30 @@ mod tests {
             panic!("{call:?}")
         };
         assert_eq!((call.id.as_str(), call.title), ("t", None));
+    }
+
+    #[test]
+    fn what_is_too_long_to_read_is_cut_and_says_so() {
+        let long = "ü".repeat(1_000_000);
+        let call =
+            update(&json!({ "sessionUpdate": "tool_call", "toolCallId": "t", "title": long }));
+        let Update::ToolCall(call) = call else {
+            panic!("no tool call")
+        };
+        let title = call.title.unwrap();
+        assert_eq!(title.chars().count(), TEXT_CHARS + 1);
+        assert!(title.ends_with("ü…"), "{title}");
+        let entries = vec![json!({ "content": long }); 1_000];
+        let Update::Plan(plan) = update(&json!({ "sessionUpdate": "plan", "entries": entries }))
+        else {
+            panic!("no plan")
+        };
+        assert_eq!(plan.len(), PLAN_ENTRIES + 1);
+        assert!(
+            plan.iter()
+                .all(|entry| entry.content.chars().count() <= TEXT_CHARS + 1)
+        );
+        assert_eq!(plan[PLAN_ENTRIES].content, "… and 900 more");
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use mesh_agents_acp_bridge::{ConfinementSupport, confinement_support};
-use mesh_agents_core::agent::{AgentDefinition, ConfigSource, Filesystem, RuntimeKind};
+use mesh_agents_core::agent::{
+    AgentDefinition, ConfigSource, Filesystem, RuntimeKind, WorkspaceMode,
+};
 
-use super::support::{World, names};
+use super::support::{World, names, program};
 
 fn confined(world: &World, filesystem: Filesystem) -> AgentDefinition {
     assert_eq!(
@@ -138,6 +140,82 @@ async fn reading_all_and_grants_open_what_they_say() {
     assert!(world.path("owner/new").exists());
 }
 
+/// A grant is a path, and a path in a directory that a run can write leads the next run where the first one says.
+#[tokio::test]
+async fn what_a_run_leaves_in_its_workspace_is_no_grant_of_the_next() {
+    for key in ["policy.write", "policy.read", "runtime.args"] {
+        let (world, canaries) = furnished();
+        let mut agent = confined(&world, Filesystem::Workspace);
+        let dir = world.path("project");
+        let sub = dir.join("sub");
+        fs::create_dir_all(&sub).unwrap();
+        agent.workspace.mode = WorkspaceMode::Path(dir.to_str().unwrap().to_owned());
+        match key {
+            "policy.write" => agent.policy.write = vec![sub.clone()],
+            "policy.read" => agent.policy.read = vec![sub.clone()],
+            _ => agent.runtime.args = Some(vec![sub.to_str().unwrap().to_owned()]),
+        }
+        let plant = format!(
+            "script: write sub/own x\nscript: sh rm -r sub && ln -s {} sub && echo planted",
+            world.owner_home().display()
+        );
+        let first = world.run_agent(agent.clone(), &plant).await;
+        assert!(first.text().contains("planted"), "{key}: {}", first.text());
+        let prompt = format!("script: read {}\nscript: write sub/new x", canaries[0]);
+        let second = world.run_agent(agent, &prompt).await;
+        assert!(!second.text().contains("canary-sings"), "{key}");
+        assert_eq!(names(&world.owner_home()), ["canary"], "{key}");
+        if key.starts_with("policy.") {
+            let failure = second.failure();
+            assert_eq!(failure.code, "confinement_conflict", "{failure:?}");
+            let owner = world.owner_home().canonicalize().unwrap();
+            let said = format!("{key} grants {}", sub.display());
+            assert!(failure.message.starts_with(&said), "{failure:?}");
+            assert!(
+                failure.message.contains(owner.to_str().unwrap()),
+                "{failure:?}"
+            );
+        }
+    }
+}
+
+/// The engine writes a run's logs, and is not confined: what the harness of one attempt leaves in their place must
+/// not lead the next attempt's out.
+#[tokio::test]
+async fn what_a_run_leaves_among_its_logs_leads_nobody_out() {
+    let (world, canaries) = furnished();
+    let agent = confined(&world, Filesystem::Workspace);
+    let plant = |what: &str| {
+        format!("script: sh cd $TASK_ARTIFACTS_DIR/../logs && rm -rf * && {what} && echo planted")
+    };
+    let links = format!(
+        "ln -s {} acp.jsonl && ln -s {} harness.stderr",
+        canaries[0],
+        world.owner_home().join("new").display()
+    );
+    let spec = world.spec(agent, &plant(&links));
+    let next = |prompt: &str| {
+        let mut next = spec.clone();
+        next.prompt = prompt.to_owned();
+        next
+    };
+    let first = world.run_spec(spec.clone()).await;
+    assert!(first.text().contains("planted"), "{}", first.text());
+    let second = world
+        .run_spec(next(&plant(
+            "mkfifo acp.jsonl && mkdir -p harness.stderr/x",
+        )))
+        .await;
+    assert_eq!(fs::read_to_string(&canaries[0]).unwrap(), "canary-sings");
+    assert_eq!(names(&world.owner_home()), ["canary"]);
+    assert!(second.text().contains("planted"), "{}", second.text());
+    let third = world.run_spec(next("script: text hello")).await;
+    assert_eq!(third.answer(), "hello");
+    let log = fs::read_to_string(spec.dirs.acp_log()).unwrap();
+    assert!(log.contains("session/prompt"), "{log}");
+    assert_eq!(fs::read_to_string(spec.dirs.stderr_log()).unwrap(), "");
+}
+
 #[tokio::test]
 async fn a_confined_harness_cannot_kill_its_guard() {
     let world = World::new();
@@ -171,11 +249,10 @@ async fn a_harness_refused_a_path_at_its_start_says_which() {
     let (world, canaries) = furnished();
     let mut agent = confined(&world, Filesystem::Workspace);
     // A harness that needs a file of the owner's, as `cat` would complain about it.
-    let program = world.path("harness.sh");
+    let harness = world.path("harness.sh");
     let script = format!("#!/bin/sh\nexec cat {}\n", canaries[0]);
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    agent.runtime.command = Some(program.to_str().unwrap().to_owned());
+    program(&harness, &script);
+    agent.runtime.command = Some(harness.to_str().unwrap().to_owned());
     // The program lies beside the canaries here, which would grant them with its directory.
     agent.runtime.args = Some(Vec::new());
     let events = world.run_agent(agent, "hello").await;

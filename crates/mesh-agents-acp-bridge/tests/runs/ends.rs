@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh_agents_core::run::{Outcome, Runner as _};
 
-use super::support::{Events, World, scripted, within};
+use super::support::{Events, World, program, scripted, within};
 
 #[tokio::test]
 async fn a_harness_that_dies_at_once_is_quoted() {
@@ -135,11 +135,9 @@ async fn a_program_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_executed_is_told_apart_from_one_that_exits() {
-    use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
     let script = world.path("owner/tool");
-    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(&script, "#!/no/such/interpreter\n");
     let mut agent = world.agent();
     agent.runtime.command = Some(script.to_str().unwrap().to_owned());
     let events = world.run_agent(agent, "hello").await;
@@ -158,13 +156,10 @@ async fn a_guard_that_cannot_be_started_fails_the_run() {
 
 /// A run whose guard is this shell script.
 async fn guarded_by(script: &str) -> Outcome {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let mut world = World::new();
-    let program = world.path("owner/agents");
-    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    world.config.agents_exe = program;
+    let agents = world.path("owner/agents");
+    program(&agents, &format!("#!/bin/sh\n{script}\n"));
+    world.config.agents_exe = agents;
     world.run("hello").await.outcome().clone()
 }
 

@@ -44,3 +44,30 @@ async fn a_run_streams_its_answer_and_delivers_its_files() {
     }));
     assert_eq!(world.left_in_tmp(), Vec::<String>::new());
 }
+
+/// A tool that runs beside the answer says that it is done when it is, in the middle of a sentence too.
+#[tokio::test]
+async fn news_of_a_tool_call_that_is_known_cuts_no_answer() {
+    let world = World::new();
+    let update = |kind: &str, id: &str| {
+        format!(
+            "script: {{\"update\":{{\"sessionUpdate\":\"{kind}\",\"toolCallId\":\"{id}\",\"status\":\"completed\"}}}}\n"
+        )
+    };
+    let prompt = [
+        "script: text Looking.\n",
+        &update("tool_call", "one"),
+        "script: text The build:\n",
+        &update("tool_call_update", "one"),
+        "script: text green.",
+    ];
+    let events = world.run(&prompt.concat()).await;
+    assert_eq!(events.answer(), "The build:green.");
+    // One that nobody announced begins with its first news.
+    let prompt = [
+        "script: text Looking.\n",
+        &update("tool_call_update", "two"),
+        "script: text All is well.",
+    ];
+    assert_eq!(world.run(&prompt.concat()).await.answer(), "All is well.");
+}

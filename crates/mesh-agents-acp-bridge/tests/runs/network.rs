@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -12,7 +11,8 @@ use mesh_agents_core::agent::{AgentDefinition, Filesystem, Network};
 use mesh_agents_core::confinement::{PlatformConfinement, RUN_ADDRESS};
 use mesh_agents_core::run::{Runner as _, ToolsGrant};
 
-use super::support::World;
+use super::support::{World, program};
+use super::trees::is_alive;
 
 fn confined(world: &World, network: Network) -> AgentDefinition {
     let stage = Path::new(env!("CARGO_BIN_EXE_harness-stage"));
@@ -156,24 +156,20 @@ async fn a_cancelled_run_with_a_network_of_its_own_leaves_nothing() {
     run.control.cancel();
     let events = super::support::Events::collect(run).await;
     assert_eq!(*events.outcome(), mesh_agents_core::run::Outcome::Canceled);
-    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "{pid}");
+    assert!(!is_alive(pid), "{pid}");
 }
 
 #[tokio::test]
 async fn a_machine_that_cannot_says_why_and_refuses() {
     let mut world = World::new();
     let agent = confined(&world, Network::Loopback);
-    let program = world.path("agents-without");
-    fs::write(
-        &program,
-        "#!/bin/sh\necho 'no namespaces for you' >&2\nexit 1\n",
-    )
-    .unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let machine = platform_confinement(&program);
+    let without = world.path("agents-without");
+    let text = "#!/bin/sh\necho 'no namespaces for you' >&2\nexit 1\n";
+    program(&without, text);
+    let machine = platform_confinement(&without);
     assert_eq!(machine.loopback.as_deref(), Some("no namespaces for you"));
     assert_eq!((machine.filesystem, machine.deny), (None, None));
-    world.config.agents_exe = program;
+    world.config.agents_exe = without;
     let why = world.bridge().unavailable(&agent).unwrap();
     assert!(
         why.contains("policy.network = \"loopback\"") && why.contains("no namespaces for you"),

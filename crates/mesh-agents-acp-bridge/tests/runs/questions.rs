@@ -319,3 +319,32 @@ async fn a_login_nobody_gives_fails_the_task_and_is_not_asked_for_ever() {
         .await;
     assert_eq!(events.failure().code, "auth_required");
 }
+
+/// Each request that waits is held in memory, and a harness can send them faster than anybody takes them.
+#[tokio::test]
+async fn a_flood_of_requests_is_declined_beyond_what_may_wait() {
+    let world = World::new();
+    let mut prompt = String::new();
+    for id in 0..200 {
+        let request = serde_json::json!({
+            "jsonrpc": "2.0", "id": 90_000 + id, "method": "session/request_permission",
+            "params": { "sessionId": "s", "toolCall": { "toolCallId": "t" },
+                "options": [{ "optionId": "no", "kind": "reject_once", "name": "No" }] },
+        });
+        prompt.push_str(&format!(
+            "script: {}\n",
+            serde_json::json!({ "raw": request.to_string() })
+        ));
+    }
+    // Nobody answers, and the turn ends while they wait.
+    prompt.push_str(
+        "script: sh until [ $(grep -c '\"selected\"' $TASK_ARTIFACTS_DIR/../logs/acp.jsonl) -ge 136 ]; do sleep 0.02; done\nscript: text .",
+    );
+    let events = world.run_spec(world.spec(asking(&world), &prompt)).await;
+    assert_eq!(events.questions().len(), 64, "{events:#?}");
+    let notes = events.0.iter().filter(|event| {
+        matches!(event, RunEvent::Note { code, text }
+            if code == "permission" && text.contains("too many wait for an answer"))
+    });
+    assert_eq!(notes.count(), 200 - 64);
+}

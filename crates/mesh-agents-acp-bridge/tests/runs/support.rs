@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +47,9 @@ impl World {
             ("GH_TOKEN".to_owned(), "passed when named".to_owned()),
         ]);
         let stage = PathBuf::from(env!("CARGO_BIN_EXE_harness-stage"));
-        let config = BridgeConfig::new(environment, stage, at("tmp"), at("data/a2a"));
+        let mut config = BridgeConfig::new(environment, stage, at("tmp"), at("data/a2a"));
+        // What was killed needs a processor to die on, for which a busy machine makes it wait.
+        config.timeouts.sweep = DEADLINE / 3;
         at("agents/tester");
         Self { root, config }
     }
@@ -137,6 +141,21 @@ impl World {
     pub(crate) fn left_in_tmp(&self) -> Vec<String> {
         names(&self.tmp())
     }
+}
+
+/// Makes a program of this text. A process of its own writes it: a descriptor of ours that is open for writing is
+/// for a moment also one of whatever another test starts then, and what is open for writing is "busy" and not executed.
+pub(crate) fn program(path: &Path, text: &str) {
+    let mut writer = Command::new("/bin/sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    assert!(writer.wait().unwrap().success(), "{}", path.display());
 }
 
 /// Sets what the scripted agent does on its own.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use futures::StreamExt as _;
+use mesh_agents_acp_bridge::Timeouts;
 use mesh_agents_core::run::{Outcome, ProcessRef, Run, RunEvent, Runner as _};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,7 +21,7 @@ script: pid $TASK_ARTIFACTS_DIR/pids
 script: deaf";
 
 /// Whether a process still does anything; a zombie does not.
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
         .rsplit(") ")
@@ -148,7 +149,9 @@ async fn the_death_of_the_guard_ends_every_process_and_interrupts_the_run() {
 
 #[tokio::test]
 async fn a_guard_that_is_stuck_does_not_save_anybody() {
-    let world = World::new();
+    let mut world = World::new();
+    // A guard has that long to sweep before it counts as stuck.
+    world.config.timeouts.sweep = Timeouts::default().sweep;
     let bridge = world.bridge();
     let spec = world.spec(world.agent(), ESCAPES);
     let file = spec.dirs.artifacts().join("pids");

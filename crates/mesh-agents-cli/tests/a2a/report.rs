@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::world::World;
 
 /// The longest any check may take: far more than it needs on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Checks at a time: each starts an agent or two, and machines have few cores.
 const AT_ONCE: usize = 6;
 

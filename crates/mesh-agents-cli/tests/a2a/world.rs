@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use a2a::{
     A2AError, AgentCard, Artifact, ListTasksResponse, Message, Part, PartContent,
@@ -23,6 +23,9 @@ use crate::events::Events;
 use crate::node::Node;
 use crate::receiver::Receiver;
 use crate::report::PATIENCE;
+
+/// As long as a node waits for the end of what it cancels.
+const CANCEL_WAITS: Duration = Duration::from_secs(5);
 
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(20);
@@ -196,9 +199,16 @@ impl World {
         client.list_tasks(&of(query)).await.unwrap()
     }
 
+    /// Cancels a task. Only an answer that waited for as long as a node does may tell less than that it is canceled;
+    /// then its end is waited for, as on a machine that does much else it has to be.
     pub(crate) async fn cancel(&self, agent: &str, id: &str) -> Result<Task, A2AError> {
         let client = self.client(agent).await;
-        client.cancel_task(&of(json!({ "id": id }))).await
+        let began = Instant::now();
+        let told = client.cancel_task(&of(json!({ "id": id }))).await?;
+        if told.status.state.is_terminal() || began.elapsed() < CANCEL_WAITS {
+            return Ok(told);
+        }
+        Ok(self.until_state(agent, id, &[TaskState::Canceled]).await)
     }
 
     /// The task, once it is in one of these states.

@@ -53,7 +53,7 @@ fn cancel_one(world: &World, way: &str) -> (Duration, Duration) {
     let start = Instant::now();
     let (dead, canceled, left) = std::thread::scope(|scope| {
         let canceling = scope.spawn(|| {
-            let canceled = world.json(&["cancel", &task]);
+            let canceled = world.canceled(&task);
             let left: Vec<u32> = pids.iter().copied().filter(|pid| alive(*pid)).collect();
             (canceled, left)
         });
@@ -81,7 +81,7 @@ fn a_polite_harness_is_canceled_without_force() {
         );
         let pids = until_pids(&world.artifacts("tester", &task).join("pids"), 1);
         let start = Instant::now();
-        let canceled = world.json(&["cancel", &task]);
+        let canceled = world.canceled(&task);
         spans.push(start.elapsed());
         assert_eq!(canceled["state"], "canceled", "{canceled}");
         assert!(!alive(pids[0]));
@@ -96,7 +96,7 @@ fn a_queued_task_is_canceled_at_once_and_never_starts() {
     world.until_state(&running, "working");
     let queued = world.send("tester", "script: write $TASK_ARTIFACTS_DIR/never x");
     assert_eq!(world.json(&["cancel", &queued])["state"], "canceled");
-    assert_eq!(world.json(&["cancel", &running])["state"], "canceled");
+    world.canceled(&running);
     assert!(!world.artifacts("tester", &queued).exists());
     let status = world.engine();
     assert_eq!(
@@ -111,7 +111,7 @@ fn two_cancels_at_once_agree() {
     let task = world.send("tester", "script: deaf");
     world.until_state(&task, "working");
     let states = std::thread::scope(|scope| {
-        let one = |_| scope.spawn(|| world.json(&["cancel", &task])["state"].clone());
+        let one = |_| scope.spawn(|| world.canceled(&task)["state"].clone());
         let all: Vec<_> = (0..4).map(one).collect();
         all.into_iter()
             .map(|one| one.join().unwrap())

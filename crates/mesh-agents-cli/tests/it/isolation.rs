@@ -170,16 +170,16 @@ impl Node {
         };
         let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
+        // In one piece: who answers before it has read the rest would break what is still to be sent.
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nA2A-Version: 1.0\r\n\
              Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
              Content-Length: {}\r\n{}\r\n{body}",
             self.address,
             body.len(),
             authorization.unwrap_or_default(),
-        )
-        .unwrap();
+        );
+        stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         let mut piece = [0; 4096];
         loop {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, World, kill, until_dead};
+use crate::support::{DEADLINE, Mcp, World, kill, until, until_dead};
 
 /// A receiver on a port of its own, until the test is over: too busy for so many requests, then it
 /// takes everything.
@@ -135,9 +135,15 @@ fn an_engine_that_nobody_needs_tells_what_it_owes_before_it_leaves() {
     world.settings("linger_seconds = 1\npush_allow = [\"127.0.0.1\"]");
     // Three seconds of trying, thrice the time the engine would stay for nothing.
     let (url, hears) = receiver(2);
-    world.json(&["tasks"]);
-    let engine = world.engine_pid();
+    // It stays for its front-end until the task is sent.
+    let mcp = Mcp::start(&world);
+    let engine = until("the engine of the front-end", || {
+        let engine = world.engine();
+        (engine["frontends"] == 1).then(|| engine["pid"].as_u64().unwrap())
+    });
+    let engine = u32::try_from(engine).unwrap();
     let task = send(&world, "m-1", "script: text done", &url);
+    drop(mcp);
     until_dead("the engine leaves", &[engine]);
     let first = next_state(&hears, &task, "");
     assert_eq!(first, "TASK_STATE_WORKING");

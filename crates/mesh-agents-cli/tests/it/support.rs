@@ -146,6 +146,21 @@ impl World {
         })
     }
 
+    /// Cancels a task; the answer that says that it is canceled. A call waits five seconds for that, and a machine
+    /// that does much else may take longer.
+    pub(crate) fn canceled(&self, task: &str) -> Value {
+        until(&format!("{task} is canceled"), || {
+            let began = Instant::now();
+            let told = self.json(&["cancel", task]);
+            if told["state"] == "canceled" {
+                return Some(told);
+            }
+            let waited = began.elapsed() >= Duration::from_secs(5);
+            assert!(waited && told["cancel_requested"] == true, "{told}");
+            None
+        })
+    }
+
     /// Where a task's results come to lie while it runs.
     pub(crate) fn artifacts(&self, agent: &str, task: &str) -> PathBuf {
         self.path(&format!("data/a2a/agents/{agent}/runtime/{task}/artifacts"))
@@ -215,7 +230,7 @@ impl Drop for World {
         let stopped = self.run(&["stop", "--now"]);
         let start = Instant::now();
         let mut left = self.processes();
-        while !left.is_empty() && start.elapsed() < Duration::from_secs(10) {
+        while !left.is_empty() && start.elapsed() < DEADLINE {
             std::thread::sleep(POLL);
             left = self.processes();
         }

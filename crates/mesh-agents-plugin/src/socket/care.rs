@@ -78,6 +78,7 @@ pub(super) async fn prune(
         older_than: request.older_than_seconds.map(Duration::from_secs),
         keep: request.keep,
         dry_run: request.dry_run,
+        ..Prune::default()
     };
     let done = engine.tasks.prune(prune).await.map_err(Refused)?;
     Ok(Json(PruneAnswer {

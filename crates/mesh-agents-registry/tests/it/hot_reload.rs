@@ -116,12 +116,17 @@ async fn the_directory_itself_may_come_late_go_and_come_back() {
 async fn a_directory_that_cannot_be_read_for_now_keeps_its_agents() {
     let agents = Agents::new();
     agents.good("a");
+    fs::rename(agents.dir(), agents.beside("real")).unwrap();
+    // At no moment is there nothing in its place, which would be a directory that is gone.
+    let turn_to = |target: &str| {
+        let link = agents.beside("link");
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        fs::rename(&link, agents.dir()).unwrap();
+    };
+    turn_to("real");
     let (_watcher, mut snapshots) = watch(&agents);
-    let away = agents.beside("away");
-    std::os::unix::fs::symlink("loop", agents.beside("loop")).unwrap();
-    fs::rename(agents.dir(), &away).unwrap();
-    fs::rename(agents.beside("loop"), agents.dir()).unwrap();
-    std::os::unix::fs::symlink("agents", agents.beside("loop")).unwrap();
+    assert!(has("a")(&snapshots.borrow()));
+    turn_to("agents");
     let unreadable = |s: &Snapshot| {
         s.problems
             .iter()
@@ -129,8 +134,7 @@ async fn a_directory_that_cannot_be_read_for_now_keeps_its_agents() {
     };
     let during = until(&mut snapshots, unreadable).await;
     assert!(has("a")(&during));
-    fs::remove_file(agents.dir()).unwrap();
-    fs::rename(&away, agents.dir()).unwrap();
+    turn_to("real");
     let after = until(&mut snapshots, |s| !unreadable(s)).await;
     assert!(has("a")(&after));
 }

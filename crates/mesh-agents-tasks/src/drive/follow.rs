@@ -49,6 +49,8 @@ pub(super) struct Drive<'a> {
     opened: bool,
     /// Whether a limit of this node ends it, and not a caller.
     limited: bool,
+    /// That limit, where it could not be stored: what the run's end is to say.
+    unsaid: Option<StopCause>,
     /// What the run waits to be told.
     pub(super) asked: Asked,
 }
@@ -74,6 +76,7 @@ impl<'a> Drive<'a> {
             left: started.left,
             opened: false,
             limited: false,
+            unsaid: None,
             asked: Asked::default(),
         }
     }
@@ -98,7 +101,7 @@ impl<'a> Drive<'a> {
                     match event {
                         Some(RunEvent::Ended(outcome)) => {
                             self.close(matches!(outcome, Outcome::Completed { .. })).await;
-                            return (End::Said(outcome), self.opened);
+                            return (End::Said(self.of_its_limit(outcome)), self.opened);
                         }
                         Some(event) => self.take(event, &*run.control).await,
                         None => {
@@ -146,8 +149,18 @@ impl<'a> Drive<'a> {
             .await
         {
             tracing::warn!(task = %self.task, %error, "the cause of a stop was not stored");
+            // The first cause counts, as in the store.
+            self.unsaid.get_or_insert(cause);
         }
         self.end.cancel();
+    }
+
+    /// The outcome of a run that a limit ended of which the store knows nothing.
+    fn of_its_limit(&self, outcome: Outcome) -> Outcome {
+        match (outcome, self.unsaid.and_then(StopCause::failure)) {
+            (Outcome::Canceled, Some(failure)) => Outcome::Failed(failure),
+            (outcome, _) => outcome,
+        }
     }
 
     async fn take(&mut self, event: RunEvent, control: &dyn RunControl) {
@@ -217,16 +230,22 @@ impl<'a> Drive<'a> {
 
     /// Stores the session, so that a later engine can take it up.
     async fn session(&mut self, session_id: String, resumable: bool) {
-        let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
-        let stored = self
-            .inner
-            .store
-            .write(move |db| store::session_opened(db, now, &id, attempt, session_id, resumable));
-        match stored.await {
-            Ok(task) => self.inner.wakes.tell(&task),
-            Err(error) => {
-                self.inner.too_late(&error);
-                tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+        loop {
+            let (now, id, attempt) = (self.inner.now(), self.task.clone(), self.attempt);
+            let session = session_id.clone();
+            let stored = self
+                .inner
+                .store
+                .write(move |db| store::session_opened(db, now, &id, attempt, session, resumable));
+            match stored.await {
+                Ok(task) => return self.inner.wakes.tell(&task),
+                // Without it a run that is cut off later could not be taken up.
+                Err(error) if self.try_again(&error).await => {}
+                Err(error) => {
+                    self.inner.too_late(&error);
+                    tracing::warn!(task = %self.task, %error, "the session of a run was not stored");
+                    return;
+                }
             }
         }
     }

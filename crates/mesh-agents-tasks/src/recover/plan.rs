@@ -78,6 +78,8 @@ pub struct Past {
     pub max_attempts: u32,
     /// Whether that definition says `on_interrupt = "retry"`.
     pub retry: bool,
+    /// Whether the work is done on another node, and a run here follows it.
+    pub elsewhere: bool,
 }
 
 /// Decides what becomes of a task whose run is gone. One that was being stopped has its end, which
@@ -86,6 +88,9 @@ pub struct Past {
 /// A session is taken up again first: after a kill of the engine up to [`RESUMES_PER_TASK`] times;
 /// after anything else only while there were fewer attempts than `max_attempts`, since what ended
 /// the run may be its own work. Starting over comes second, and only where the owner said so.
+///
+/// Work on another node is followed again however often this engine is started anew: it brings nothing down here,
+/// and a task that is called failed while it goes on there would be wrong.
 #[must_use]
 pub fn after(past: &Past, cut: &Cut) -> Happening {
     let why = &cut.why;
@@ -105,7 +110,7 @@ pub fn after(past: &Past, cut: &Cut) -> Happening {
     }
     let session = past.session && !cut.session_lost;
     let may_resume = match cut.by {
-        CutBy::Kill => past.resumes < RESUMES_PER_TASK,
+        CutBy::Kill => past.elsewhere || past.resumes < RESUMES_PER_TASK,
         CutBy::Interruption | CutBy::Loss => past.attempts < past.max_attempts,
     };
     match (past.asks, session && may_resume) {
@@ -215,6 +220,7 @@ mod tests {
                         resumes,
                         max_attempts: 2,
                         retry,
+                        elsewhere: false,
                     };
                     let cut = Cut {
                         by,
@@ -252,6 +258,7 @@ mod tests {
             resumes: 0,
             max_attempts: 2,
             retry: true,
+            elsewhere: false,
         };
         let cut = Cut {
             by: CutBy::Kill,

@@ -267,6 +267,7 @@ fn past(db: &Connection, row: &Row, last: Option<&Attempt>) -> Result<Past, Stor
         resumes,
         max_attempts: last.map_or(1, |last| last.max_attempts),
         retry: last.is_some_and(|last| last.retry),
+        elsewhere: row.standing().elsewhere,
     })
 }
 

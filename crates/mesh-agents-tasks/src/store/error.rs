@@ -82,6 +82,8 @@ pub enum Trouble {
     ReadOnly,
     /// It failed.
     Failed,
+    /// Another program has locked the database for longer than a write waits.
+    Busy,
 }
 
 impl fmt::Display for Trouble {
@@ -90,6 +92,7 @@ impl fmt::Display for Trouble {
             Self::Full => "the disk is full",
             Self::ReadOnly => "the disk cannot be written",
             Self::Failed => "the disk failed, or is full",
+            Self::Busy => "another program holds the task database",
         })
     }
 }
@@ -111,12 +114,16 @@ impl Trouble {
                 "See what the system says of the disk (dmesg), free some space, and keep a copy of what can still be \
                  read: agents backup DIR, on another disk."
             }
+            Self::Busy => {
+                "End that program, or wait for it: an sqlite3 with an open transaction, a VACUUM, a backup that is not \
+                 agents backup. What runs goes on, and is stored then."
+            }
         }
     }
 }
 
 impl StoreError {
-    /// Whether only the disk is in the way, so that the same write may succeed later.
+    /// Whether only the disk is in the way, or who holds it, so that the same write may succeed later.
     pub(crate) fn is_disk(&self) -> bool {
         matches!(self, Self::Disk { .. })
     }
@@ -166,10 +173,7 @@ impl From<rusqlite::Error> for StoreError {
             }
             Some(Sqlite::SystemIoFailure) => disk(Trouble::Failed),
             Some(Sqlite::NotADatabase | Sqlite::DatabaseCorrupt) => Self::Damaged(message),
-            Some(Sqlite::DatabaseBusy) => Self::Sqlite {
-                message,
-                hint: Some("another program holds the database; end it and try again"),
-            },
+            Some(Sqlite::DatabaseBusy) => disk(Trouble::Busy),
             _ => Self::Sqlite {
                 message,
                 hint: None,

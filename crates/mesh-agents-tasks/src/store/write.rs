@@ -4,6 +4,7 @@
 //! Each runs inside a savepoint: one that fails is undone alone and the others go on.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ impl Writer {
         }
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = connection.and_then(|connection| in_savepoint(connection, op));
+            let result = connection.and_then(|connection| in_savepoint(connection, caught(op)));
             let error = result.as_ref().err().cloned();
             let done: Done = Box::new(move |committed| {
                 // A caller that has gone away does not undo its write.
@@ -100,6 +101,22 @@ impl Writer {
         if self.orders.send(Order::Close(reply)).await.is_ok() {
             let _dropped = closed.await;
         }
+    }
+}
+
+/// A write that panics has failed, and is undone: the thread writes for everybody, and without it an engine would go
+/// on that can store nothing.
+fn caught<T>(
+    op: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> impl FnOnce(&Connection) -> Result<T, StoreError> {
+    move |connection: &Connection| {
+        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| op(connection)));
+        ran.unwrap_or_else(|_said_on_standard_error| {
+            Err(StoreError::Sqlite {
+                message: "a write panicked".to_owned(),
+                hint: Some("this is a mistake of the program: report it with what engine.log says"),
+            })
+        })
     }
 }
 
@@ -222,6 +239,25 @@ mod tests {
         a.unwrap();
         b.unwrap();
         assert!(matches!(half, Err(StoreError::Stale)));
+        let sum: i64 = writer
+            .write(|db| Ok(db.query_row("SELECT sum(x) FROM t", [], |row| row.get(0))?))
+            .await
+            .unwrap();
+        assert_eq!(sum, 3);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_undone_and_others_go_on() {
+        let writer = writer();
+        let wrong = writer.write::<()>(|db| {
+            db.execute("INSERT INTO t VALUES (7)", [])?;
+            panic!("on purpose")
+        });
+        let (a, wrong, b) = tokio::join!(writer.write(insert(1)), wrong, writer.write(insert(2)));
+        a.unwrap();
+        b.unwrap();
+        let wrong = wrong.unwrap_err().to_string();
+        assert!(wrong.contains("a write panicked"), "{wrong}");
         let sum: i64 = writer
             .write(|db| Ok(db.query_row("SELECT sum(x) FROM t", [], |row| row.get(0))?))
             .await

@@ -18,7 +18,7 @@ use mesh_agents_tasks::{ListTasks, Prune, Pruned, Retention, TaskEngine, check};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::fake::{Bench, agents, submit};
+use crate::fake::{Bench, PATIENCE, agents, submit};
 use crate::prelude::local;
 
 const DAY: u64 = 86_400;
@@ -205,19 +205,31 @@ async fn the_oldest_go_until_what_is_left_takes_no_more_than_it_may() {
         )
         .await;
     }
-    bench.engine.retain(Retention {
-        bytes: 250,
-        ..Retention::default()
-    });
+    let limited = Prune {
+        bytes: Some(250),
+        ..Prune::default()
+    };
     let dry = bench.engine.prune(Prune {
         dry_run: true,
-        ..Prune::default()
+        ..limited
     });
     let dry = dry.await.unwrap();
-    let pruned = bench.engine.prune(Prune::default()).await.unwrap();
+    let pruned = bench.engine.prune(limited).await.unwrap();
     assert_eq!((pruned.tasks, pruned.bytes, pruned.kept), (3, 300, 2));
     assert_eq!(dry, pruned);
     assert_eq!(blobs(dir.path()).len(), 2);
+    // And by itself, for as long as the engine runs.
+    bench.engine.retain(Retention {
+        bytes: 150,
+        ..Retention::default()
+    });
+    tokio::time::timeout(PATIENCE, async {
+        while blobs(dir.path()).len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("a pass of its own");
 }
 
 #[tokio::test]
@@ -284,10 +296,7 @@ async fn a_content_that_comes_while_it_goes_stays() {
         // What the round before left goes while this one's contents arrive.
         bench.engine.prune(keep(0)).await.unwrap();
         for task in &tasks {
-            let last = bench
-                .engine
-                .wait(&local(), task, Duration::from_secs(20))
-                .await;
+            let last = bench.engine.wait(&local(), task, PATIENCE).await;
             // It may have ended soon enough to be removed itself.
             if last.is_ok_and(|task| task.state == TaskState::Completed)
                 && bench.engine.task(&local(), task).await.is_ok()
@@ -443,8 +452,7 @@ proptest! {
                 let named: Vec<_> = named.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
                 ended(&mut bench, &format!("m-{n}"), &named).await;
             }
-            bench.engine.retain(Retention { bytes, ..Retention::default() });
-            let prune = Prune { keep: Some(tasks), ..older_than(age) };
+            let prune = Prune { keep: Some(tasks), bytes: Some(bytes), ..older_than(age) };
             let said = bench.engine.prune(Prune { dry_run: true, ..prune }).await.unwrap();
             let done = bench.engine.prune(prune).await.unwrap();
             assert_eq!(said, done);

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
 use mesh_agents_core::agent::{AgentDefinition, OnInterrupt};
-use mesh_agents_core::limits::{OFFLINE_PER_NODE, OFFLINE_WAIT};
+use mesh_agents_core::limits::{OFFLINE_PER_NODE, OFFLINE_WAIT, RESUMES_PER_TASK};
 use mesh_agents_core::run::ResumeReason;
 use mesh_agents_tasks::{Agents, Submit};
 
@@ -315,10 +315,35 @@ async fn an_engine_that_stops_leaves_the_work_of_other_nodes_alone() {
         let mut bench = Bench::open(dir.path(), there()).await;
         let run = bench.next_run().await;
         assert_eq!(run.spec.task_id, task.id);
+        let looked = bench.runner.reaped.lock().unwrap().len();
+        assert_eq!(looked, 0, "nothing of it ran on this machine");
         run.complete("done");
         bench.until(&task.id, TaskState::Completed).await;
         bench.engine.shutdown(true).await;
     }
+}
+
+/// Engines come and go, with updates and with the machine; a task of another node may take weeks.
+#[tokio::test]
+async fn the_work_of_another_node_is_followed_over_any_number_of_engines() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut id = None;
+    for _ in 0..RESUMES_PER_TASK + 3 {
+        let mut bench = Bench::open(dir.path(), there()).await;
+        if id.is_none() {
+            id = Some(bench.send(THERE, "x").await.id);
+        }
+        let run = bench.next_run().await;
+        assert_eq!(Some(&run.spec.task_id), id.as_ref());
+        run.open("task-there", true);
+        let attempt = usize::try_from(run.spec.attempt).unwrap();
+        bench.stored(&run.spec.task_id, "session", attempt).await;
+        bench.engine.shutdown(false).await;
+    }
+    let mut bench = Bench::open(dir.path(), there()).await;
+    bench.next_run().await.complete("done");
+    bench.until(&id.unwrap(), TaskState::Completed).await;
+    bench.engine.shutdown(true).await;
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Started {
 
     /// The next answer it is told.
     pub(crate) async fn told(&mut self) -> (QuestionId, Answer) {
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), self.answers.recv());
+        let answer = tokio::time::timeout(PATIENCE, self.answers.recv());
         answer.await.expect("an answer arrives").unwrap()
     }
 
@@ -108,6 +108,8 @@ pub(crate) struct FakeRunner {
     pub(crate) away: AtomicBool,
     /// Whether agents nobody offers any more can be followed.
     pub(crate) stands_in: AtomicBool,
+    /// Agents of which no content ever comes.
+    pub(crate) stalls: Mutex<BTreeSet<AgentId>>,
     /// The contents it was asked for.
     pub(crate) asked: Mutex<Vec<ContentSpec>>,
     /// What it sends of the next ones; nothing, when nothing is left.
@@ -207,11 +209,18 @@ impl Runner for FakeRunner {
     }
 
     fn content(&self, wanted: ContentSpec) -> ContentStream {
+        let stalls = self.stalls.lock().unwrap().contains(&wanted.agent);
         self.asked.lock().unwrap().push(wanted);
+        if stalls {
+            return futures::stream::pending().boxed();
+        }
         let pieces = self.contents.lock().unwrap().pop_front();
         futures::stream::iter(pieces.unwrap_or_default()).boxed()
     }
 }
+
+/// What never takes so long: a disk that others write to may hold up a write for seconds.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// When engines open, unless a test says otherwise.
 pub(crate) const NOON: i64 = 1_700_000_000_000;
@@ -261,6 +270,7 @@ impl Bench {
             obeys: AtomicBool::new(true),
             away: AtomicBool::new(false),
             stands_in: AtomicBool::new(false),
+            stalls: Mutex::default(),
             asked: Mutex::default(),
             contents: Mutex::default(),
         });
@@ -291,8 +301,18 @@ impl Bench {
     }
 
     pub(crate) async fn next_run(&mut self) -> Started {
-        let run = tokio::time::timeout(std::time::Duration::from_secs(20), self.runs.recv());
+        let run = tokio::time::timeout(PATIENCE, self.runs.recv());
         run.await.expect("a run starts").unwrap()
+    }
+
+    /// The next run of this task. One of a task that has ended since may be handed over late.
+    pub(crate) async fn next_run_of(&mut self, id: &TaskId) -> Started {
+        loop {
+            let run = self.next_run().await;
+            if run.spec.task_id == *id {
+                return run;
+            }
+        }
     }
 
     /// The kinds of a task's events so far.
@@ -316,18 +336,20 @@ impl Bench {
     }
 
     pub(crate) async fn until(&self, id: &TaskId, state: TaskState) -> Task {
-        let mut task = self.engine.task(&Caller::local(), id).await.unwrap();
-        for _ in 0..2_000 {
+        let started = tokio::time::Instant::now();
+        loop {
+            let task = self.engine.task(&Caller::local(), id).await.unwrap();
             if task.state == state {
                 return task;
             }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{id} is {} and should be {state}: {:?}",
+                task.state,
+                task.failure
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            task = self.engine.task(&Caller::local(), id).await.unwrap();
         }
-        panic!(
-            "{id} is {} and should be {state}: {:?}",
-            task.state, task.failure
-        );
     }
 }
 

@@ -35,7 +35,12 @@ fn elsewhere(sha256: &str, bytes: u64) -> ArtifactSource {
 
 /// A task that has ended, its artifact `x.txt` being with another node.
 async fn left(bench: &mut Bench, source: ArtifactSource) -> TaskId {
-    let id = bench.send(THERE, "do it").await.id;
+    left_with(bench, THERE, source).await
+}
+
+/// The same of this agent.
+async fn left_with(bench: &mut Bench, agent: &str, source: ArtifactSource) -> TaskId {
+    let id = bench.send(agent, "do it").await.id;
     let run = bench.next_run().await;
     run.say(RunEvent::Artifact {
         id: "x.txt".parse().unwrap(),
@@ -82,6 +87,35 @@ fn aged(file: &Path, hours: u64) {
 
 fn from(asked: &[ContentSpec]) -> Vec<u64> {
     asked.iter().map(|one| one.from).collect()
+}
+
+#[tokio::test]
+async fn a_node_that_sends_nothing_holds_up_no_other() {
+    const STALLS: &str = "b@z6MktULudTtAsAhRegYPiZ6631RV3viv12qd4GQF8z1xB22S";
+    let dir = tempfile::tempdir().unwrap();
+    let both = agents([definition(THERE), definition(STALLS)]);
+    let mut bench = Bench::open(dir.path(), both).await;
+    let stalls = STALLS.parse().unwrap();
+    bench.runner.stalls.lock().unwrap().insert(stalls);
+    // More of it are wanted than are fetched at once.
+    let mut readers = tokio::task::JoinSet::new();
+    for n in 0..10 {
+        let source = elsewhere(&format!("{n:064}"), 13);
+        let id = left_with(&mut bench, STALLS, source).await;
+        let engine = bench.engine.clone();
+        readers.spawn(async move {
+            let name: ArtifactId = "x.txt".parse().unwrap();
+            engine.artifact(&local(), &id, &name).await
+        });
+    }
+    while bench.runner.asked.lock().unwrap().len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let id = left(&mut bench, elsewhere(DIGEST, 13)).await;
+    bench.runner.sends(vec![piece(CONTENT)]);
+    let (_, content) = read(&bench, &id).await.unwrap();
+    assert_eq!(content, CONTENT.as_bytes());
+    bench.engine.shutdown(true).await;
 }
 
 #[test]

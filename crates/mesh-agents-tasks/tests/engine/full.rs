@@ -16,7 +16,7 @@ async fn nearly_full(bench: &mut Bench, dir: &std::path::Path, agent: &str, set:
     run.open("s", true);
     bench.stored(&task.id, "session", 1).await;
     let db = Connection::open(Layout::new(dir).database()).unwrap();
-    db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+    db.busy_timeout(PATIENCE).unwrap();
     let sql = format!("UPDATE tasks SET {set}, version = version + 1 WHERE id = ?1");
     assert_eq!(db.execute(&sql, [task.id.as_str()]).unwrap(), 1);
     let spoken = "x".repeat(1_000);

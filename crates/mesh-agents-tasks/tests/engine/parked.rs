@@ -4,6 +4,7 @@ use mesh_agents_core::agent::AgentDefinition;
 use mesh_agents_core::run::ResumeReason;
 use mesh_agents_core::task::Task;
 
+use super::fake::NOON;
 use super::prelude::*;
 
 /// Sends a task, lets its run ask, and kills the engine.
@@ -111,9 +112,12 @@ async fn a_cancel_ends_what_waits_without_a_run_at_once() {
 async fn its_clocks_go_on_without_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let mut agent = definition("a");
-    agent.policy.ask_seconds = 1;
+    agent.policy.ask_seconds = 900;
+    agent.policy.max_task_seconds = 3_600;
     let task = parked(&dir, &agent, true).await;
-    let mut bench = Bench::open(dir.path(), agents([agent.clone()])).await;
+    // A second before it is over.
+    let then = NOON + 899_000;
+    let mut bench = Bench::open_at(dir.path(), agents([agent.clone()]), then).await;
     let run = bench.next_run().await;
     assert_eq!(run.spec.task_id, task.id);
     let prompt = &run.spec.prompt;
@@ -127,9 +131,9 @@ async fn its_clocks_go_on_without_a_run() {
 
     let dir = tempfile::tempdir().unwrap();
     agent.policy.ask_seconds = 900;
-    agent.policy.max_task_seconds = 1;
+    agent.policy.max_task_seconds = 600;
     let task = parked(&dir, &agent, true).await;
-    let bench = Bench::open(dir.path(), agents([agent])).await;
+    let bench = Bench::open_at(dir.path(), agents([agent]), NOON + 599_000).await;
     let failed = bench.until(&task.id, TaskState::Failed).await;
     assert_eq!(failed.failure.unwrap().code, "deadline_exceeded");
 }

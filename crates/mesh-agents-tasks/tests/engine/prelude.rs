@@ -16,7 +16,7 @@ pub(crate) use mesh_agents_core::run::{
 pub(crate) use mesh_agents_core::task::{Failure, Role, TaskState};
 pub(crate) use mesh_agents_tasks::{ListTasks, Load, Minted};
 
-pub(crate) use super::fake::{Bench, agents, killed, submit, unique};
+pub(crate) use super::fake::{Bench, PATIENCE, agents, killed, submit, unique};
 
 /// The person at this machine.
 pub(crate) fn local() -> Caller {

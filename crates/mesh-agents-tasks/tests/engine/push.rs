@@ -17,7 +17,7 @@ use mesh_agents_tasks::push::PUSH_CONFIGS_PER_TASK;
 use mesh_agents_tasks::{PushDelivery, PushFailure, PushFailureKind};
 use ulid::Ulid;
 
-use super::fake::{Bench, Started, agents, submit, unique};
+use super::fake::{Bench, PATIENCE, Started, agents, submit, unique};
 
 fn config(id: &str, url: &str) -> PushConfig {
     PushConfig {
@@ -72,7 +72,7 @@ fn file(name: &str, content: &str) -> RunEvent {
 impl Bench {
     /// The next delivery; fails when nothing is due.
     async fn due(&self) -> PushDelivery {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.engine.push_next());
+        let next = tokio::time::timeout(PATIENCE, self.engine.push_next());
         next.await.expect("something is due").expect("it is open")
     }
 

@@ -1,6 +1,8 @@
 //! From a message to its end: what a run does to its task.
 
+use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::{Grant, Standing};
+use rusqlite::Connection;
 
 use super::prelude::*;
 
@@ -18,7 +20,7 @@ async fn a_message_becomes_a_task_with_artifacts_and_a_history() {
     assert_eq!(run.spec.prompt, "look at\nthis");
     let waiting = {
         let (engine, id) = (bench.engine.clone(), task.id.clone());
-        async move { engine.wait(&local(), &id, Duration::from_secs(20)).await }
+        async move { engine.wait(&local(), &id, PATIENCE).await }
     };
     let work = async {
         run.say(RunEvent::Text("half ".into()));
@@ -145,6 +147,70 @@ async fn deadlines_end_a_run_with_their_name() {
         let failed = bench.until(&task.id, TaskState::Failed).await;
         assert_eq!(failed.failure.unwrap().code, code);
     }
+}
+
+/// The cause of a stop is a write like any other, and the disk may be in its way when the time is over.
+#[tokio::test]
+async fn a_deadline_that_could_not_be_stored_is_still_what_the_task_failed_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut slow = definition("slow");
+    slow.policy.max_task_seconds = 1;
+    let mut bench = Bench::open(dir.path(), agents([slow])).await;
+    let task = bench.send("slow", "x").await;
+    let run = bench.next_run().await;
+    bench.until(&task.id, TaskState::Working).await;
+    let other = Connection::open(Layout::new(dir.path()).database()).unwrap();
+    other.busy_timeout(Duration::from_secs(20)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    while !run.canceled.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    other.execute_batch("COMMIT").unwrap();
+    let failed = bench.until(&task.id, TaskState::Failed).await;
+    assert_eq!(failed.failure.unwrap().code, "deadline_exceeded");
+    bench.engine.shutdown(true).await;
+}
+
+/// Somebody looks into the database with a tool that locks it, for longer than a write waits.
+#[tokio::test]
+async fn what_a_run_says_while_the_database_is_locked_is_stored_when_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), agents([definition("a")])).await;
+    let task = bench.send("a", "x").await;
+    let run = bench.next_run().await;
+    bench.until(&task.id, TaskState::Working).await;
+    let other = Connection::open(Layout::new(dir.path()).database()).unwrap();
+    other.busy_timeout(Duration::from_secs(20)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    run.open("s", true);
+    run.say(RunEvent::Artifact {
+        id: "a.md".parse().unwrap(),
+        media_type: "text/markdown".into(),
+        source: ArtifactSource::Text("result".into()),
+        complete: true,
+    });
+    run.complete("done");
+    // Writes are tried in the order they came, so when this one has failed the first of the run's has too.
+    let refused = bench
+        .engine
+        .submit(&local(), submit("a", "y", &unique()))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("another program holds"),
+        "{refused}"
+    );
+    other.execute_batch("COMMIT").unwrap();
+    bench.until(&task.id, TaskState::Completed).await;
+    let kinds = bench.kinds(&task.id).await;
+    assert!(kinds.contains(&"session"), "{kinds:?}");
+    let (_, content) = bench
+        .engine
+        .artifact(&local(), &task.id, &"a.md".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(content, b"result");
+    bench.engine.shutdown(true).await;
 }
 
 #[tokio::test]

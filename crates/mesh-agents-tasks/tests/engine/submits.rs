@@ -19,7 +19,7 @@ async fn a_message_whose_caller_is_gone_still_runs_and_is_known_again() {
     bench.until(&run.spec.task_id, TaskState::Completed).await;
     let mut load = bench.engine.total_load();
     let idle = load.wait_for(|load| *load == Load::default());
-    let idle = tokio::time::timeout(Duration::from_secs(20), idle).await;
+    let idle = tokio::time::timeout(PATIENCE, idle).await;
     assert!(idle.is_ok(), "a place stays taken");
 }
 

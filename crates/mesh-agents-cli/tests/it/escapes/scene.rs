@@ -47,6 +47,7 @@ impl Confined {
 
 /// A world with secrets, listeners, processes and another task at work.
 pub(super) struct Scene {
+    confined: Confined,
     world: World,
     values: BTreeMap<&'static str, String>,
     heard: Arc<Mutex<BTreeSet<&'static str>>>,
@@ -109,6 +110,7 @@ impl Scene {
             ("mark", MARK.to_owned()),
         ]);
         Self {
+            confined,
             world,
             values,
             heard,
@@ -174,6 +176,12 @@ impl Scene {
             Got::Wrote(file) => {
                 let file = self.filled(file);
                 fs::read(file).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(MARK))
+            }
+            // What has to arrive is waited for: it is noted by a thread of its own.
+            Got::Heard(name) if self.confined == Confined::Not && probe.control.leads_out() => {
+                let noted = || self.heard.lock().unwrap().contains(name).then_some(());
+                until(&format!("{name} is heard"), noted);
+                true
             }
             Got::Heard(name) => self.heard.lock().unwrap().contains(name),
             Got::Delivered(name) => {

@@ -243,9 +243,13 @@ async fn a_content_goes_on_where_its_line_broke_and_over_a_restart_of_both() {
             .first()
             .map_or(0, |file| std::fs::metadata(file).unwrap().len())
     };
+    let agents = b.engine.agents();
     let leaving = async {
         until(async || here() == 700_000).await;
-        a.leave(&mesh).await
+        // That it is away is known before its streams end, so that whoever reads is told.
+        mesh.leave(&a.id);
+        until(async || b.engine.unavailable(agents.get(&echo).unwrap()).is_some()).await;
+        a.stop().await
     };
     let (refused, dir_a) = tokio::join!(read(&b, &task, "two.txt"), leaving);
     let refused = refused.unwrap_err();

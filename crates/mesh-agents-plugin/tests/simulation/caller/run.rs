@@ -204,6 +204,7 @@ impl Sent {
             resumes: count(self.attempts.iter().filter(|one| one.resumed).count()),
             max_attempts: ATTEMPTS.get(),
             retry: true,
+            elsewhere: true,
         };
         let cut = Cut {
             by,
