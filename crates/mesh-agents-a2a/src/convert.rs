@@ -3,19 +3,19 @@
 //! A task is put together from pieces that are encoded one by one ([`message`], [`artifact`]), so
 //! that a caller with a size limit can weigh each piece before it decides what goes in.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+mod wire;
+
 use jiff::Timestamp;
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{ArtifactId, MessageId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::principal::Principal;
-use mesh_agents_core::task::{
-    ArtifactInfo, Content, Failure, Message, Part, Role, Task, TaskState,
-};
-use serde::Serialize;
+use mesh_agents_core::task::{ArtifactInfo, Failure, Message, Role, Task};
 
-use crate::json::compact;
+use self::wire::{
+    ArtifactMetadata, FailureMetadata, WireArtifact, WireArtifactUpdate, WireMessage, WirePart,
+    WireStatus, WireStatusUpdate, WireTask, content, exact, state, wire_part,
+};
 use crate::peer::Numbered;
 
 /// Media type of the text a run streams.
@@ -288,6 +288,13 @@ pub fn artifact(
     JsonText::of(&wire).map_err(|source| failed("an artifact", task, source))
 }
 
+/// The time that [`timestamp`] wrote; `None` for a text that is none.
+#[must_use]
+pub fn read_timestamp(text: &str) -> Option<UnixMillis> {
+    let at: Timestamp = text.parse().ok()?;
+    Some(UnixMillis(at.as_millisecond()))
+}
+
 /// ISO 8601 in UTC with milliseconds and `Z`.
 #[must_use]
 pub fn timestamp(at: UnixMillis) -> String {
@@ -309,83 +316,8 @@ pub fn is_json(media_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
 }
 
-/// Text as text and the rest in base64; JSON is not written anew.
-fn exact(bytes: &[u8]) -> WirePart<'_> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => WirePart {
-            text: Some(text),
-            ..WirePart::default()
-        },
-        Err(_) => WirePart {
-            raw: Some(BASE64.encode(bytes)),
-            ..WirePart::default()
-        },
-    }
-}
-
-fn content<'a>(info: &ArtifactInfo, bytes: &'a [u8]) -> WirePart<'a> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return WirePart {
-            raw: Some(BASE64.encode(bytes)),
-            ..WirePart::default()
-        };
-    };
-    if is_json(&info.media_type)
-        && let Ok(data) = JsonText::parse(text)
-    {
-        return WirePart {
-            data: JsonText::parse(&compact(data.as_str())).ok(),
-            ..WirePart::default()
-        };
-    }
-    WirePart {
-        text: Some(text),
-        ..WirePart::default()
-    }
-}
-
-fn wire_part(part: &Part) -> WirePart<'_> {
-    let wire = match &part.content {
-        Content::Text(text) => WirePart {
-            text: Some(text),
-            ..WirePart::default()
-        },
-        Content::Data(data) => WirePart {
-            data: Some(data.clone()),
-            ..WirePart::default()
-        },
-        Content::Url(url) => WirePart {
-            url: Some(url),
-            ..WirePart::default()
-        },
-        Content::Raw(base64) => WirePart {
-            raw: Some(base64.clone()),
-            ..WirePart::default()
-        },
-    };
-    WirePart {
-        media_type: part.media_type.as_deref(),
-        filename: part.filename.as_deref(),
-        metadata: part.metadata.as_ref(),
-        ..wire
-    }
-}
-
 fn failure_text(failure: &Failure) -> String {
     format!("{}: {}", failure.code, failure.told())
-}
-
-fn state(state: TaskState) -> a2a::TaskState {
-    match state {
-        TaskState::Submitted => a2a::TaskState::Submitted,
-        TaskState::Working => a2a::TaskState::Working,
-        TaskState::InputRequired => a2a::TaskState::InputRequired,
-        TaskState::AuthRequired => a2a::TaskState::AuthRequired,
-        TaskState::Completed => a2a::TaskState::Completed,
-        TaskState::Failed => a2a::TaskState::Failed,
-        TaskState::Canceled => a2a::TaskState::Canceled,
-        TaskState::Rejected => a2a::TaskState::Rejected,
-    }
 }
 
 fn failed(what: &'static str, task: &Task, source: serde_json::Error) -> ConvertError {
@@ -394,114 +326,6 @@ fn failed(what: &'static str, task: &Task, source: serde_json::Error) -> Convert
         task: task.id.to_string(),
         source,
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireTask<'a> {
-    id: &'a str,
-    context_id: &'a str,
-    status: WireStatus<'a>,
-    #[serde(skip_serializing_if = "<[JsonText]>::is_empty")]
-    artifacts: &'a [JsonText],
-    #[serde(skip_serializing_if = "<[JsonText]>::is_empty")]
-    history: &'a [JsonText],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a JsonText>,
-}
-
-#[derive(Serialize)]
-struct WireStatus<'a> {
-    state: a2a::TaskState,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a JsonText>,
-    timestamp: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireStatusUpdate<'a> {
-    task_id: &'a str,
-    context_id: &'a str,
-    status: WireStatus<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Numbered>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireArtifactUpdate<'a> {
-    task_id: &'a str,
-    context_id: &'a str,
-    artifact: &'a JsonText,
-    // Written when false too: a reader that looks for the key finds it in every update.
-    append: bool,
-    last_chunk: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Numbered>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMessage<'a> {
-    message_id: &'a str,
-    context_id: &'a str,
-    task_id: &'a str,
-    role: a2a::Role,
-    parts: Vec<WirePart<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a JsonText>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    extensions: &'a [String],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    reference_task_ids: &'a [String],
-}
-
-#[derive(Serialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct WirePart<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<JsonText>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filename: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a JsonText>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WireArtifact<'a> {
-    artifact_id: &'a str,
-    parts: [WirePart<'a>; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<ArtifactMetadata<'a>>,
-}
-
-#[derive(Serialize)]
-struct ArtifactMetadata<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    left_out: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    partial: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct FailureMetadata<'a> {
-    failure_code: &'a str,
 }
 
 #[cfg(test)]

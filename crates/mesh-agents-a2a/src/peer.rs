@@ -53,7 +53,7 @@ impl Inline {
 }
 
 /// The header by which a node that follows a task says which event of its log it has applied last. The stream
-/// goes on behind that one instead of beginning with the whole task.
+/// goes on behind that one instead of beginning with the whole task; that of an answer to a question, too.
 pub(crate) const AFTER_HEADER: &str = "mesh-agents-after";
 
 /// The key in a question's data that says who answers it, where that is not its caller.

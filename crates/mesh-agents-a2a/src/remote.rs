@@ -34,6 +34,7 @@ use std::time::Duration;
 use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::content::{ContentSpec, ContentStream};
 use mesh_agents_core::ids::{AgentId, QuestionId, RunId};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::{Answer, Away, ProcessRef, Run, RunControl, RunSpec, Runner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,10 @@ pub struct RemoteTimeouts {
     /// the default of `policy.idle_seconds` (600 s), so that the true cause is told. A node of the mesh
     /// is waited for as long as the task may take: its engine goes on with it, and says so later.
     pub contact: Duration,
+    /// How long the message that makes a task is sent again to a node of the mesh that may have it and has not said
+    /// what it made of it, or that takes nothing yet: as long as a message waits for a node that is away. Never
+    /// less than [`Self::opening`].
+    pub delivery: Duration,
     /// For the whole of a cancel, of the 2 s that a cancel may take.
     pub cancel: Duration,
     /// How long a node of the mesh may leave the message that makes a task unanswered once its end is
@@ -93,6 +98,7 @@ impl Default for RemoteTimeouts {
             idle: Duration::from_secs(60),
             opening: Duration::from_secs(10),
             contact: Duration::from_secs(300),
+            delivery: OFFLINE_WAIT,
             cancel: Duration::from_millis(1800),
             silent: Duration::from_secs(30),
             retry_first: Duration::from_millis(250),

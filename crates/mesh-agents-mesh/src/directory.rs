@@ -11,6 +11,7 @@
 //! - `schedule.rs`: when a peer is asked next.
 //! - `caps.rs`: what goes first when there is too much.
 //! - `claims.rs`: how often peers are asked that only strangers speak of.
+//! - `pace.rs`: so many at once, and then one in a while.
 //! - `view.rs`: what the others see of all this.
 
 mod answers;
@@ -18,15 +19,16 @@ mod caps;
 mod claims;
 mod happening;
 mod node;
+mod pace;
 mod schedule;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use self::claims::Claims;
 pub use self::happening::{Change, Happening, Refused};
 use self::node::Node;
 pub use self::node::Remembered;
+use self::pace::Pace;
 use self::schedule::{Chance, Schedule};
 pub use self::schedule::{Pull, PullFailure, Ticket};
 pub use self::view::{AgentView, NoRoute, NodeView, Presence, Warning};
@@ -85,7 +87,9 @@ pub struct Directory {
     nodes: BTreeMap<NodeKey, Node>,
     tickets: BTreeMap<Ticket, MeshPeerId>,
     last_ticket: u64,
-    claims: Claims,
+    claims: Pace,
+    /// Nodes the owner lists, or whose agents are called from here.
+    favoured: BTreeSet<NodeKey>,
     chance: Chance,
 }
 
@@ -106,7 +110,8 @@ impl Directory {
             nodes: BTreeMap::new(),
             tickets: BTreeMap::new(),
             last_ticket: 0,
-            claims: Claims::default(),
+            claims: claims::pace(),
+            favoured: BTreeSet::new(),
             chance: Chance::new(seed),
         };
         let mut remembered: Vec<_> = remembered.into_iter().collect();
@@ -162,6 +167,16 @@ impl Directory {
             Happening::Tick => self.tick(now, &mut changes),
         }
         changes
+    }
+
+    /// Says whether the owner of this node lists `key`, or agents of it are called from here: then each change it
+    /// hints at is asked for within a second, however many there are. Said before its answers are applied.
+    pub fn favour(&mut self, key: NodeKey, is_favoured: bool) {
+        if is_favoured {
+            self.favoured.insert(key);
+        } else {
+            self.favoured.remove(&key);
+        }
     }
 
     /// The peers to ask now, at the most `room` of them. Each must be answered by

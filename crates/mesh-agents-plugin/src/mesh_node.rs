@@ -104,6 +104,8 @@ struct Inner {
     started: Instant,
     state: Mutex<State>,
     engine: OnceLock<TaskEngine>,
+    /// Where what is known of the mesh is kept: the engine's.
+    disk: OnceLock<Arc<dyn unsaved::Disk>>,
     /// Held by who writes to the disk.
     saving: tokio::sync::Mutex<()>,
     /// Something is to be asked of others, or waited for anew.
@@ -187,6 +189,7 @@ impl MeshNode {
             started,
             state: Mutex::new(state),
             engine: OnceLock::new(),
+            disk: OnceLock::new(),
             saving: tokio::sync::Mutex::new(()),
             pulls: Notify::new(),
             agents: Notify::new(),
@@ -199,9 +202,12 @@ impl MeshNode {
     /// owner's list lets in. What was known of other nodes when the last engine ended is known when this
     /// returns.
     pub async fn start(&self, engine: TaskEngine, app: Router) {
+        let disk = Arc::new(engine.clone());
         if self.0.engine.set(engine).is_err() {
             return;
         }
+        // Set with the engine, so it is the first time for this too.
+        let _first = self.0.disk.set(disk);
         if let Some(engine) = self.0.engine.get() {
             engine.set_grants(Arc::new(self.clone()));
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_agents_core::agent::{AgentDefinition, OnInterrupt, SessionScope};
+use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ArtifactId, RunId, TaskId};
 use mesh_agents_core::json::JsonText;
 use mesh_agents_core::limits::ARTIFACT_BYTES;
@@ -284,10 +285,17 @@ async fn spec(
         home: inner.layout.agent_home(&agent.id),
         mesh: inner.mesh(),
         skill: skill(task.metadata.as_ref()),
-        patience: patience(task.deliver_until, inner.now()),
+        patience: patience_of(task, inner.now()),
         tools,
     };
     Ok((spec, open))
+}
+
+/// How long a run may try to hand its message over; one of this node is handed it at once.
+fn patience_of(task: &Task, now: UnixMillis) -> Option<Duration> {
+    let elsewhere = !task.agent_id.is_local();
+    let patience = patience(task.deliver_until, task.attempt, task.created_at, now);
+    patience.filter(|_| elsewhere)
 }
 
 /// The skill a task's metadata names (`skill_id`), if it has a form that can stand in a header.

@@ -2,6 +2,7 @@
 
 use mesh_agents_core::ids::{ContextId, TaskId};
 use mesh_agents_core::principal::Principal;
+use mesh_agents_core::task::TaskState;
 use proptest::prelude::*;
 
 use super::*;

@@ -46,7 +46,8 @@ struct Behind(AtomicU64);
 impl CallInterceptor for Behind {
     async fn before(&self, method: &str, params: &mut ServiceParams) -> Result<(), a2a::A2AError> {
         let after = self.0.load(Ordering::Relaxed);
-        if method == methods::SUBSCRIBE_TO_TASK && after > 0 {
+        let streams = [methods::SUBSCRIBE_TO_TASK, methods::SEND_STREAMING_MESSAGE];
+        if streams.contains(&method) && after > 0 {
             params.insert(AFTER_HEADER.to_owned(), vec![after.to_string()]);
         }
         Ok(())
@@ -95,8 +96,10 @@ impl Caller {
         })
     }
 
-    /// Sends a message and follows what comes of it.
-    pub(crate) async fn stream(&self, message: a2a::Message) -> Result<Stream, Fault> {
+    /// Sends a message and follows what comes of it: with a node, behind the event `after` of the log of the task it
+    /// is for, unless that is 0.
+    pub(crate) async fn stream(&self, message: a2a::Message, after: u64) -> Result<Stream, Fault> {
+        self.behind.0.store(after, Ordering::Relaxed);
         let request = request(message, None);
         Ok(faults(self.client.send_streaming_message(&request).await?))
     }

@@ -1,7 +1,9 @@
 //! One run: does what its mirror says, and tells it what came of it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use mesh_agents_core::ids::{ArtifactId, QuestionId};
@@ -13,11 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::call::{Caller, Stream};
 use super::fault::Fault;
-use super::mirror::{Answered, Content, Do, Input, Kept, Mirror, Now, Request, Terms};
+use super::mirror::{Answered, Content, Do, Input, Kept, Mirror, Now, Place, Request, Terms};
 use super::outbox::Outbox;
 use super::pipe::Pipe;
 use super::target::{Target, misconfigured};
 use super::wire::Patience;
+
+/// How far a task was followed is kept this often at the most: what comes again after a kill is left out.
+const PLACE_EVERY: Duration = Duration::from_secs(2);
 
 /// One run to be done.
 pub(super) struct Job {
@@ -56,6 +61,7 @@ impl Job {
         let mut timeouts = self.shared.timeouts;
         if let Some(patience) = self.spec.patience {
             timeouts.opening = timeouts.opening.max(patience);
+            timeouts.delivery = patience;
         }
         let patience = Patience {
             first_byte: timeouts.first_byte,
@@ -66,6 +72,12 @@ impl Job {
         let way = Arc::clone(&pipe);
         let caller = Caller::new(&target, skill, by_reference, way, patience).await?;
         let spec = self.spec;
+        let kept = spec.dirs.logs().join("followed.json");
+        // One that begins anew is told the whole.
+        let place = match spec.resume {
+            Some(_) => read_place(&kept).await,
+            None => None,
+        };
         let terms = Terms {
             task: spec.task_id,
             attempt: spec.attempt,
@@ -73,6 +85,7 @@ impl Job {
             prompt: spec.prompt,
             resume: spec.resume,
             before: spec.before,
+            place,
             require: spec.agent.require.clone(),
             on_mesh: target.node.is_some(),
             streaming: target.streaming,
@@ -81,12 +94,15 @@ impl Job {
             timeouts,
         };
         let started = Instant::now();
+        let kept_at = terms.place.as_ref().map(|place| (started, place.seq));
         Ok(Talk {
             caller,
             pipe,
             started,
             mirror: Mirror::new(terms, Now::ZERO),
             artifacts: spec.dirs.artifacts(),
+            kept,
+            kept_at,
             events: self.events,
             answers: self.answers,
             cancel: self.cancel,
@@ -103,6 +119,10 @@ struct Talk {
     mirror: Mirror,
     /// Where content that is no text lies until the engine has it.
     artifacts: PathBuf,
+    /// Where it is kept how far the task was followed.
+    kept: PathBuf,
+    /// When that was, and which event of its owner's log it was.
+    kept_at: Option<(Instant, u64)>,
     events: Outbox,
     answers: mpsc::Receiver<(QuestionId, Answer)>,
     cancel: CancellationToken,
@@ -143,8 +163,9 @@ impl Talk {
                 }
             }
             if self.mirror.is_over() {
-                return;
+                return self.forget_place().await;
             }
+            self.keep_place().await;
             let wake = self.mirror.wake();
             let due = wake.and_then(|at| self.started.checked_add(at));
             let input = tokio::select! {
@@ -166,14 +187,44 @@ impl Talk {
         }
     }
 
+    /// Keeps how far the task was followed, if it is time.
+    async fn keep_place(&mut self) {
+        let Some(place) = self.mirror.place() else {
+            return self.forget_place().await;
+        };
+        let (now, seq) = (Instant::now(), place.seq);
+        let is_time = self
+            .kept_at
+            .is_none_or(|(at, kept)| kept != seq && now.duration_since(at) >= PLACE_EVERY);
+        if !is_time {
+            return;
+        }
+        let place = place.clone();
+        self.kept_at = Some((now, seq));
+        if let Err(error) = write_place(&self.kept, &place).await {
+            tracing::debug!(%error, "how far a task was followed is not kept; after a restart it comes whole");
+        }
+    }
+
+    /// Nobody goes on there.
+    async fn forget_place(&mut self) {
+        if self.kept_at.take().is_some()
+            && let Err(error) = tokio::fs::remove_file(&self.kept).await
+        {
+            tracing::debug!(%error, "how far a task was followed is not forgotten");
+        }
+    }
+
     /// Starts a request.
     fn start(&self, request: Request) -> futures::future::BoxFuture<'static, Result<Heard, Fault>> {
         let caller = self.caller.clone();
         Box::pin(async move {
             Ok(match request {
-                Request::Send { message, stream } if stream => {
-                    Heard::Stream(caller.stream(*message).await?)
-                }
+                Request::Send {
+                    message,
+                    stream: true,
+                    after,
+                } => Heard::Stream(caller.stream(*message, after).await?),
                 Request::Send { message, .. } => Heard::Whole(caller.send(*message).await?),
                 Request::Get { task } => {
                     Heard::Whole(Answered::Task(Box::new(caller.get(&task).await?)))
@@ -243,6 +294,21 @@ impl Talk {
         tokio::fs::write(&path, bytes).await?;
         Ok(ArtifactSource::File(path))
     }
+}
+
+/// What was kept of how far the task was followed. What cannot be read is as good as nothing.
+async fn read_place(path: &Path) -> Option<Place> {
+    serde_json::from_slice(&tokio::fs::read(path).await.ok()?).ok()
+}
+
+/// Replaces what was kept. It may be lost with the machine; then the task is told whole.
+async fn write_place(path: &Path, place: &Place) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        tokio::fs::create_dir_all(parent).await?;
+    }
+    let new = path.with_extension("part");
+    tokio::fs::write(&new, serde_json::to_vec(place)?).await?;
+    tokio::fs::rename(&new, path).await
 }
 
 /// The next thing the remote says. What is lost when this is dropped was not said yet.

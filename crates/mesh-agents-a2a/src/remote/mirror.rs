@@ -14,7 +14,9 @@
 //! - text goes on from what was passed on, never back;
 //! - the end is said once, and nothing after it;
 //! - with a node of the mesh loss of contact decides nothing: not the end, not even of a cancel, which
-//!   is told as soon as the node is there. An HTTP server is given up after a while.
+//!   is told as soon as the node is there. An HTTP server is given up after a while;
+//! - a message of which a node does not say what it made of it is sent again for as long as one waits for a
+//!   node that is away, and given up then with what is known: that it may have arrived, or that it has not.
 
 mod ask;
 mod backoff;
@@ -24,6 +26,7 @@ mod follow;
 mod hear;
 mod open;
 mod phase;
+mod place;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,6 +39,7 @@ use mesh_agents_core::run::{self, Before, Outcome, Resume, RunEvent};
 use self::backoff::Backoff;
 use self::open::Said;
 use self::phase::{Asking, Look, Phase};
+pub use self::place::Place;
 use super::RemoteTimeouts;
 use super::fault::Fault;
 use super::results::Results;
@@ -63,6 +67,8 @@ pub struct Terms {
     pub resume: Option<Resume>,
     /// What the caller's own log has of the task already.
     pub before: Before,
+    /// How far an earlier engine followed the task, as was kept of it.
+    pub place: Option<Place>,
     /// Artifacts the result must hold (`result.require`).
     pub require: Vec<ArtifactId>,
     /// Whether the remote is a node of the mesh: it knows a repeated message, numbers what it says,
@@ -161,6 +167,9 @@ pub enum Request {
         message: Box<Message>,
         /// Whether to ask for a stream.
         stream: bool,
+        /// The newest event applied of the task the message is for; a node begins the stream behind it, as that
+        /// of [`Request::Subscribe`]. 0 for none.
+        after: u64,
     },
     /// Ask how a task stands.
     Get {
@@ -190,6 +199,8 @@ pub enum Request {
 pub struct Mirror {
     terms: Terms,
     now: Now,
+    /// When it began.
+    begun: Now,
     phase: Phase,
     /// When the phase is over by itself.
     timer: Option<Now>,
@@ -202,6 +213,10 @@ pub struct Mirror {
     announced: bool,
     /// The newest event of the owner's log that was applied.
     seq: u64,
+    /// Nothing was heard yet, and `seq` is what was kept of an earlier run.
+    remembers: bool,
+    /// Where a later engine can go on.
+    place: Option<Place>,
     results: Results,
     /// The agent's last message in the history.
     last_words: Option<String>,
@@ -257,16 +272,26 @@ impl Mirror {
     #[must_use]
     pub fn new(terms: Terms, now: Now) -> Self {
         let times = &terms.timeouts;
+        let place = terms
+            .place
+            .clone()
+            .filter(|place| terms.on_mesh && place.fits(terms.resume.as_ref(), &terms.before));
+        let said = terms.before.said.clone();
+        // What the log has behind the place comes again.
+        let again = place.as_ref().map_or(0, |place| said.len() - place.said);
         let mut mirror = Self {
             now,
+            begun: now,
             phase: Phase::Over,
             timer: None,
             alive: now,
             out: VecDeque::new(),
             remote: None,
             announced: false,
-            seq: 0,
-            results: Results::going_on(terms.before.said.clone(), terms.on_mesh),
+            seq: place.as_ref().map_or(0, |place| place.seq),
+            remembers: place.is_some(),
+            place,
+            results: Results::going_on(said, again, terms.on_mesh),
             last_words: None,
             told: None,
             first: None,

@@ -23,11 +23,15 @@ pub(crate) struct Results {
     answer: Option<String>,
     /// What was passed on of it.
     said: String,
+    /// So many bytes of the end of it come again.
+    again: usize,
     pieces: Vec<Piece>,
     /// One sentence for each thing left out.
     skipped: Vec<String>,
     /// Whether they come from a node, which names digests.
     of_node: bool,
+    /// Pieces may be of an attempt that its node has given up.
+    doubted: bool,
 }
 
 /// One artifact of ours: a part of one of the remote's, or several parts of text that belong together.
@@ -78,10 +82,12 @@ impl Held {
 }
 
 impl Results {
-    /// Results that go on from a text that was passed on by an earlier run.
-    pub(crate) fn going_on(said: String, of_node: bool) -> Self {
+    /// Results that go on from a text that was passed on by an earlier run, of which so many bytes will come again
+    /// as pieces to be appended.
+    pub(crate) fn going_on(said: String, again: usize, of_node: bool) -> Self {
         Self {
             said,
+            again,
             of_node,
             ..Self::default()
         }
@@ -89,6 +95,14 @@ impl Results {
 
     /// Takes all artifacts of a task as it stands. The text to pass on.
     pub(crate) fn snapshot(&mut self, artifacts: Vec<Artifact>) -> String {
+        // Behind the whole comes what is not in it.
+        self.again = 0;
+        self.doubted = false;
+        if self.of_node {
+            // A node tells all there is; what is not among it was of an attempt that it gave up.
+            let told = |piece: &Piece| artifacts.iter().any(|one| one.artifact_id == piece.owner);
+            self.pieces.retain(told);
+        }
         if self.answer.is_none() {
             // Where one is named so, it is the answer, whatever comes before it.
             let named = artifacts
@@ -120,7 +134,7 @@ impl Results {
     }
 
     /// What is new in the answer; `None` when it no longer goes on from what was passed on.
-    fn more_of_answer(&self, artifact: &Artifact, append: bool) -> Option<String> {
+    fn more_of_answer(&mut self, artifact: &Artifact, append: bool) -> Option<String> {
         let gathered = self.pieces.iter().any(|p| p.owner == artifact.artifact_id);
         if gathered {
             return None;
@@ -128,7 +142,14 @@ impl Results {
         let texts: Option<Vec<&str>> = artifact.parts.iter().map(Part::as_text).collect();
         let text = texts?.concat();
         if append {
-            return Some(text);
+            let again = self.again.min(text.len());
+            let there = &self.said.as_bytes()[self.said.len() - self.again..];
+            if there[..again] != text.as_bytes()[..again] {
+                return None;
+            }
+            let new = text.get(again..)?;
+            self.again -= again;
+            return Some(new.to_owned());
         }
         if self.said.starts_with(&text) {
             return Some(String::new());
@@ -249,6 +270,22 @@ impl Results {
         if self.skipped.len() < SKIPPED {
             self.skipped.push(format!("{} {why}", words(artifact)));
         }
+    }
+
+    /// Its node begins the task anew, or goes on with it. A stream does not say which of them, nor that what an
+    /// attempt left is gone; the task as it stands shows it.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted |= self.of_node && !self.pieces.is_empty();
+    }
+
+    /// Whether it needs to be seen which pieces are the task's.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
+    /// Whether nothing but the streamed text has come.
+    pub(crate) fn is_text_alone(&self) -> bool {
+        self.pieces.is_empty() && self.skipped.is_empty()
     }
 
     /// The text passed on so far.

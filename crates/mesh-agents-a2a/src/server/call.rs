@@ -217,7 +217,10 @@ impl Call {
         let (task, asked) = self.submit(params).await?;
         if task.last_seq > 1 {
             // A repeat, or an answer to a question: the task has a past.
-            let stream = self.stream(&task.id, asked.history, Begin::Message).await?;
+            let stream = match self.behind(&task.id).await? {
+                Some(stream) => stream,
+                None => self.stream(&task.id, asked.history, Begin::Message).await?,
+            };
             return Ok(Reply::Stream(Box::new(stream)));
         }
         // A new task: the stream tells its whole life.

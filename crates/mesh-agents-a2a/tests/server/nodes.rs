@@ -24,7 +24,8 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::layout::Layout;
 use mesh_agents_core::policy::{Caller, Grant, Standing};
 use mesh_agents_core::run::{
-    ArtifactSource, Away, Before, MeshEndpoints, Outcome, Run, RunEvent, RunSpec, Runner as _,
+    Answer, ArtifactSource, Away, Before, MeshEndpoints, Outcome, QuestionKind, Resume,
+    ResumeReason, Run, RunEvent, RunSpec, Runner as _,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -196,6 +197,23 @@ fn run(line: &Line, dir: &std::path::Path) -> Run {
 }
 
 fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
+    start(&runner(line), binding, dir)
+}
+
+fn runner(line: &Line) -> RemoteRunner {
+    let timeouts = RemoteTimeouts {
+        retry_first: std::time::Duration::from_millis(5),
+        retry_most: std::time::Duration::from_millis(50),
+        ..RemoteTimeouts::default()
+    };
+    RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(line.clone())))
+}
+
+fn start(runner: &RemoteRunner, binding: &str, dir: &std::path::Path) -> Run {
+    runner.start(first(binding, dir))
+}
+
+fn first(binding: &str, dir: &std::path::Path) -> RunSpec {
     let id = AgentId::on_node(&"a".parse().unwrap(), ADA).unwrap();
     let mut agent = definition("a");
     agent.runtime.kind = RuntimeKind::Remote;
@@ -209,13 +227,7 @@ fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
     agent.card.json = JsonText::of(&card).unwrap();
     agent.id = id;
     let task_id = TaskId::from_ulid(Ulid::from_parts(7, 7));
-    let timeouts = RemoteTimeouts {
-        retry_first: std::time::Duration::from_millis(5),
-        retry_most: std::time::Duration::from_millis(50),
-        ..RemoteTimeouts::default()
-    };
-    let runner = RemoteRunner::new(Arc::new(|_| None), timeouts, Some(Arc::new(line.clone())));
-    runner.start(RunSpec {
+    RunSpec {
         run_id: RunId::from_ulid(Ulid::from_parts(8, 8)),
         context_id: ContextId::from_ulid(Ulid::from_parts(9, 9)),
         attempt: 1,
@@ -230,7 +242,7 @@ fn run_over(binding: &str, line: &Line, dir: &std::path::Path) -> Run {
         tools: None,
         task_id,
         agent: Arc::new(agent),
-    })
+    }
 }
 
 /// What the run says up to the first event that is as wanted, that one too.
@@ -308,6 +320,100 @@ async fn after_a_cut_a_caller_asks_for_later_events_alone_and_none_is_lost_or_do
 }
 
 #[tokio::test]
+async fn the_stream_after_an_answer_goes_on_behind_what_the_caller_has_over_either_binding() {
+    for binding in ["JSONRPC", "HTTP+JSON"] {
+        let mut node = Node::start().await;
+        let line = Line::to(&node);
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run_over(binding, &line, dir.path());
+        let mut there = node.next_run().await;
+        there.say(RunEvent::Text("one ".into()));
+        there.ask(QuestionKind::Elicitation, "Which?");
+        let asks = |event: &RunEvent| matches!(event, RunEvent::Question { .. });
+        let mut seen = until(&mut run, asks).await;
+        let Some(RunEvent::Question { id, .. }) = seen.last().cloned() else {
+            panic!("{seen:?}");
+        };
+        run.control.answer(&id, Answer::Text("that".into()));
+        assert_eq!(there.told().await, Answer::Text("that".into()));
+        there.say(RunEvent::Text("two ".into()));
+        there.complete("one two ");
+        seen.extend(until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await);
+        let said = seen.iter().filter_map(|event| match event {
+            RunEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        assert_eq!(said.collect::<String>(), "one two ");
+        assert_eq!(seen.iter().filter(|event| asks(event)).count(), 1);
+        let behind = line.behind.lock().unwrap().clone();
+        let [(after, told)] = behind.as_slice() else {
+            panic!("{binding}: {behind:?}");
+        };
+        assert!(*after > 1, "{binding}: {after}");
+        assert!(told.contains("two "), "{binding}: {told}");
+        for old in ["one ", "Which?", "\"task\":"] {
+            assert!(!told.contains(old), "{binding}: {old} in {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_a_caller_asks_for_what_it_has_not_and_a_lost_log_for_the_whole() {
+    for (has, behind) in [("one ", true), ("one two ", true), ("", false)] {
+        let mut node = Node::start().await;
+        let line = Line::to(&node);
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run(&line, dir.path());
+        let there = node.next_run().await;
+        there.say(RunEvent::Text("one ".into()));
+        let text = |event: &RunEvent| matches!(event, RunEvent::Text(_));
+        let seen = until(&mut run, text).await;
+        let session_id = seen.iter().find_map(|event| match event {
+            RunEvent::Started { session_id, .. } => Some(session_id.clone()),
+            _ => None,
+        });
+        let mut again = first("JSONRPC", dir.path());
+        let kept = again.dirs.logs().join("followed.json");
+        while !kept.exists() {
+            tokio::task::yield_now().await;
+        }
+        // The engine is killed, and the next one has this much in its log.
+        drop(run);
+        there.say(RunEvent::Text("two ".into()));
+        again.attempt = 2;
+        again.before.said = has.into();
+        again.resume = Some(Resume {
+            session_id: session_id.unwrap(),
+            why: ResumeReason::Interrupted,
+        });
+        let mut run = runner(&line).start(again);
+        let joined = |event: &RunEvent| matches!(event, RunEvent::Started { .. });
+        let mut seen = until(&mut run, joined).await;
+        there.say(RunEvent::Text("three ".into()));
+        there.complete("one two three ");
+        seen.extend(until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await);
+        let said = seen.iter().filter_map(|event| match event {
+            RunEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let said: String = said.collect();
+        assert_eq!(format!("{has}{said}"), "one two three ");
+        let named = line.behind.lock().unwrap().clone();
+        assert_eq!(named.len(), usize::from(behind), "{has:?}: {named:?}");
+        for (after, told) in named {
+            assert!(after > 0 && told.contains("two "), "{told}");
+            for old in ["one ", "\"task\":"] {
+                assert!(!told.contains(old), "{old} in {told}");
+            }
+        }
+        // Nobody goes on with what is over.
+        while kept.exists() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_whose_agent_is_full_is_asked_until_it_takes_the_message_over_either_binding() {
     for binding in ["JSONRPC", "HTTP+JSON"] {
         let mut agent = definition("a");
@@ -336,4 +442,24 @@ async fn a_node_whose_agent_is_full_is_asked_until_it_takes_the_message_over_eit
         let away = |event: &RunEvent| matches!(event, RunEvent::Reach { away: Some(_) });
         assert!(!rest.iter().any(away), "{binding}: {rest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_runner_that_is_drained_ends_its_idle_streams() {
+    let mut node = Node::start().await;
+    let line = Line::to(&node);
+    let dir = tempfile::tempdir().unwrap();
+    let runner = runner(&line);
+    let mut run = start(&runner, "JSONRPC", dir.path());
+    node.next_run().await.complete("done");
+    until(&mut run, |event| matches!(event, RunEvent::Ended(_))).await;
+    drop(run);
+    line.carriers.close();
+    assert!(!line.carriers.is_empty(), "none was kept");
+    runner.drain().await;
+    let ended = line.carriers.wait();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), ended).await;
+    assert!(ended.is_ok(), "{} are left", line.carriers.len());
+    // It lives: not its end ended them.
+    drop(runner);
 }

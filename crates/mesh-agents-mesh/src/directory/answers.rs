@@ -74,6 +74,9 @@ impl Directory {
         let sequence = self.nodes.get(&key).map_or(0, Node::sequence);
         if let Some(peer) = self.peers.get_mut(id) {
             let schedule = &mut peer.schedule;
+            if news && !self.favoured.contains(&key) {
+                schedule.changed(now.mono);
+            }
             schedule.succeeded(sequence, news, now.mono, &mut self.chance);
         }
     }

@@ -2,6 +2,8 @@
 //! T12, T13). Such a peer has a place of its own few and is asked at a rate of all of them together, since each
 //! try costs the host an opening, in whose queue the user's own calls stand.
 
+use super::pace::Pace;
+
 /// Most peers that nobody but strangers spoke of.
 pub(super) const CLAIMED: usize = 256;
 /// They are asked this often, in milliseconds, all together.
@@ -10,25 +12,7 @@ const EVERY: u64 = 2_000;
 /// of before its host tells of them (host-contract T7).
 const AT_ONCE: u64 = 20;
 
-/// How often they were asked.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
-    /// When the whole of [`AT_ONCE`] is there again, on the steady clock.
-    full_at: u64,
-}
-
-impl Claims {
-    /// When the next one may be asked; in the past, when one may now.
-    pub(super) fn next(&self) -> u64 {
-        self.full_at.saturating_sub(EVERY * (AT_ONCE - 1))
-    }
-
-    /// Takes the place of one question, if there is one.
-    pub(super) fn take(&mut self, now: u64) -> bool {
-        let may = self.next() <= now;
-        if may {
-            self.full_at = self.full_at.max(now) + EVERY;
-        }
-        may
-    }
+/// How often they may be asked.
+pub(super) fn pace() -> Pace {
+    Pace::new(AT_ONCE, EVERY)
 }

@@ -1,5 +1,6 @@
 //! When a peer is asked for its advert next.
 
+use super::pace::Pace;
 use crate::bulletin::Known;
 use crate::hint::SEQUENCE_MAX;
 use crate::peer::MeshPeerId;
@@ -21,6 +22,12 @@ const NOT_HERE_MOST: u64 = 900_000;
 const HINT_GAP: u64 = 1_000;
 /// Longest gap between hints that are followed.
 const HINT_GAP_MOST: u64 = 60_000;
+/// So many changes of one peer are asked for as soon as its hints tell of them: more than anybody makes who edits
+/// agents by hand …
+const CHANGES: u64 = 12;
+/// … and of one that goes on changing one each so many milliseconds, unless this node has to do with it. What it
+/// tells is taken whole each time.
+const CHANGES_EVERY: u64 = 15_000;
 /// A pull nobody ended is over after this time. Streams have shorter limits of their own.
 const LOST: u64 = 60_000;
 
@@ -94,6 +101,8 @@ pub(super) struct Schedule {
     hint_from: u64,
     /// Hints in a row that came to nothing.
     idle_hints: u32,
+    /// How often changes are asked for.
+    changes: Pace,
     /// Ask again as soon as the pull that runs is over.
     again: bool,
 }
@@ -106,6 +115,7 @@ impl Schedule {
             hinted: None,
             hint_from: 0,
             idle_hints: 0,
+            changes: Pace::new(CHANGES, CHANGES_EVERY),
             again: false,
         }
     }
@@ -166,7 +176,18 @@ impl Schedule {
             // The answer under way may have been made before the change.
             self.again = true;
         }
-        self.no_later_than(now.max(self.hint_from));
+        self.no_later_than(now.max(self.hints_from()));
+    }
+
+    /// When a hint may next be followed, as what came of the last ones has it and as often as changes are asked for.
+    fn hints_from(&self) -> u64 {
+        self.hint_from.max(self.changes.next())
+    }
+
+    /// An answer that is being taken has news, and its node is nobody this one has to do with.
+    pub(super) fn changed(&mut self, now: u64) {
+        // One that is not hinted at is heard of when it is; then there may be no place, and none is taken.
+        self.changes.take(now);
     }
 
     /// The peer answered: its advert has this sequence, and says `news` or what was known.
@@ -210,7 +231,7 @@ impl Schedule {
     /// A hint that came while the pull ran is still to be followed; any other is settled.
     fn follow_hint(&mut self) {
         if std::mem::take(&mut self.again) && self.hinted.is_some() {
-            self.no_later_than(self.hint_from);
+            self.no_later_than(self.hints_from());
         } else {
             self.hinted = None;
         }

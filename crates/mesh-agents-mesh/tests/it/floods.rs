@@ -168,3 +168,71 @@ fn agents_of_nodes_that_are_away_go_before_those_that_are_there() {
         [Change::Gone(first.key()), Change::Found(late.key())]
     );
 }
+
+/// The pulls of `other` in so many seconds, in each of which it changes what it tells and hints at it; and how
+/// long the slowest change was not known here, in milliseconds.
+fn changes_each_second(here: &mut Here, other: &mut Other, seconds: u64) -> (u32, u64) {
+    let (mut pulls, mut slowest) = (0, 0);
+    let mut unknown = None;
+    for n in 0..seconds * 10 {
+        if n % 10 == 0 {
+            let name = format!("a{}", here.now.mono);
+            other.agents = vec![advertised(&name)];
+            let sequence = other.publish(here.now);
+            here.apply(Happening::Hint(other.peer.clone(), sequence));
+            unknown.get_or_insert(here.now.mono);
+        }
+        here.wait(100);
+        if !here.open.is_empty() {
+            here.hear(other);
+            pulls += 1;
+            slowest = slowest.max(here.now.mono - unknown.take().unwrap_or(here.now.mono));
+        }
+    }
+    (pulls, slowest)
+}
+
+#[test]
+fn who_changes_each_second_is_asked_a_few_times_at_once_and_then_each_quarter_minute() {
+    let (mut here, mut other) = (Here::new(), Other::new(1, &["a"]));
+    here.meet(&other);
+    // One change each five seconds, ten in all, is somebody at work.
+    for _ in 0..10 {
+        let (pulls, slowest) = changes_each_second(&mut here, &mut other, 1);
+        assert_eq!(pulls, 1);
+        assert!(slowest <= 1_000, "{slowest}");
+        here.wait(4_000);
+    }
+    let (pulls, slowest) = changes_each_second(&mut here, &mut other, 300);
+    // Four a minute, and what was left of those at once.
+    assert!((18..=30).contains(&pulls), "{pulls}");
+    assert!((10_000..=16_000).contains(&slowest), "{slowest}");
+    // It stays known, and what it said last is known in the end.
+    assert_eq!(here.presence(&other), Presence::Live);
+    here.wait(16_000);
+    if !here.open.is_empty() {
+        here.hear(&other);
+    }
+    assert_eq!(here.agents(&other), [other.agents[0].id.to_string()]);
+    // After a while of peace it is as before.
+    for _ in 0..5 {
+        here.wait(70_000);
+        here.hear(&other);
+    }
+    let (pulls, slowest) = changes_each_second(&mut here, &mut other, 5);
+    assert!(pulls >= 4 && slowest <= 1_100, "{pulls} {slowest}");
+}
+
+#[test]
+fn a_node_that_is_listed_or_called_is_asked_for_each_change_within_a_second() {
+    let (mut here, mut other) = (Here::new(), Other::new(1, &["a"]));
+    here.directory.favour(other.key(), true);
+    here.meet(&other);
+    let (pulls, slowest) = changes_each_second(&mut here, &mut other, 60);
+    assert!(pulls >= 50, "{pulls}");
+    assert!(slowest <= 1_200, "{slowest}");
+    // It is not any more.
+    here.directory.favour(other.key(), false);
+    let (pulls, _) = changes_each_second(&mut here, &mut other, 60);
+    assert!(pulls <= 18, "{pulls}");
+}

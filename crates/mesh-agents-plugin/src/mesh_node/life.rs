@@ -12,14 +12,14 @@ use mesh_agents_core::ids::AgentId;
 use mesh_agents_core::policy::Standing as Access;
 use mesh_agents_mesh::acl::{Read, Reading};
 use mesh_agents_mesh::{
-    Change, Happening, MeshVisibility, Pulled, Standing, Withheld, read_hint, write_hint,
+    Change, Happening, MeshVisibility, NodeKey, Pulled, Standing, Withheld, read_hint, write_hint,
 };
 use mesh_agents_tasks::Agents;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::cards::Fetched;
-use super::{MeshNode, memory, pull, serve};
+use super::{MeshNode, State, memory, pull, serve};
 use crate::mesh_link::Peers;
 
 /// Pulls at once.
@@ -73,6 +73,10 @@ impl MeshNode {
         };
         let changes = {
             let mut state = self.state();
+            if let Some(key) = teller {
+                let is_favoured = state.has_to_do_with(&key);
+                state.directory.favour(key, is_favoured);
+            }
             let before = teller.map(|key| (key, state.told(&key)));
             let changes = state.directory.apply(happening, now);
             if let Some((key, before)) = before {
@@ -227,6 +231,15 @@ pub(super) type Said = (Arc<BTreeMap<AgentId, Arc<AgentDefinition>>>, Standing);
 
 fn is_same((agents, standing): &Said, (others, other): &Said) -> bool {
     Arc::ptr_eq(agents, others) && standing == other
+}
+
+impl State {
+    /// Whether the owner's list allows this node something, or a plain id means an agent of it: it was called by that.
+    fn has_to_do_with(&self, key: &NodeKey) -> bool {
+        let listed = self.acl.acl().peer(key);
+        listed.is_some_and(|peer| !peer.rules.allow.is_empty())
+            || self.owners.values().any(|owner| owner.node == *key)
+    }
 }
 
 /// Whether the agents there are may be others after this.

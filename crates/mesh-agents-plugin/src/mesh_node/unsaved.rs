@@ -2,11 +2,30 @@
 //! written in the order it happened. What the disk did not take is kept until it does.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use async_trait::async_trait;
 use mesh_agents_core::refusal::Refusal;
-use mesh_agents_tasks::{Fact, FactKind};
+use mesh_agents_tasks::{Fact, FactKind, TaskEngine};
 
 use super::MeshNode;
+
+/// Where facts are kept: the database of the engine.
+#[async_trait]
+pub(super) trait Disk: fmt::Debug + Send + Sync {
+    /// Keeps and forgets, all of it or nothing; on disk when this returns.
+    ///
+    /// # Errors
+    /// `storage`.
+    async fn keep(&self, facts: Vec<Fact>) -> Result<(), Refusal>;
+}
+
+#[async_trait]
+impl Disk for TaskEngine {
+    async fn keep(&self, facts: Vec<Fact>) -> Result<(), Refusal> {
+        self.keep_facts(facts).await
+    }
+}
 
 /// What is not on disk yet: of each thing what was said of it last, so that it stays as small as what is known
 /// however long the disk takes nothing.
@@ -66,7 +85,7 @@ impl MeshNode {
     pub(super) async fn save(&self) -> Result<(), Refusal> {
         // One batch after the other: else an older word could be written over a newer one.
         let _turn = self.0.saving.lock().await;
-        let Some(engine) = self.0.engine.get() else {
+        let Some(disk) = self.0.disk.get() else {
             return Ok(());
         };
         let mut batch = Batch {
@@ -74,7 +93,7 @@ impl MeshNode {
             facts: self.state().unsaved.take(),
         };
         if !batch.facts.is_empty() {
-            engine.keep_facts(batch.facts.clone()).await?;
+            disk.keep(batch.facts.clone()).await?;
             batch.facts.clear();
         }
         Ok(())

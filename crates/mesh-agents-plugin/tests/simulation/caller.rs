@@ -9,7 +9,7 @@ mod run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use mesh_agents_a2a::remote::mirror::{Input, Mirror, Request};
+use mesh_agents_a2a::remote::mirror::{Input, Mirror, Place, Request};
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::ids::{AgentId, ContextId, QuestionId, TaskId};
 use mesh_agents_core::limits::OFFLINE_WAIT;
@@ -42,6 +42,8 @@ pub(crate) struct Sent {
     pub(crate) open: Option<Question>,
     answered: Option<(QuestionId, Answer)>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// How far it was followed.
+    place: Option<Place>,
     pub(crate) ended: Option<Outcome>,
     // What ends with the engine.
     slots: Rc<Slots>,
@@ -53,6 +55,8 @@ pub(crate) struct Sent {
     pub(crate) request: Option<u64>,
     /// The stream that is read.
     pub(crate) stream: Option<u64>,
+    /// How long its run may send its message again.
+    limit: u64,
     /// The way to its node, when it was last asked for.
     pub(crate) way: Option<MeshPeerId>,
     // For whoever checks.
@@ -110,6 +114,7 @@ impl Sent {
             open: None,
             answered: None,
             files: BTreeMap::new(),
+            place: None,
             ended: None,
             slots,
             mirror: None,
@@ -117,6 +122,7 @@ impl Sent {
             now: 0,
             request: None,
             stream: None,
+            limit: 0,
             way: None,
             wish: None,
             ended_at: 0,
@@ -130,6 +136,23 @@ impl Sent {
     /// The id of the message that makes the task, at its owner.
     pub(crate) fn message(&self) -> String {
         format!("{}:1", self.task.id)
+    }
+
+    /// Whether it was given up because its owner never said what it made of its message; not before its time.
+    pub(crate) fn was_never_named(&self) -> bool {
+        let given_up = matches!(&self.ended, Some(Outcome::Failed(failure)) if failure.code == "owner_offline");
+        let never = given_up && self.task.attempt > 0;
+        assert!(
+            !never || self.remote.is_none(),
+            "{} was named",
+            self.task.id
+        );
+        assert!(
+            !never || self.ended_at >= self.limit,
+            "{} was given up early",
+            self.task.id
+        );
+        never
     }
 
     /// Whether its owner could not be told of the wish to end it.

@@ -81,6 +81,8 @@ rare! {
     Back,
     /// The same, after its engine was killed: nobody knows whether its message arrived.
     Unsure,
+    /// A message is sent again until it has waited 72 hours, and nobody says what became of it.
+    NeverNamed,
     /// A stream tells an event twice.
     Twice,
     /// A new list ends streams.

@@ -17,8 +17,8 @@
 //! is started once, and a new one only after a kill; nothing is logged after an end; the text here is the
 //! beginning of the text there; what has not left is nowhere, and no more wait for a node than may. At the
 //! end: everybody knows everything; every task is over here as it is there, with the same text and the same
-//! files, unless its owner denied it, its message was given up unsent after 72 hours, or the wish to cancel it
-//! could not be told for as long.
+//! files, unless its owner denied it, its message was given up after 72 hours, unsent or without a word of what its
+//! owner made of it, or the wish to cancel it could not be told for as long.
 //!
 //! A failure prints its seed and how to play it again. A thousand seeds must have seen all that is rare
 //! (`counts`). `breaks.toml` lists ways of breaking the code on purpose, and the first seed that saw each;

@@ -190,15 +190,13 @@ impl Tasks {
                 return Err(told(error_code::UNSUPPORTED_OPERATION));
             }
             Request::Subscribe { after, .. } => {
-                let behind = usize::try_from(*after).unwrap();
-                let behind = (behind > 0 && random.one_in(2)).then_some(behind);
-                return Ok(Reply::Stream(at, behind));
+                return Ok(Reply::Stream(at, behind(*after, random)));
             }
-            Request::Send { message, .. } => {
+            Request::Send { message, after, .. } => {
                 if !task.answered(message) {
                     return Err(told(error_code::UNSUPPORTED_OPERATION));
                 }
-                return Ok(Reply::Stream(at, None));
+                return Ok(Reply::Stream(at, behind(*after, random)));
             }
         }
         Ok(Reply::Task(Box::new(task.whole())))
@@ -433,6 +431,12 @@ impl Owned {
             }),
         }
     }
+}
+
+/// The event a stream goes on behind, where its reader names one and the owner can.
+fn behind(after: u64, random: &mut Random) -> Option<usize> {
+    let behind = usize::try_from(after).unwrap();
+    (behind > 0 && random.one_in(2)).then_some(behind)
 }
 
 /// What `caller` is to a node whose list says this.

@@ -37,8 +37,7 @@ pub fn admit(away: Option<&Away>, may_wait: bool, waiting: u64, now: UnixMillis)
     if waiting >= OFFLINE_PER_NODE {
         return Admitted::Full;
     }
-    let wait = i64::try_from(OFFLINE_WAIT.as_millis()).unwrap_or(i64::MAX);
-    Admitted::Waits(UnixMillis(now.0.saturating_add(wait)))
+    Admitted::Waits(waits_until(now))
 }
 
 /// A task whose node is not known to have its message.
@@ -55,7 +54,7 @@ pub struct Undelivered {
 }
 
 /// Whether a message waits in the queue for its node. One that an earlier attempt may have sent does not:
-/// its node may work on it, so it is followed, and never called given up.
+/// its node may work on it, so it is sent again under its id for as long ([`patience`]), and never called unsent.
 #[must_use]
 pub fn holds(until: Option<UnixMillis>, attempt: u32) -> bool {
     until.is_some() && attempt == 0
@@ -92,10 +91,24 @@ pub fn still(until: Option<UnixMillis>, state: TaskState, named: bool) -> Option
     until.filter(|_| !named && !state.is_terminal())
 }
 
-/// How long a run may try to hand its message over; `None` when it does not wait for its node.
+/// How long attempt number `attempt` of a task on another node may try to hand over its message, which was stored
+/// at `sent`: one that waits, until then; one that an earlier attempt may have sent, as long as if it waited.
+/// `None` for the first attempt of one that does not wait.
 #[must_use]
-pub fn patience(until: Option<UnixMillis>, now: UnixMillis) -> Option<Duration> {
-    until.map(|until| Duration::from_millis(until.since(now)))
+pub fn patience(
+    until: Option<UnixMillis>,
+    attempt: u32,
+    sent: UnixMillis,
+    now: UnixMillis,
+) -> Option<Duration> {
+    let until = until.or_else(|| (attempt > 1).then(|| waits_until(sent)))?;
+    Some(Duration::from_millis(until.since(now)))
+}
+
+/// Until when a message waits that was stored then.
+fn waits_until(sent: UnixMillis) -> UnixMillis {
+    let wait = i64::try_from(OFFLINE_WAIT.as_millis()).unwrap_or(i64::MAX);
+    UnixMillis(sent.0.saturating_add(wait))
 }
 
 #[cfg(test)]
@@ -132,7 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_arrived_is_never_given_up() {
+    fn what_may_have_been_sent_has_as_long_as_what_waits() {
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        let at = |n: u64| UnixMillis(i64::try_from(hours(n).as_millis()).unwrap());
+        let until = Some(at(73));
+        for (until, attempt, now, left) in [
+            (until, 1, 1, Some(hours(72))),
+            (until, 2, 70, Some(hours(3))),
+            (until, 2, 80, Some(hours(0))),
+            (None, 1, 1, None),
+            (None, 2, 3, Some(hours(70))),
+            (None, 3, 80, Some(hours(0))),
+        ] {
+            let said = patience(until, attempt, at(1), at(now));
+            assert_eq!(said, left, "{until:?} {attempt} {now}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_never_called_unsent() {
         let message = |n: u128, until, state, attempt| Undelivered {
             task: TaskId::from_ulid(ulid::Ulid(n)),
             until: UnixMillis(until),

@@ -4,6 +4,7 @@
 use mesh_agents_core::clock::UnixMillis;
 use mesh_agents_core::event::TaskEvent;
 use mesh_agents_core::ids::{MessageId, RunId, TaskId};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::{ProcessRef, Resume, ResumeReason};
 use mesh_agents_core::task::{Message, Role, Task, TaskState};
 use mesh_agents_core::transition::{Again, Happening, next};
@@ -185,7 +186,7 @@ pub(crate) fn run_gone(
     let happening = after(&past(db, &row, last.as_ref())?, cut);
     let said = match &happening {
         Happening::Again(again) if row.stopping.is_none() => {
-            let text = told(*again, &cut.why);
+            let text = told(*again, &cut.why, row.task.agent_id.is_local());
             Some(Message::text(minted.clone(), Role::Agent, text))
         }
         Happening::Parked if row.stopping.is_none() => {
@@ -310,10 +311,15 @@ fn drop_artifacts(db: &Connection, id: &TaskId, resumed: bool) -> Result<(), Sto
 }
 
 /// What a caller reads while the task waits for its next attempt.
-fn told(again: Again, why: &str) -> String {
+fn told(again: Again, why: &str, is_local: bool) -> String {
     let then = match again {
-        Again::Resume | Again::Answer => "it goes on where it was",
-        Again::Retry => "it starts over",
+        Again::Resume | Again::Answer => "it goes on where it was".to_owned(),
+        Again::Retry if is_local => "it starts over".to_owned(),
+        Again::Retry => format!(
+            "its message, which may have arrived, is sent again under its id until its node says what it made of \
+             it, or {} hours have passed since it was first sent",
+            OFFLINE_WAIT.as_secs() / 3600
+        ),
     };
     format!("The work on this task was cut off: {why}. When it is its turn, {then}.")
 }

@@ -146,7 +146,7 @@ fn what_waits_for_a_node_outlives_the_engine_and_is_given_up_after_72_hours() {
 
 /// Its engine was killed while its message was on its way: nobody knows whether the node has it.
 #[test]
-fn a_message_that_may_have_arrived_is_never_called_given_up_and_is_sent_again_under_its_id() {
+fn a_message_that_may_have_arrived_is_never_called_unsent_and_is_sent_again_under_its_id() {
     let dir = tempfile::tempdir().unwrap();
     let id = killed(dir.path(), sent_again(), async |bench| {
         let task = bench.engine.submit(&local(), patient("one")).await.unwrap();
@@ -162,9 +162,40 @@ fn a_message_that_may_have_arrived_is_never_called_given_up_and_is_sent_again_un
         // Its run waits for the node, which shows as loss of contact and decides nothing.
         let run = bench.next_run().await;
         assert_eq!((&run.spec.task_id, run.spec.attempt), (&id, 2));
+        // For as long as it would have waited, which is over: it is tried once more.
+        assert_eq!(run.spec.patience, Some(Duration::ZERO));
         let here = bench.engine.task(&local(), &id).await.unwrap();
         assert_eq!(here.state, TaskState::Working);
         run.open("task-there", true);
+        run.complete("done");
+        bench.until(&id, TaskState::Completed).await;
+        bench.engine.shutdown(true).await;
+    });
+}
+
+/// The same of one that was not to wait, since its node looked as if it were there.
+#[test]
+fn a_message_that_may_have_arrived_is_sent_again_for_72_hours_at_the_most_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = killed(dir.path(), sent_again(), async |bench| {
+        let task = bench.send(THERE, "one").await;
+        assert_eq!(bench.next_run().await.spec.patience, None);
+        task.id
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        // No run starts while nobody knows the agent.
+        let mut bench = Bench::open_at(dir.path(), agents([]), NOON + hours(10)).await;
+        let waits = bench.until(&id, TaskState::Submitted).await;
+        let said = waits.status_message.unwrap().joined_text();
+        for word in ["may have arrived", "sent again under its id", "72 hours"] {
+            assert!(said.contains(word), "{word:?} in {said}");
+        }
+        bench.engine.set_agents(sent_again()).await;
+        let run = bench.next_run().await;
+        assert_eq!((&run.spec.task_id, run.spec.attempt), (&id, 2));
+        let left = OFFLINE_WAIT - Duration::from_secs(10 * 3600);
+        assert_eq!(run.spec.patience, Some(left));
         run.complete("done");
         bench.until(&id, TaskState::Completed).await;
         bench.engine.shutdown(true).await;

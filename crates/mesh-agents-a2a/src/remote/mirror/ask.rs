@@ -29,6 +29,8 @@ impl Mirror {
                 options: asked.options.clone(),
             });
         }
+        // Behind the place there would be a question that may be answered by then, and nobody is asked twice.
+        self.place = None;
         self.poll.reset();
         self.out.push_back(Do::HangUp);
         self.wait_for_answer(Box::new(Asking { asked, status }));

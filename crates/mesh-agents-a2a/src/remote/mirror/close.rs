@@ -64,8 +64,8 @@ impl Mirror {
         if state != TaskState::Completed {
             said = said.trim().chars().take(REASON_CHARS).collect();
         }
-        if state == TaskState::Completed
-            && said.trim().is_empty()
+        let silent = state == TaskState::Completed && said.trim().is_empty();
+        if (silent || self.results.is_doubted())
             && !whole
             && let Some(task) = self.remote.clone()
         {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use a2a::{StreamResponse, Task};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::{Outcome, RunEvent};
 use mesh_agents_core::task::Failure;
 
@@ -25,6 +26,9 @@ impl Mirror {
     pub(super) fn joined(&mut self) {
         // One that goes on behind what was applied says nothing until something happens.
         self.heard();
+        if let Some(id) = self.remote.clone() {
+            self.learn(&id);
+        }
         self.read();
     }
 
@@ -39,9 +43,11 @@ impl Mirror {
         if events == 2 || !matches!(event, StreamResponse::Task(_)) {
             self.retry.reset();
         }
+        let before = self.results.said().len();
         if let Then::Done = self.hear(event) {
             return;
         }
+        self.mark(before);
         if !named && self.remote.is_some() {
             self.retry.reset();
         }
@@ -194,16 +200,24 @@ impl Mirror {
         self.log(RunEvent::Reach {
             away: Some(fault.cause()),
         });
-        let until = if self.terms.on_mesh {
-            "its node is there again".to_owned()
-        } else {
-            let limit = self.terms.timeouts.contact.as_secs();
-            format!("{limit} s have passed")
+        let then = match (self.terms.on_mesh, &self.remote) {
+            (true, Some(_)) => {
+                "the task may go on there, and is looked for until its node is there again"
+                    .to_owned()
+            }
+            (true, None) => format!(
+                "the node has not said what it made of the message, which is sent again under its id until it does, or {} hours have passed since it was first sent",
+                OFFLINE_WAIT.as_secs() / 3600
+            ),
+            (false, _) => format!(
+                "the task may go on there, and is looked for until {} s have passed",
+                self.terms.timeouts.contact.as_secs()
+            ),
         };
         let text = format!(
-            "contact with {} is lost ({}); the task may go on there, and is looked for until {until}",
+            "contact with {} is lost ({}); {then}",
             self.terms.url,
-            fault.cause(),
+            fault.cause()
         );
         self.note("remote_unreachable", text);
     }

@@ -88,6 +88,10 @@ impl Mirror {
         if let Then::Done = self.learn(&task.id) {
             return None;
         }
+        if std::mem::take(&mut self.remembers) {
+            // Its log does not go on where it was left, and what it is now counts.
+            self.seq = 0;
+        }
         if let Some(seq) = self.number(task.metadata.as_ref()) {
             // As it stands may be as it stood: an answer that was overtaken by a stream. Its end is its end, also
             // where the owner's log is shorter than it was: one that was restored from a backup.
@@ -117,11 +121,12 @@ impl Mirror {
         };
         let new = seq > self.seq;
         self.seq = self.seq.max(seq);
+        self.remembers = false;
         new
     }
 
     /// Learns the remote's id for the task, and tells the engine.
-    fn learn(&mut self, id: &str) -> Then {
+    pub(super) fn learn(&mut self, id: &str) -> Then {
         match &self.remote {
             Some(known) if known != id => {
                 let cause = format!("news of task {} instead of {known}", words(id));
@@ -163,7 +168,10 @@ impl Mirror {
                 self.end(End::Task { status, whole });
                 Then::Done
             }
-            _ => {
+            state => {
+                if *state == TaskState::Submitted {
+                    self.results.doubt();
+                }
                 self.withdraw();
                 self.late = None;
                 let text = status.message.as_ref().map(question::text);

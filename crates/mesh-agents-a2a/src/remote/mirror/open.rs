@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use a2a::{Message, Part, Role};
+use mesh_agents_core::limits::OFFLINE_WAIT;
 use mesh_agents_core::run::{Outcome, ResumeReason};
 use mesh_agents_core::task::Failure;
 use serde_json::Value;
@@ -60,6 +61,9 @@ impl Mirror {
     /// The earlier task cannot be read.
     pub(super) fn no_context(&mut self, earlier: String, fault: &Fault) {
         if self.terms.on_mesh && fault.is_lost_contact() {
+            if self.is_overdue() {
+                return self.undelivered(fault);
+            }
             // A message with the context and one without would be two under one id.
             self.miss(fault);
             let pause = self.retry.next();
@@ -119,12 +123,20 @@ impl Mirror {
             message: message.clone(),
             stream,
         };
-        self.request(Request::Send { message, stream }, phase);
+        let after = self.seq;
+        let request = Request::Send {
+            message,
+            stream,
+            after,
+        };
+        self.request(request, phase);
     }
 
     /// The remote took the message.
     pub(super) fn taken(&mut self, answered: Answered) {
         match answered {
+            // An answer: a node goes on behind what was applied.
+            Answered::Stream if self.remote.is_some() => self.joined(),
             Answered::Stream => self.read(),
             Answered::Task(task) => {
                 self.heard();
@@ -180,10 +192,12 @@ impl Mirror {
         if fault.may_have_arrived() {
             self.said = Said::Perhaps;
         }
-        // A node knows the message again, so it is asked until it says what it made of it.
-        let known_again = self.terms.on_mesh
-            && fault.is_lost_contact()
-            && (self.said == Said::Perhaps || !unheard);
+        // A node knows the message again, so it is asked until it says what it made of it, as long as a message waits.
+        let of_node = self.terms.on_mesh && fault.is_lost_contact();
+        if of_node && self.is_overdue() {
+            return self.undelivered(fault);
+        }
+        let known_again = of_node && (self.said == Said::Perhaps || !unheard);
         let early = self.now.saturating_sub(self.contact) < self.terms.timeouts.opening;
         if let Some(message) = self.first.clone()
             && (known_again || (unheard && early))
@@ -213,6 +227,33 @@ impl Mirror {
             self.failure_of(fault)
         };
         self.end(End::Other(outcome));
+    }
+
+    /// Whether the message that makes the task was sent again for as long as messages wait. A wish to end it has
+    /// a limit of its own.
+    fn is_overdue(&self) -> bool {
+        let times = &self.terms.timeouts;
+        let tried = self.now.saturating_sub(self.begun);
+        self.cancel.is_none() && tried >= times.delivery.max(times.opening)
+    }
+
+    /// Ends because its node has not said what it made of the message, which was sent again all that time.
+    fn undelivered(&mut self, fault: &Fault) {
+        let (url, cause, hours) = (
+            &self.terms.url,
+            fault.cause(),
+            OFFLINE_WAIT.as_secs() / 3600,
+        );
+        let message = match self.said {
+            Said::Perhaps => format!(
+                "{url} has not said within {hours} hours what it made of the message ({cause}), and is asked no more. The message may have arrived, and its task may run there, or have ended: ask that agent's owner before you send it again"
+            ),
+            Said::No => format!(
+                "{url} has not taken the message within {hours} hours ({cause}), and it was given up; nothing was started there. Send it again when get_agents shows the node"
+            ),
+        };
+        let failure = Failure::new("owner_offline", message);
+        self.end(End::Other(Outcome::Failed(failure)));
     }
 }
 

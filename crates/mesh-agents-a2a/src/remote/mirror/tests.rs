@@ -1,6 +1,7 @@
 //! A mirror, its owner and a bad line between them, all values: every seed is one history.
 
 mod contact;
+mod places;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -186,6 +187,7 @@ fn terms(on_mesh: bool) -> Terms {
         prompt: "Do it.".to_owned(),
         resume: None,
         before: Before::default(),
+        place: None,
         require: Vec::new(),
         on_mesh,
         streaming: true,
@@ -200,6 +202,7 @@ fn terms(on_mesh: bool) -> Terms {
 struct Stored {
     text: String,
     session: Option<String>,
+    place: Option<Place>,
     open: Option<Question>,
     ended: Option<Outcome>,
 }
@@ -277,6 +280,11 @@ impl World {
                 Do::Keep(_) => {}
             }
         }
+        // Kept now and then, and forgotten at once.
+        let place = self.mirror.place().cloned();
+        if place.is_none() || self.dice.roll(3) == 0 {
+            self.stored.place = place;
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -332,7 +340,9 @@ impl World {
             None => {
                 // Some owners go on behind what was applied, others tell the whole task.
                 let behind = match request {
-                    Request::Subscribe { after, .. } if *after > 0 => {
+                    Request::Subscribe { after, .. } | Request::Send { after, .. }
+                        if *after > 0 =>
+                    {
                         (self.dice.roll(3) > 0).then(|| usize::try_from(*after).unwrap())
                     }
                     _ => None,
@@ -384,6 +394,7 @@ impl World {
         let new = Terms {
             attempt: self.attempt,
             resume,
+            place: self.stored.place.clone(),
             before: Before {
                 said: self.stored.text.clone(),
                 open: self.stored.open.clone(),

@@ -140,7 +140,7 @@ fn what_a_node_sends_is_kept_only_with_the_digest_it_names() {
             "parts": [{"text": "left out"}]}),
         ),
     ];
-    let mut results = Results::going_on(String::new(), true);
+    let mut results = Results::going_on(String::new(), 0, true);
     results.snapshot(all.clone());
     let (pieces, skipped) = results.finish();
     assert_eq!(pieces.len(), 1);
@@ -154,7 +154,7 @@ fn what_a_node_sends_is_kept_only_with_the_digest_it_names() {
         "{skipped:?}"
     );
     // What any other server calls a digest is its own business.
-    let mut results = Results::going_on(String::new(), false);
+    let mut results = Results::going_on(String::new(), 0, false);
     results.snapshot(all);
     assert_eq!(results.finish().0.len(), 3);
 }
@@ -169,7 +169,7 @@ fn what_came_stays_when_a_later_look_leaves_it_out_or_sends_it_wrong() {
     let right = format!("{:x}", Sha256::digest("whole"));
     let text = json!({ "text": "whole" });
     let came = || {
-        let mut results = Results::going_on(String::new(), true);
+        let mut results = Results::going_on(String::new(), 0, true);
         results.update(of_node("a.txt", &right, &text, 5), false);
         results
     };
@@ -214,7 +214,7 @@ fn what_came_stays_when_a_later_look_leaves_it_out_or_sends_it_wrong() {
 fn what_stays_with_its_node_is_known_by_a_digest_and_a_length_or_not_at_all() {
     let url = json!({ "url": "/there" });
     let good = "a".repeat(64);
-    let mut results = Results::going_on(String::new(), true);
+    let mut results = Results::going_on(String::new(), 0, true);
     results.snapshot(vec![
         of_node("good.bin", &good, &url, 9),
         of_node("path.bin", "../../acl.toml", &url, 9),
@@ -227,7 +227,7 @@ fn what_stays_with_its_node_is_known_by_a_digest_and_a_length_or_not_at_all() {
     assert_eq!(ids, ["good.bin"], "{skipped:?}");
     assert_eq!(skipped.len(), 4, "{skipped:?}");
     // Of any other server a URL is no more than its text.
-    let mut results = Results::going_on(String::new(), false);
+    let mut results = Results::going_on(String::new(), 0, false);
     results.snapshot(vec![of_node("good.bin", &good, &url, 9)]);
     let (pieces, _) = results.finish();
     assert_eq!(pieces[0].content, Held::Here(b"/there".to_vec()));

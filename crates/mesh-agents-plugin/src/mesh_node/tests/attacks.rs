@@ -6,6 +6,7 @@
 
 mod callers;
 mod claims;
+mod full_disk;
 mod names;
 mod owners;
 mod quiet;

@@ -48,10 +48,14 @@ impl Sent {
             self.answered = None;
         }
         let mut timeouts = RemoteTimeouts::default();
-        if let Some(patience) = patience(self.task.deliver_until, now.wall) {
-            timeouts.opening = timeouts.opening.max(patience);
-        }
         let attempt = self.task.attempt;
+        let sent_at = self.task.created_at;
+        if let Some(patience) = patience(self.task.deliver_until, attempt, sent_at, now.wall) {
+            timeouts.opening = timeouts.opening.max(patience);
+            timeouts.delivery = patience;
+        }
+        let sent_again = timeouts.delivery.max(timeouts.opening).as_millis();
+        self.limit = now.mono + u64::try_from(sent_again).unwrap();
         let terms = Terms {
             task: self.task.id.clone(),
             attempt,
@@ -59,6 +63,7 @@ impl Sent {
             prompt: "Do it.".to_owned(),
             resume,
             before,
+            place: self.place.clone(),
             require: Vec::new(),
             on_mesh: true,
             streaming: true,
@@ -100,7 +105,13 @@ impl Sent {
         if let Some(mirror) = &mut self.mirror {
             mirror.take(input, Duration::from_millis(now));
         }
-        self.perform()
+        let wants = self.perform();
+        // Kept now and then, and forgotten at once.
+        let place = self.mirror.as_ref().and_then(Mirror::place);
+        if place.is_none() || now.is_multiple_of(3) {
+            self.place = place.cloned();
+        }
+        wants
     }
 
     fn perform(&mut self) -> Vec<Request> {

@@ -77,6 +77,9 @@ impl World {
                 let there = self.there(node, sent);
                 agree(sent, there);
                 sent.seen.iter().for_each(|what| counts.saw(*what));
+                if sent.was_never_named() {
+                    counts.saw(Rare::NeverNamed);
+                }
                 if sent.is_untold() && sent.standing.state == TaskState::Canceled {
                     counts.saw(Rare::WishGivenUp);
                 }
@@ -97,6 +100,10 @@ fn agree(sent: &Sent, there: Option<&Owned>) {
     let state = there.map(|there| there.standing.state);
     // Its owner took the caller off the list, or the agent back, and what it has is not ours to know.
     if sent.denied {
+        return;
+    }
+    // Nobody knows whether its message arrived.
+    if sent.standing.state == TaskState::Failed && sent.was_never_named() {
         return;
     }
     // What its outcome makes of it: a wish to end it counts for the state.

@@ -24,6 +24,7 @@ fn terms(said: &str) -> Terms {
             said: said.to_owned(),
             ..Before::default()
         },
+        place: None,
         require: Vec::new(),
         on_mesh: true,
         streaming: false,
@@ -109,4 +110,50 @@ fn what_a_result_must_hold_has_to_come_to_be_believed() {
 fn digest_of(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     format!("{:x}", Sha256::digest(text))
+}
+
+/// Its run was cut off there and began anew, and nothing of the first attempt is the task's.
+#[test]
+fn what_an_attempt_left_that_its_owner_gave_up_is_not_kept() {
+    let mut terms = terms("");
+    terms.streaming = true;
+    let mut mirror = Mirror::new(terms, Now::ZERO);
+    mirror.take(Input::Answered(Answered::Stream), Now::ZERO);
+    let ids = json!({ "taskId": THERE, "contextId": "c" });
+    let of_task = |key: &str, mut value: serde_json::Value| {
+        let value = value.as_object_mut().unwrap();
+        value.extend(ids.as_object().unwrap().clone());
+        let event = serde_json::from_value(json!({ key: value }));
+        Input::Event(Box::new(event.unwrap()))
+    };
+    let state = |state: &str, words: &str| {
+        let message =
+            json!({ "messageId": "m", "role": "ROLE_AGENT", "parts": [{ "text": words }] });
+        let status = json!({ "state": format!("TASK_STATE_{state}"), "message": message });
+        of_task("statusUpdate", json!({ "status": status }))
+    };
+    let file = |name: &str| json!({ "artifactId": name, "parts": [{ "text": name }] });
+    let left = |name: &str| of_task("artifactUpdate", json!({ "artifact": file(name) }));
+    for event in [
+        state("WORKING", ""),
+        left("early.txt"),
+        state("SUBMITTED", "it starts over"),
+        state("WORKING", ""),
+        left("late.txt"),
+    ] {
+        mirror.take(event, Now::ZERO);
+    }
+    while mirror.next().is_some() {}
+    mirror.take(state("COMPLETED", "done"), Now::ZERO);
+    let asks = mirror.next();
+    assert!(
+        matches!(asks, Some(Do::Request(Request::Get { .. }))),
+        "{asks:?}"
+    );
+    let done = ended(mirror, &json!([file("late.txt")]), "done");
+    let kept = done.iter().filter_map(|one| match one {
+        Do::Keep(kept) => Some(kept.id.as_str()),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), ["late.txt", "summary.md"]);
 }

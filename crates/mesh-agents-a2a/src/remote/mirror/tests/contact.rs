@@ -1,5 +1,7 @@
 //! Contact lost and found: what is sent again, what waits, what ends.
 
+use mesh_agents_core::limits::OFFLINE_WAIT;
+
 use super::*;
 
 #[test]
@@ -179,10 +181,7 @@ fn a_cancel_of_what_may_have_arrived_ends_when_its_node_never_comes_back() {
     mirror.take(Input::Cancel, Now::ZERO);
     let mut now = Now::ZERO;
     while !mirror.is_over() {
-        assert!(
-            now < 2 * mesh_agents_core::limits::OFFLINE_WAIT,
-            "{mirror:?}"
-        );
+        assert!(now < 2 * OFFLINE_WAIT, "{mirror:?}");
         let due = mirror.wake().expect("it waits for something");
         now = now.max(due);
         if requests(&mut mirror).is_empty() {
@@ -192,10 +191,113 @@ fn a_cancel_of_what_may_have_arrived_ends_when_its_node_never_comes_back() {
             mirror.take(Input::Failed(away()), now);
         }
     }
-    assert!(now >= mesh_agents_core::limits::OFFLINE_WAIT, "{now:?}");
+    assert!(now >= OFFLINE_WAIT, "{now:?}");
     let told = logged(&mut mirror);
     assert!(
         told.iter()
             .any(|event| matches!(event, RunEvent::Note { code, .. } if code == "remote_not_told"))
+    );
+}
+
+/// Tried for as long as it goes on, every try of it failing so: how long that was, and how it ended.
+fn tried(mut mirror: Mirror, mut fault: impl FnMut(u32) -> Fault) -> (Duration, Outcome) {
+    let (mut now, mut tries) = (Now::ZERO, 0);
+    while !mirror.is_over() {
+        assert!(now < 2 * OFFLINE_WAIT, "{mirror:?}");
+        now = now.max(mirror.wake().unwrap_or(now));
+        match requests(&mut mirror).is_empty() {
+            true => mirror.take(Input::Tick, now),
+            false => {
+                now += Duration::from_secs(20);
+                tries += 1;
+                mirror.take(Input::Failed(fault(tries)), now);
+            }
+        }
+    }
+    match logged(&mut mirror).pop() {
+        Some(RunEvent::Ended(outcome)) => (now, outcome),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failure(outcome: Outcome) -> (String, String) {
+    match outcome {
+        Outcome::Failed(failure) => (failure.code, failure.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_node_never_speaks_of_is_given_up_as_late_as_what_waits_and_never_called_unsent() {
+    let lost = || Fault::Broken {
+        cause: "the line".to_owned(),
+    };
+    let second = |left: Duration| {
+        let mut terms = terms(true);
+        terms.attempt = 2;
+        terms.timeouts.delivery = left;
+        Mirror::new(terms, Now::ZERO)
+    };
+    let minute = Duration::from_secs(60);
+    let day = Duration::from_secs(24 * 3600);
+    // The line broke once while it was sent; or its engine was killed meanwhile, a day before the end or long since.
+    let cut = tried(Mirror::new(terms(true), Now::ZERO), |tries| match tries {
+        1 => lost(),
+        _ => away(),
+    });
+    for (limit, (now, outcome)) in [
+        (OFFLINE_WAIT, cut),
+        (day, tried(second(day), |_| away())),
+        (Duration::ZERO, tried(second(Duration::ZERO), |_| away())),
+    ] {
+        assert!((limit..limit + minute).contains(&now), "{limit:?}: {now:?}");
+        let (code, words) = failure(outcome);
+        assert_eq!(code, "owner_offline");
+        assert!(words.contains("may have arrived"), "{words}");
+        assert!(!words.contains("nothing was started"), "{words}");
+    }
+    // It says each time that it takes nothing.
+    let (now, outcome) = tried(Mirror::new(terms(true), Now::ZERO), |_| later());
+    assert!(
+        (OFFLINE_WAIT..OFFLINE_WAIT + minute).contains(&now),
+        "{now:?}"
+    );
+    let (code, words) = failure(outcome);
+    assert_eq!(code, "owner_offline");
+    assert!(words.contains("nothing was started"), "{words}");
+}
+
+#[test]
+fn a_message_that_follows_an_earlier_task_waits_no_longer_for_the_word_of_that_one() {
+    let mut next = terms(true);
+    next.resume = Some(Resume {
+        session_id: "before".to_owned(),
+        why: ResumeReason::NextTask,
+    });
+    let (now, outcome) = tried(Mirror::new(next, Now::ZERO), |_| away());
+    let minute = Duration::from_secs(60);
+    assert!(
+        (OFFLINE_WAIT..OFFLINE_WAIT + minute).contains(&now),
+        "{now:?}"
+    );
+    assert!(failure(outcome).1.contains("nothing was started"));
+}
+
+#[test]
+fn that_nobody_knows_whether_a_message_arrived_is_said() {
+    let mut mirror = Mirror::new(terms(true), Now::ZERO);
+    let cause = "the line".to_owned();
+    mirror.take(Input::Failed(Fault::Broken { cause }), Now::ZERO);
+    let said = logged(&mut mirror);
+    assert!(
+        matches!(said[0], RunEvent::Reach { away: Some(_) }),
+        "{said:?}"
+    );
+    let RunEvent::Note { text, .. } = &said[1] else {
+        panic!("{said:?}");
+    };
+    assert!(
+        text.contains("sent again under its id") && text.contains("72 hours"),
+        "{text}"
     );
 }

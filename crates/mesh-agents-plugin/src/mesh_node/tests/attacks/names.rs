@@ -17,6 +17,8 @@ struct Says {
     advert: Vec<u8>,
     cards: BTreeMap<String, Vec<u8>>,
     asked: usize,
+    /// The card it falls silent at, counted as `asked`.
+    silent_at: Option<usize>,
 }
 
 /// The advert with these agents that `owner` made at that time, its cards added to those it has.
@@ -46,9 +48,15 @@ fn app(says: &Arc<Mutex<Says>>) -> Router {
     let (adverts, cards) = (Arc::clone(says), Arc::clone(says));
     let advert = move || async move { adverts.lock().unwrap().advert.clone() };
     let card = move |Below(digest): Below<String>| async move {
-        let mut says = cards.lock().unwrap();
-        says.asked += 1;
-        let card = says.cards.get(&digest).cloned();
+        let (card, silent) = {
+            let mut says = cards.lock().unwrap();
+            says.asked += 1;
+            let silent = says.silent_at == Some(says.asked);
+            (says.cards.get(&digest).cloned(), silent)
+        };
+        if silent {
+            std::future::pending::<()>().await;
+        }
         card.map_or_else(
             || StatusCode::NOT_FOUND.into_response(),
             IntoResponse::into_response,
@@ -81,6 +89,27 @@ async fn an_advert_that_is_refused_leaves_no_card_behind() {
     // Nor is it fetched again each time it is refused.
     assert_eq!(says.lock().unwrap().asked, 5);
     evil.leave(&mesh).await;
+    victim.leave(&mesh).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_goes_on_with_the_cards_of_one_that_broke_off() {
+    let mesh = MemoryMesh::default();
+    let victim = Bare::owner(&mesh, 1).await;
+    let slow = Bare::idle(&mesh, 2);
+    let says = Arc::<Mutex<Says>>::default();
+    let names = ["a", "b", "c", "d", "e"];
+    publish(&slow, &says, &names, Wall.now());
+    says.lock().unwrap().silent_at = Some(4);
+    let slow = slow.answers(app(&says)).await;
+    soon(async || says.lock().unwrap().asked == 4).await;
+    assert!(victim.knows(slow.node.key()).is_empty());
+    assert!(victim.node.state().cards.is_empty(), "not in use yet");
+    // It is given up, and the next asks for the card that did not come and the one behind it.
+    soon(async || victim.knows(slow.node.key()) == names).await;
+    assert_eq!(says.lock().unwrap().asked, 4 + 2);
+    assert_eq!(victim.node.state().cards.len(), names.len());
+    slow.leave(&mesh).await;
     victim.leave(&mesh).await;
 }
 

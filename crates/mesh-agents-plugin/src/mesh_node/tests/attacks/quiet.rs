@@ -147,3 +147,46 @@ async fn what_others_say_anew_has_none_of_our_cards_signed_again() {
     victim.leave(&mesh).await;
     other.leave(&mesh).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_says_something_new_each_second_opens_few_streams_unless_it_is_listed() {
+    let mesh = MemoryMesh::default();
+    let opened = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&opened);
+    let victim = Bare::made(&mesh, 1, |config| MeshNodeConfig {
+        link: Arc::new(Counting {
+            link: config.link,
+            looked: Arc::default(),
+            opened: counted,
+            lies: Mutex::default(),
+        }),
+        ..config
+    });
+    let a2a = Router::new().fallback(|| async { "called" });
+    let victim = victim.begin("", a2a).await;
+    let restless = Bare::owner(&mesh, 2).await;
+    let key = restless.node.key();
+    soon(async || victim.knows(key) == ["echo"]).await;
+    let minute = async |name: &str| {
+        let before = opened.load(Ordering::Relaxed);
+        for n in 0..60 {
+            let agents = vec![offered(&format!("{name}{n}"))];
+            restless.node.set_local(agents_of(agents));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        opened.load(Ordering::Relaxed) - before
+    };
+    // Twelve at once and four a minute; before it was one each second.
+    let asked = minute("a").await;
+    assert!((10..=18).contains(&asked), "{asked}");
+    // What it says last is known all the same.
+    soon(async || victim.knows(key) == ["a59"]).await;
+
+    write_list(victim.dir.path(), &allow(key, "echo"));
+    until(async || victim.node.state().acl.acl().peer(&key).is_some()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let asked = minute("b").await;
+    assert!(asked >= 40, "{asked}");
+    restless.leave(&mesh).await;
+    victim.leave(&mesh).await;
+}
