@@ -84,15 +84,20 @@ fn what_is_said_of_an_agent_is_true_of_the_very_next_message() {
     let world = World::with_tester();
     let mut mcp = Mcp::start(&world);
     assert_eq!(ids(&mut mcp), ["tester"]);
+    // Or it says that it is not true yet, which a machine that does much else may make it do.
+    let said = |mcp: &mut Mcp, verb: &str, listed: &[&str]| {
+        let said = world.run(&[verb, "tester"]);
+        assert_eq!(said.out, format!("tester is {verb}d\n"));
+        if said.err.contains("has not noticed yet") {
+            until("the engine notices", || (ids(mcp) == listed).then_some(()));
+        }
+    };
     for _ in 0..3 {
-        assert_eq!(
-            world.run(&["disable", "tester"]).out,
-            "tester is disabled\n"
-        );
+        said(&mut mcp, "disable", &[]);
         let refused = world.run(&["send", "tester", "script: text no", "--json"]);
         let error = &refused.document()["error"];
         assert_eq!(error["code"], "agent_disabled", "{refused}");
-        assert_eq!(world.run(&["enable", "tester"]).out, "tester is enabled\n");
+        said(&mut mcp, "enable", &["tester"]);
         // The tool itself, which does not wait for an agent to come.
         let sent = json!({ "agent_id": "tester", "message": "script: text yes" });
         mcp.call("send_message", &sent).unwrap();

@@ -155,6 +155,7 @@ async fn a_deadline_that_could_not_be_stored_is_still_what_the_task_failed_of() 
     let dir = tempfile::tempdir().unwrap();
     let mut slow = definition("slow");
     slow.policy.max_task_seconds = 600;
+    slow.policy.idle_seconds = 6_000;
     let mut bench = Bench::open(dir.path(), agents([slow])).await;
     let task = bench.send("slow", "x").await;
     let run = bench.next_run().await;
