@@ -53,12 +53,12 @@ case "$1" in
     ;;
   kill)
     kill -KILL "$(pid)"
-    gone 10
+    gone 60
     ;;
   stop)
     [ -f "$stage/pid" ] || exit 0
     kill "$(pid)" 2>/dev/null || exit 0
-    gone 10 || kill -KILL "$(pid)" 2>/dev/null || true
+    gone 60 || kill -KILL "$(pid)" 2>/dev/null || true
     ;;
   *)
     echo "usage: node.sh start|kill|stop STAGE" >&2

@@ -288,6 +288,13 @@ pub fn artifact(
     JsonText::of(&wire).map_err(|source| failed("an artifact", task, source))
 }
 
+/// The time that [`timestamp`] wrote; `None` for a text that is none.
+#[must_use]
+pub fn read_timestamp(text: &str) -> Option<UnixMillis> {
+    let at: Timestamp = text.parse().ok()?;
+    Some(UnixMillis(at.as_millisecond()))
+}
+
 /// ISO 8601 in UTC with milliseconds and `Z`.
 #[must_use]
 pub fn timestamp(at: UnixMillis) -> String {

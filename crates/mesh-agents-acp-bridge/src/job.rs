@@ -152,7 +152,7 @@ impl Job {
         let junk = launched.feed.junk_lines();
         if junk > 0 {
             let text = format!(
-                "the harness wrote {junk} lines to its output that are no ACP; they were passed over"
+                "the harness wrote {junk} lines to its output that are not ACP; they were skipped"
             );
             self.note("junk_output", text).await;
         }

@@ -114,7 +114,7 @@ enum ListError {
     Status(StatusCode),
     #[error("the answer to GET models cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the answer to GET models is no list of models: {0}")]
+    #[error("the answer to GET models is not a list of models: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the request cannot be built: {0}")]
     Request(#[from] hyper::http::Error),

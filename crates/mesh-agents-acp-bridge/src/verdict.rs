@@ -129,7 +129,7 @@ fn check(id: &ArtifactId, answer: &str, files: &[Found]) -> Result<(), Failure> 
         None => Ok(()),
         Some(error) => Err(Failure::new(
             "required_artifact_invalid",
-            format!("result.require names {id}, and what the harness wrote is no JSON: {error}"),
+            format!("result.require names {id}, and what the harness wrote is not JSON: {error}"),
         )),
     }
 }

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::output::Words;
+
+mod groups;
 
 /// Agents for mesh-llm nodes: find them, give them work, read their artifacts.
 #[derive(Debug, Parser)]
@@ -16,16 +20,42 @@ pub(crate) struct Cli {
     pub(crate) verb: Option<Verb>,
 }
 
+impl Cli {
+    /// Reads a command line, whose first word is the program's name; `surface` is where it was typed.
+    ///
+    /// # Errors
+    /// What clap says of a wrong one; help and version come this way too.
+    pub(crate) fn read<I, T>(words: I, surface: Words) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let matches = Self::shown(surface).try_get_matches_from(words)?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// Whether there is such a verb.
+    pub(crate) fn has_verb(name: &str) -> bool {
+        groups::has(name)
+    }
+
+    /// The command as its help shows it.
+    pub(crate) fn shown(surface: Words) -> clap::Command {
+        groups::in_groups(Self::command(), surface)
+    }
+}
+
 /// Flags every verb takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
-    /// Where agent directories lie [default: ~/.mesh-llm/agents] [env: MESH_AGENTS_DIR]
+    /// Where agent directories are [default: ~/.mesh-llm/agents] [env: MESH_AGENTS_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) agents_dir: Option<PathBuf>,
     /// Where tasks and artifacts are kept [default: ~/.mesh-llm] [env: MESH_AGENTS_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Print one JSON document instead of text
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -33,114 +63,132 @@ pub(crate) struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// List the agents of this machine, disabled and broken ones too
+    /// List the agents of this machine
+    ///
+    /// Disabled and broken ones are listed too. Agents of other nodes: `agents peers list`.
     List,
-    /// Create an agent directory that works, to be edited
+    /// Create an agent that works, for you to edit
     Init(Init),
-    /// Check agent directories; all of them when none is named
+    /// Check agents, and say how to fix each mistake
     ///
-    /// Tells every mistake at once with its place, the reason and the fix; warns of what is legal and
-    /// probably not meant, and of what this machine lacks. Exit code 0: nothing is wrong, whatever the
-    /// warnings; 1: an agent cannot be used, or with --strict there is a warning; 2: called wrongly.
-    /// --json is for editors; crates/mesh-agents-registry/AUTHORING.md has its shape.
+    /// Reports every mistake at once, with its place, the reason and a fix. Warns about what is legal but
+    /// probably not meant, and about what this machine lacks.
+    ///
+    /// Exit code 0: no errors (there may be warnings). 1: an agent cannot be used, or --strict was given and
+    /// there is a warning. 2: wrong usage. --json is for editors; its shape is in
+    /// crates/mesh-agents-registry/AUTHORING.md.
     Validate(Validate),
-    /// Print the JSON Schema of a file, for editors
+    /// Print the JSON Schema of an agent's file, for editors
     ///
-    /// `init` writes both beside the agents, in .schemas, and has runtime.toml name its own. Cards do not
-    /// name theirs, since a card is served and signed as it is: tell your editor that agent-card.json has
-    /// the schema .schemas/agent-card.json.
+    /// `agents init` writes both schemas beside the agents, in .schemas, and each runtime.toml names its own.
+    /// A card cannot name its schema, because it is served and signed exactly as it is: tell your editor that
+    /// agent-card.json has the schema .schemas/agent-card.json.
     Schema {
-        /// Whose
-        #[arg(value_enum)]
+        /// The file whose schema to print
+        #[arg(value_enum, value_name = "FILE")]
         of: SchemaArg,
     },
     /// Show one agent: card, runtime, problems
     Show {
-        /// The agent
+        /// Agent id, from `agents list`
         agent: String,
     },
-    /// Let an agent take work
+    /// Let an agent take work again
     Enable {
-        /// The agent
+        /// Agent id, from `agents list`
         agent: String,
     },
-    /// Stop an agent from taking new work; what runs goes on
+    /// Stop an agent from taking new work; running tasks go on
     Disable {
-        /// The agent
+        /// Agent id, from `agents list`
         agent: String,
     },
-    /// Send a message to an agent; waits for the result unless told otherwise
+    /// Give an agent work and wait for the result
+    ///
+    /// Prints the answer on standard output and the state on standard error. Exit code 0: completed. 1: failed,
+    /// rejected or canceled, or the task asks something; the command that answers it is printed. Ctrl-C stops
+    /// the waiting, not the task.
     Send(Send),
     /// List tasks, newest change first
     #[command(args_conflicts_with_subcommands = true)]
     Tasks {
         #[command(subcommand)]
         action: Option<TasksAction>,
-        /// Only this agent's
-        #[arg(long)]
+        /// Only tasks of this agent
+        #[arg(long, value_name = "AGENT")]
         agent: Option<String>,
-        /// Only those in this state
-        #[arg(long)]
+        /// Only tasks in this state: submitted, working, input_required, auth_required, completed, failed,
+        /// canceled, rejected
+        #[arg(long, value_name = "STATE")]
         state: Option<String>,
-        /// Only those of this conversation
-        #[arg(long)]
+        /// Only tasks of this conversation (a context_id)
+        #[arg(long, value_name = "ID")]
         context: Option<String>,
-        /// How many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        /// How many to list, 1 to 100
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
         limit: u32,
-        /// Where the page before ended
-        #[arg(long)]
+        /// Go on after a page: the cursor it ended with
+        #[arg(long, value_name = "CURSOR")]
         cursor: Option<String>,
     },
-    /// Show one task
+    /// Show one task: state, answer, question, artifacts
     Task {
-        /// The task
+        /// Task id, from `agents send` or `agents tasks`
         task: String,
-        /// Wait until it ends or asks something, at most this many seconds
+        /// Wait until it ends or asks something, at most this long; the exit code is then that of `agents
+        /// send`, and 1 when the time is up
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "86400")]
         wait: Option<u64>,
     },
-    /// End a task, with everything it started
+    /// End a task and every process it started
     Cancel {
-        /// The task
+        /// Task id, from `agents send` or `agents tasks`
         task: String,
     },
-    /// List a task's artifacts, or print one
+    /// List what a task left, or print one artifact
     Artifacts {
-        /// The task
+        /// Task id, from `agents send` or `agents tasks`
         task: String,
-        /// The artifact to print
+        /// Artifact to print, such as summary.md; without it they are listed
         artifact: Option<String>,
-        /// Write it here instead of printing it
+        /// Write the artifact to this file instead of printing it
         #[arg(long, short, value_name = "FILE", requires = "artifact")]
         output: Option<PathBuf>,
     },
     /// Show what happened in a task
     Logs {
-        /// The task
+        /// Task id, from `agents send` or `agents tasks`
         task: String,
-        /// Go on until the task ends
+        /// Keep printing until the task ends
         #[arg(long, short)]
         follow: bool,
     },
-    /// Copy all tasks and artifacts, while they are in use, to a place where nothing is yet
+    /// Copy all tasks and artifacts while they are in use
     Backup {
-        /// A directory to be made; or a file ending in .sqlite, for the tasks without their artifacts
+        /// A directory, which must not exist yet; or a file ending in .sqlite, for the tasks without their
+        /// artifacts
         path: PathBuf,
     },
-    /// Other nodes on the mesh
+    /// See other nodes, and say which may call your agents
+    ///
+    /// Without a command of its own, `agents peers` is `agents peers list`.
     Peers {
         #[command(subcommand)]
-        action: PeersAction,
+        action: Option<PeersAction>,
     },
-    /// This node's key
+    /// Show or replace this node's key
+    ///
+    /// Without a command of its own, `agents identity` is `agents identity show`.
     Identity {
         #[command(subcommand)]
-        action: IdentityAction,
+        action: Option<IdentityAction>,
     },
-    /// Say whether an engine runs, and what it does
+    /// Say whether the engine runs, and what it does
     Status,
-    /// Stop the engine when its running tasks have ended
+    /// Stop the engine once its running tasks have ended
+    ///
+    /// The engine is the background process that holds the tasks. The next command that needs it starts it
+    /// again.
     Stop {
         /// End running tasks instead of waiting for them
         #[arg(long)]
@@ -148,13 +196,15 @@ pub(crate) enum Verb {
     },
     /// Show every setting, its value, and where that comes from
     Settings,
-    /// Check this machine: harnesses, confinement, mesh, data directory
+    /// Check this machine, its agents and everything stored
     Doctor,
     /// Watch an agent do real work, without host, model or network
     Demo,
-    /// Run a node in the foreground: MCP at /mcp, agent cards at /a2a
+    /// Run a node in the foreground: MCP at /mcp, A2A at /a2a
     Serve(Serve),
     /// Serve the tools over MCP on standard input and output
+    ///
+    /// For MCP clients that start their servers: register the command `agents mcp`.
     Mcp,
     /// The engine daemon, started on demand by the others
     #[command(hide = true)]
@@ -177,19 +227,19 @@ pub(crate) enum Verb {
 /// `agents init`.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Its id, which is the name of its directory
+    /// Id of the new agent, which is also the name of its directory
     #[arg(required_unless_present = "list_templates")]
     pub(crate) agent: Option<String>,
-    /// What it is to begin with; an id that is the name of a template takes that one
+    /// Template to start from [default: the one named like the agent, if any]
     #[arg(long, value_name = "NAME", conflicts_with = "url")]
     pub(crate) template: Option<String>,
-    /// List the templates there are
+    /// List the templates
     #[arg(long)]
     pub(crate) list_templates: bool,
-    /// What runs it [default: what the template says, else opencode]
+    /// What runs the agent [default: the template's, else opencode]
     #[arg(long, value_enum)]
     pub(crate) runtime: Option<AgentRuntimeArg>,
-    /// Where a remote agent is called
+    /// A2A address of a remote agent
     #[arg(long, value_name = "URL", required_if_eq("runtime", "remote"))]
     pub(crate) url: Option<String>,
 }
@@ -197,9 +247,9 @@ pub(crate) struct Init {
 /// `agents validate`.
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// Agents to check
+    /// Agents to check [default: all]
     pub(crate) agents: Vec<String>,
-    /// Look at the files alone, not at what this machine has
+    /// Check the files only, not what this machine has
     #[arg(long)]
     pub(crate) files_only: bool,
     /// Fail on warnings too
@@ -210,17 +260,18 @@ pub(crate) struct Validate {
 /// `agents tasks …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TasksAction {
-    /// Remove ended tasks now, with their artifacts and logs; the engine does so by itself every hour
+    /// Remove ended tasks now, with their artifacts and logs
     ///
-    /// What is not given is as the settings have it: retention_days, retention_tasks, retention_bytes.
+    /// The engine does this by itself every hour. A limit you do not give here is the one of the settings:
+    /// retention_days, retention_tasks, retention_bytes.
     Prune {
-        /// Those that last changed so long ago: 90s, 30m, 12h, 7d, 4w
+        /// Remove those that last changed this long ago: 90s, 30m, 12h, 7d, 4w
         #[arg(long, value_name = "AGE", value_parser = crate::command::care::age)]
         older_than: Option<Duration>,
-        /// All but the newest so many
+        /// Keep only the newest N
         #[arg(long, value_name = "N")]
         keep: Option<u64>,
-        /// Say only what would be removed
+        /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
     },
@@ -229,48 +280,61 @@ pub(crate) enum TasksAction {
 /// `agents peers …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeersAction {
-    /// List the hosts on the mesh, the nodes behind them, and who asked in vain
+    /// List other nodes, their agents, who may call yours and who was refused
     List,
-    /// Show all that is known of one node: its agents, what it may here, what it asked for in vain
+    /// Show all that is known about one node
+    ///
+    /// Its agents, what it may do here, and what it asked for and was refused.
     Show {
-        /// Its key, the start of it, or its label
+        /// Its key, the start of its key, or its label
+        #[arg(value_name = "NODE")]
         peer: String,
     },
-    /// Choose the node whose agent a plain agent id means, when several have one
+    /// Choose the node to use when several have an agent of the same id
     Prefer {
-        /// The agent
+        /// Agent id, without a node
         agent: String,
-        /// The node, by its key, the start of it, or its label
-        #[arg(required_unless_present = "clear")]
+        /// The node: its key, the start of its key, or its label
+        #[arg(value_name = "NODE", required_unless_present = "clear")]
         peer: Option<String>,
-        /// Choose none: the id means the only node that has one, or has to be told apart again
+        /// Take the choice back: with several nodes you name one each time
         #[arg(long, conflicts_with = "peer")]
         clear: bool,
     },
-    /// Let a node call agents of this one
+    /// Let a node call agents of this node
+    ///
+    /// Written to acl.toml; counts within a second. An agent must also be advertised: advertise_on_mesh = true
+    /// in its runtime.toml.
     Allow {
-        /// Its key, as `agents identity show` prints it there, or its label here
+        /// Its key, as `agents identity show` prints it there, or the label you gave it
+        #[arg(value_name = "NODE")]
         key: String,
-        /// Agents, "agent/skill", or "*" for all that are advertised
+        /// Agent ids, "agent/skill", or "*" for all that are advertised
         #[arg(required = true)]
         agents: Vec<String>,
-        /// A name for it
-        #[arg(long)]
+        /// Your name for the node, to use instead of its key
+        #[arg(long, value_name = "NAME")]
         label: Option<String>,
-        /// Whether it may also answer what its tasks ask permission for
-        #[arg(long)]
+        /// Let it also grant the permissions that its tasks ask for, or not
+        #[arg(long, value_name = "BOOL")]
         approve: Option<bool>,
     },
-    /// Keep a node from calling agents of this one; its running streams end
+    /// Stop a node from calling agents of this node
+    ///
+    /// Counts within a second, for calls that are running too.
     Deny {
         /// Its key or label
+        #[arg(value_name = "NODE")]
         key: String,
-        /// Agents or "agent/skill"; all when none is named
+        /// Agent ids or "agent/skill" [default: all]
         agents: Vec<String>,
     },
-    /// Remove all that is written and known of a node; one that is there is met again as a new one
+    /// Remove what is written and known about a node
+    ///
+    /// It may call nothing then. If it is still on the mesh, it comes back as a new node.
     Forget {
         /// Its key or label
+        #[arg(value_name = "NODE")]
         key: String,
     },
 }
@@ -278,15 +342,14 @@ pub(crate) enum PeersAction {
 /// `agents identity …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdentityAction {
-    /// Print this node's key, by which others let it in
+    /// Print this node's key, for others to allow
     Show,
-    /// Give this node a new key; the old one is kept aside
+    /// Give this node a new key; the old one is kept in a file
     ///
-    /// Other nodes see a new node, which nobody has let in. The engine leaves, and the next one has the new
-    /// key.
+    /// To other nodes it is a new node then, which nobody has allowed yet. The engine stops; the next one uses
+    /// the new key.
     Rotate {
-        /// Even while tasks run or wait: those that run are waited for, the others are cut off from their
-        /// nodes
+        /// Rotate even while tasks run or wait: running ones are waited for, waiting ones lose their nodes
         #[arg(long)]
         force: bool,
     },
@@ -295,15 +358,15 @@ pub(crate) enum IdentityAction {
 /// `agents send`.
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// The agent
+    /// Agent id, from `agents list`; one of another node may be written agent@z6Mk…
     pub(crate) agent: String,
     /// What to do, or the answer to a task's question; `-` reads it from standard input
     #[arg(required_unless_present = "option")]
     pub(crate) message: Option<String>,
-    /// Return at once instead of waiting for the end
+    /// Print the task id and return at once
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Go on in this conversation
+    /// Continue this conversation (a context_id)
     #[arg(long, value_name = "ID")]
     pub(crate) context: Option<String>,
     /// Answer the question of this task
@@ -315,16 +378,16 @@ pub(crate) struct Send {
     /// Answer this question, when the task asks several
     #[arg(long, value_name = "ID", requires = "task")]
     pub(crate) question: Option<String>,
-    /// Have it wait, up to 72 hours, when the agent's node is away
+    /// If the agent's node is away, keep the message for it, up to 72 hours
     #[arg(long, conflicts_with = "task")]
     pub(crate) queue_if_offline: bool,
-    /// The node whose agent it is, by key or label, when several have one of that id
+    /// The node whose agent to use (key or label), when several have this id
     #[arg(long, value_name = "NODE")]
     pub(crate) peer: Option<String>,
-    /// The skill it is for; some owners let in calls for one skill alone
+    /// The skill to use; some owners allow single skills only
     #[arg(long, value_name = "ID")]
     pub(crate) skill: Option<String>,
-    /// Key of this message: sending it again under the same key is the same task
+    /// Your own key for this message: sent again under the same key it is the same task
     #[arg(long, value_name = "KEY")]
     pub(crate) message_id: Option<String>,
 }
@@ -332,13 +395,13 @@ pub(crate) struct Send {
 /// `agents serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:3131]
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:3131]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// File with the token that callers must show; needed to listen beyond this machine
+    /// File with the token callers must show; required beyond 127.0.0.1
     #[arg(long, value_name = "FILE")]
     pub(crate) access_token_file: Option<PathBuf>,
-    /// The address clients reach this node by, when it is not the one it listens on
+    /// The address clients use, when it is not the one listened on
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
 }

@@ -19,6 +19,7 @@ pub(crate) use mesh_agents_plugin::socket::LoggedEvent;
 use mesh_agents_plugin::socket::{
     BackupAnswer, BackupRequest, PeersAnswer, PruneAnswer, PruneRequest, Status,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use ulid::Ulid;
@@ -88,6 +89,44 @@ impl Client {
             let unseen = matches!(&sent, Err(error) if is_unknown_agent(error));
             if !unseen || Instant::now() >= until || !self.has_files(agent) {
                 return sent;
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Waits until an engine that runs has read that an agent takes work, or that it does not: what is sent next
+    /// must be decided by it. True at once when none runs; false when it takes too long.
+    pub(crate) async fn until_seen(
+        context: &Context,
+        agent: &AgentId,
+        enabled: bool,
+    ) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Found {
+            location: String,
+        }
+        let frontend = frontend(context)?;
+        if frontend.running().await.is_none() {
+            return Ok(true);
+        }
+        let client = Self {
+            frontend,
+            agents_dir: context.settings.agents_dir.clone(),
+        };
+        let args = serde_json::json!({ "agent_id": agent });
+        let until = Instant::now() + SEEN;
+        loop {
+            let shown = client.tool("get_agent", &args).await;
+            // Without one here, the id may mean another node's.
+            let here = match &shown {
+                Ok(shown) => shown.read::<Found>().is_ok_and(|it| it.location == "local"),
+                Err(error) => !is_unknown_agent(error),
+            };
+            if here == enabled {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
             }
             sleep(ASK_EVERY).await;
         }

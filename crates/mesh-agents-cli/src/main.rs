@@ -17,17 +17,15 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Cli, Harness, Verb};
-use crate::output::{Exit, Output};
+use crate::output::{Exit, Output, Words};
 use crate::settings::Environment;
 
 /// Our version, as front-ends and engines tell each other.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os(), Words { in_host: false }) {
         Ok(cli) => cli,
         Err(error) => {
             let usage = error.use_stderr();

@@ -1,10 +1,14 @@
 //! Where answers go: data to standard output, everything else to standard error (DESIGN §2.1).
 
+mod words;
+
 use std::io::{self, Write};
 
 use anyhow::Context as _;
 use mesh_agents_core::refusal::Refusal;
 use serde::Serialize;
+
+pub(crate) use words::Words;
 
 /// How a verb ended, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// It was called wrongly.
     Usage = 2,
+    /// Whoever read standard output left early: what a shell shows of a program that ends by SIGPIPE.
+    Closed = 141,
 }
 
 /// The two streams of one invocation: a terminal's, or buffers when the host runs the verb.
@@ -81,6 +87,19 @@ impl Output {
         Ok(())
     }
 
+    /// How to name commands to whoever reads this.
+    pub(crate) fn words(&self) -> Words {
+        Words {
+            in_host: !self.open_ended,
+        }
+    }
+
+    /// Says something that names a command, as whoever reads it would type it.
+    pub(crate) fn hint(&mut self, line: &str) {
+        let line = self.words().commands(line);
+        self.say(&line);
+    }
+
     /// Standard output itself, for raw content.
     pub(crate) fn raw(&mut self) -> &mut dyn Write {
         &mut *self.out
@@ -94,12 +113,26 @@ impl Output {
 
     /// Reports an error in the form that was asked for.
     pub(crate) fn error(&mut self, error: &anyhow::Error) -> Exit {
-        let refusal = error.downcast_ref::<Refusal>();
+        let gone = |cause: &(dyn std::error::Error + 'static)| {
+            let cause = cause.downcast_ref::<io::Error>();
+            cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+        };
+        if error.chain().any(gone) {
+            return Exit::Closed;
+        }
+        let words = self.words();
+        let refusal = error
+            .downcast_ref::<Refusal>()
+            .map(|refusal| words.refusal(refusal));
         if self.json {
-            let code = refusal.map_or("failed", |refusal| refusal.code.as_str());
-            let message =
-                refusal.map_or_else(|| format!("{error:#}"), |refusal| refusal.message.clone());
-            let hint = refusal.and_then(|refusal| refusal.hint.clone());
+            let code = refusal
+                .as_ref()
+                .map_or("failed", |refusal| refusal.code.as_str());
+            let message = refusal.as_ref().map_or_else(
+                || words.commands(&format!("{error:#}")),
+                |refusal| refusal.message.clone(),
+            );
+            let hint = refusal.as_ref().and_then(|refusal| refusal.hint.clone());
             let body = serde_json::json!({
                 "schema": "agents.error/1",
                 "error": { "code": code, "message": message, "hint": hint },
@@ -108,11 +141,54 @@ impl Output {
         } else {
             match refusal {
                 Some(refusal) => self.say(&format!("error: {refusal}")),
-                None => self.say(&format!("error: {error:#}")),
+                None => self.hint(&format!("error: {error:#}")),
             }
         }
         Exit::Failed
     }
+}
+
+/// How long ago something was, in one unit: `42s`, `5m`, `3h`, `12d`.
+pub(crate) fn age(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// The first line of a text, cut to `most` characters; `…` says that there is more.
+pub(crate) fn first_line(text: &str, most: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(most).collect();
+    if cut.len() < text.trim_end().len() {
+        format!("{cut} …")
+    } else {
+        cut
+    }
+}
+
+/// Rows in columns, two spaces apart; the last column is as wide as it is.
+pub(crate) fn table<const N: usize>(
+    out: &mut dyn Write,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
 }
 
 /// The document of a verb with its schema as the first key.
@@ -145,6 +221,36 @@ mod tests {
             shown("send", &answer),
             serde_json::json!({ "schema": "agents.send/1", "task_id": "task-1", "task": { "id": "task-1" } })
         );
+    }
+
+    #[test]
+    fn an_age_is_short_and_rows_stand_in_columns() {
+        let ages = [0, 59_999, 60_000, 3_599_999, 86_399_999, 86_400_000 * 9].map(age);
+        assert_eq!(ages, ["0s", "59s", "1m", "59m", "23h", "9d"]);
+        let mut out = Vec::new();
+        let rows = [["ä", "long", "x y"], ["bbb", "s", ""]];
+        table(&mut out, rows.map(|row| row.map(str::to_owned))).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "ä    long  x y\nbbb  s\n");
+    }
+
+    #[test]
+    fn who_leaves_early_is_told_nothing() {
+        let closed = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let mut output = Output::captured(Box::new(io::sink()), Box::new(Refuses), false);
+        assert_eq!(output.error(&closed.context("cannot write")), Exit::Closed);
+    }
+
+    /// Fails the test that writes to it.
+    struct Refuses;
+
+    impl Write for Refuses {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            panic!("{}", String::from_utf8_lossy(text))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 use futures::FutureExt as _;
 use mesh_agents_plugin::backend::ToolBackend;
 use mesh_agents_plugin::frontend::Frontend;
@@ -20,7 +19,7 @@ use crate::VERSION;
 use crate::args::Cli;
 use crate::client;
 use crate::context::Context;
-use crate::output::{Exit, Output};
+use crate::output::{Exit, Output, Words};
 use crate::run;
 use crate::settings::Environment;
 
@@ -114,7 +113,7 @@ fn cli_runner(environment: Environment) -> CliRunner {
 async fn run_captured(request: CliRequest, environment: Environment) -> CliAnswer {
     let (out, err) = (Buffer::default(), Buffer::default());
     let words = std::iter::once("agents".to_owned()).chain(request.args);
-    let exit = match Cli::try_parse_from(words) {
+    let exit = match Cli::read(words, Words { in_host: true }) {
         Ok(cli) => {
             let mut output = Output::captured(
                 Box::new(out.clone()),

@@ -1,7 +1,6 @@
 //! From a parsed command line to the verb, for a terminal and for the host's `cli.run` alike.
 
 use anyhow::{Result, bail};
-use clap::CommandFactory;
 
 use crate::args::{Cli, IdentityAction, PeersAction, Serve, TasksAction, Verb};
 use crate::client::Client;
@@ -23,7 +22,7 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
             let context = Context::load(&cli.common, environment)?;
             return plugin::serve_host(&context).await;
         }
-        let help = Cli::command().render_help();
+        let help = Cli::shown(output.words()).render_help();
         output.say(&help.to_string());
         return Ok(Exit::Usage);
     };
@@ -31,8 +30,12 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         && let Some(direct) = endless(&verb)
     {
         output.say(&format!(
-            "this never ends, so the host cannot run it; run it directly: {direct}"
+            "mesh-llm cannot run this, because it does not end by itself; run it directly: {direct}"
         ));
+        // An installed plugin is not on PATH.
+        if let Ok(program) = std::env::current_exe() {
+            output.say(&format!("the program is {}", program.display()));
+        }
         return Ok(Exit::Usage);
     }
     let context = Context::load(&cli.common, environment)?;
@@ -42,8 +45,8 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         Verb::Schema { of } => init::schema(output, of),
         Verb::Validate(asked) => validate::validate(&context, output, &asked).await,
         Verb::Show { agent } => files::show(&context, output, &agent),
-        Verb::Enable { agent } => files::set_enabled(&context, output, &agent, true),
-        Verb::Disable { agent } => files::set_enabled(&context, output, &agent, false),
+        Verb::Enable { agent } => files::set_enabled(&context, output, &agent, true).await,
+        Verb::Disable { agent } => files::set_enabled(&context, output, &agent, false).await,
         Verb::Status => engine::status(&context, output).await,
         Verb::Stop { now } => engine::stop(&context, output, now).await,
         Verb::Settings => settings::settings(&context, &cli.common, output),
@@ -70,24 +73,24 @@ pub(crate) async fn run(cli: Cli, environment: Environment, output: &mut Output)
         }
         Verb::Peers {
             action:
-                PeersAction::Allow {
+                Some(PeersAction::Allow {
                     key,
                     agents,
                     label,
                     approve,
-                },
+                }),
         } => {
             let also = access::Also { label, approve };
             access::allow(&context, output, &key, &agents, &also)
         }
         Verb::Peers {
-            action: PeersAction::Deny { key, agents },
+            action: Some(PeersAction::Deny { key, agents }),
         } => access::deny(&context, output, &key, &agents),
         Verb::Peers {
-            action: PeersAction::Forget { key },
+            action: Some(PeersAction::Forget { key }),
         } => access::forget(&context, output, &key).await,
         Verb::Identity {
-            action: IdentityAction::Show,
+            action: None | Some(IdentityAction::Show),
         } => access::identity(&context, output),
         Verb::PluginManifest => plugin::print_manifest(output),
         Verb::Harness { .. } => bail!("parts of a run are started by the engine only"),
@@ -111,16 +114,16 @@ async fn with_engine(context: &Context, output: &mut Output, verb: Verb) -> Resu
         } => care::prune(&client, output, older_than, keep, dry_run).await,
         Verb::Backup { path } => care::backup(&client, output, &path).await,
         Verb::Peers {
-            action: PeersAction::List,
-        } => peers::list(&client, output).await,
+            action: None | Some(PeersAction::List),
+        } => peers::list(context, &client, output).await,
         Verb::Peers {
-            action: PeersAction::Show { peer },
+            action: Some(PeersAction::Show { peer }),
         } => peers::show(&client, output, &peer).await,
         Verb::Peers {
-            action: PeersAction::Prefer { agent, peer, .. },
+            action: Some(PeersAction::Prefer { agent, peer, .. }),
         } => peers::prefer(&client, output, agent, peer).await,
         Verb::Identity {
-            action: IdentityAction::Rotate { force },
+            action: Some(IdentityAction::Rotate { force }),
         } => access::rotate(context, &client, output, force).await,
         Verb::Tasks {
             action: None,

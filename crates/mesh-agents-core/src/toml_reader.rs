@@ -311,7 +311,7 @@ impl<'d> Section<'d> {
                     code: code::UNKNOWN_VALUE,
                     span: text.span.clone(),
                     key: self.key(key),
-                    reason: format!("{:?} is no {key} there is", text.value),
+                    reason: format!("{:?} is not a known {key}", text.value),
                     fix,
                     repair: near.map(|near| Repair::Replace(text.span, format!("{near:?}"))),
                 });

@@ -16,7 +16,7 @@ const LONGEST: usize = 80;
 /// Why a text is no node key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{text}\" is no agent key: {reason}; one looks like did:key:z6Mk… (`agents identity show` prints yours)"
+    "\"{text}\" is not a node key: {reason}; one looks like did:key:z6Mk… (`agents identity show` prints yours)"
 )]
 pub struct IdentityError {
     text: String,
@@ -89,7 +89,8 @@ impl FromStr for NodeKey {
             .strip_prefix(&CODEC)
             .and_then(|key| <[u8; 32]>::try_from(key).ok())
             .ok_or_else(|| wrong("it is not an Ed25519 key"))?;
-        let point = VerifyingKey::from_bytes(&key).map_err(|_point| wrong("it is no valid key"))?;
+        let point =
+            VerifyingKey::from_bytes(&key).map_err(|_point| wrong("it is not a valid key"))?;
         if point.is_weak() {
             return Err(wrong("it is a weak key"));
         }

@@ -16,7 +16,7 @@ pub struct MeshPeerId(Box<str>);
 
 /// Why a text is no peer id of the host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no peer id of the mesh host: it has 64 characters of 0-9 a-f")]
+#[error("{text:?} is not a peer id of the mesh host: it has 64 characters of 0-9 a-f")]
 pub struct MeshPeerIdError {
     text: String,
 }

@@ -137,7 +137,7 @@ impl EngineTools {
             }),
             _ => Err(Refusal::new(
                 Code::AgentNotFound,
-                "argument peer_id: this engine is part of no mesh",
+                "argument peer_id: this node is not on a mesh",
             )
             .hint("Leave it out to use the agents of this node.")),
         }
@@ -162,7 +162,7 @@ impl EngineTools {
                 refusal.hint(format!("Did you mean {near:?}? get_agents lists them all."))
             }
             None if agents.is_empty() && !for_peer(caller) => refusal.hint(format!(
-                "This node has no agent that works: `mesh-llm agents init {id}` makes one, and get_agents tells the problems of those there are."
+                "This node has no agent that works: `mesh-llm agents init {id}` makes one, and get_agents shows what is wrong with the others."
             )),
             None => refusal.hint("get_agents lists the agents there are."),
         }

@@ -361,7 +361,7 @@ impl ToolBackend for Frontend {
             let answer = self.request_parked(request, meta.wait_cap).await?;
             let text = std::str::from_utf8(&answer).unwrap_or_default();
             JsonText::parse(text)
-                .map_err(|error| unavailable(format!("the engine's answer is no JSON: {error}")))
+                .map_err(|error| unavailable(format!("the engine's answer is not JSON: {error}")))
         }
         .boxed()
     }

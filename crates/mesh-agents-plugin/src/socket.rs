@@ -242,7 +242,7 @@ async fn tool(
     let surface = Surface::from_str(text(SURFACE_HEADER).unwrap_or_default())
         .map_err(|error| invalid(format!("header {SURFACE_HEADER}: {error}")))?;
     let args = JsonText::parse(&body)
-        .map_err(|error| invalid(format!("the arguments are no JSON: {error}")))?;
+        .map_err(|error| invalid(format!("the arguments are not JSON: {error}")))?;
     let left = text(WAIT_HEADER).and_then(|text| text.parse().ok());
     let wait_cap = left
         .map_or(surface.wait_cap(), Duration::from_millis)

@@ -146,23 +146,25 @@ fn words(name: ToolName, cap: u64) -> (&'static str, String, Effect) {
     match name {
         ToolName::GetAgents => (
             "List agents",
-            "Lists the agents of this node and others: skills and state (ready, busy, full, \
-             unavailable, offline). problems names agent directories that could not be loaded, and the fix."
+            "Lists the agents you can give work, on this node and others: what each can do (skills) and \
+             whether it can start now (state: ready, busy, full, unavailable, offline). problems tells of \
+             agents that could not be loaded, and the fix."
                 .to_owned(),
             Effect::Reads,
         ),
         ToolName::GetAgent => (
             "Show an agent",
-            "Shows one agent: its A2A Agent Card and how it runs.".to_owned(),
+            "Shows one agent in full: its A2A Agent Card (what to send it, with examples) and how it runs."
+                .to_owned(),
             Effect::Reads,
         ),
         ToolName::SendMessage => (
             "Give work to an agent",
             format!(
                 "Gives an agent work. Returns a task_id at once, or with wait_seconds (at most \
-                 {cap}) as soon as the task has ended or needs input. To answer a task, pass its \
-                 task_id; to go on after it has ended, its context_id. A repeat with the same \
-                 message_id is the same task."
+                 {cap}) as soon as the task has ended or needs input. To answer a task's question, \
+                 pass its task_id; to go on after it has ended, its context_id. Sent again with the \
+                 same message_id, it is the same task."
             ),
             Effect::Adds,
         ),
@@ -170,33 +172,33 @@ fn words(name: ToolName, cap: u64) -> (&'static str, String, Effect) {
             "Show a task",
             format!(
                 "Shows a task: state, answer, artifacts. With wait_seconds (at most {cap}) it waits \
-                 until the task has ended or needs input; call again while it is working. left_out \
-                 says what did not fit and how to read it."
+                 until the task has ended or needs input; call it again while the task is working. \
+                 left_out says what did not fit and how to read it."
             ),
             Effect::Reads,
         ),
         ToolName::ListTasks => (
             "List tasks",
-            "Lists tasks, newest change first.".to_owned(),
+            "Lists tasks, newest change first; finds one whose task_id you no longer have.".to_owned(),
             Effect::Reads,
         ),
         ToolName::CancelTask => (
             "Cancel a task",
-            "Ends a task and every process it started. What it has left so far can still be read."
+            "Ends a task and every process it started. What it left so far can still be read."
                 .to_owned(),
             Effect::Ends,
         ),
         ToolName::ViewTextArtifact => (
             "Read a text artifact",
-            "Reads text a task left (artifact_id from get_task, or response for its streamed \
-             answer), in pages."
+            "Reads a text file that a task left, in pages. artifact_id is from get_task; response is \
+             the agent's streamed answer."
                 .to_owned(),
             Effect::Reads,
         ),
         ToolName::ViewDataArtifact => (
             "Read a JSON artifact",
-            "Reads JSON a task left, whole or below a JSON Pointer; arrays in pages. What is too \
-             large is replaced by {truncated, type, length, keys}: point below it."
+            "Reads a JSON file that a task left, whole or the part at a JSON Pointer; arrays in pages. \
+             A part that is too large is shown as {truncated, type, length, keys}: point below it."
                 .to_owned(),
             Effect::Reads,
         ),

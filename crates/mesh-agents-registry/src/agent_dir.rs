@@ -141,7 +141,7 @@ fn no_agent(id: &AgentId, dir: &Path) -> Problem {
         dir.to_owned(),
         format!("holds no {CARD_FILE}, {RUNTIME_FILE} or {DEFAULT_INSTRUCTIONS_FILE}"),
         format!(
-            "remove it and run `mesh-llm agents init {id}`; a directory that is no agent may start with a dot"
+            "remove it and run `mesh-llm agents init {id}`; the name of a directory that is not an agent may begin with a dot"
         ),
     )
 }

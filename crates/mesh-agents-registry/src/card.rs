@@ -116,7 +116,9 @@ fn check_interfaces(card: &Object<'_>, text: &str, report: &mut Report<'_>) {
                     code::UNKNOWN_VALUE,
                     Some(place.clone()),
                     &interface.path_of("protocolBinding"),
-                    format!("{binding:?} is no binding of A2A 1.0 and no URI of another one"),
+                    format!(
+                        "{binding:?} is neither a binding of A2A 1.0 nor the URI of another one"
+                    ),
                     format!("write {near:?}"),
                 )
                 .replace(place, format!("{near:?}"));

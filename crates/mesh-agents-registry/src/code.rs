@@ -38,7 +38,7 @@ pub const TOO_LARGE: &str = "too_large";
 pub const ENDPOINT: &str = "endpoint";
 /// Right in itself, and nothing reads it here.
 pub const NO_EFFECT: &str = "no_effect";
-/// A field that is none of an A2A 1.0 card; its readers pass over it.
+/// A field that is none of an A2A 1.0 card; readers ignore it.
 pub const UNKNOWN_FIELD: &str = "unknown_field";
 /// An address in the card that callers will never see.
 pub const UNUSED_URL: &str = "unused_url";

@@ -208,9 +208,9 @@ impl Loader {
             Some(&shown),
             dir.to_owned(),
             format!(
-                "the directory's name is no agent id: {shown:?} must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+                "the directory's name is not an agent id: {shown:?} must be 1 to 64 characters of A-Z a-z 0-9 _ -"
             ),
-            "rename it; a directory that is no agent may start with a dot",
+            "rename it; the name of a directory that is not an agent may begin with a dot",
         );
         problem.actions.extend(renamed(dir, &shown));
         self.entries.insert(

@@ -50,7 +50,7 @@ impl TaskEngine {
     /// copy was to be on.
     pub async fn backup(&self, to: &Path) -> Result<BackedUp, Refusal> {
         if !to.is_absolute() {
-            let message = format!("{} is no absolute path", to.display());
+            let message = format!("{} is not an absolute path", to.display());
             return Err(Refusal::new(Code::InvalidArgument, message));
         }
         if to.exists() {

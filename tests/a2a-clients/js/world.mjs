@@ -17,6 +17,8 @@ import { ClientFactory, JsonRpcTransportFactory, RestTransportFactory } from '@a
 
 // The longest any check may take: far more than it needs on a busy machine.
 export const SECONDS = 120;
+// As long as a node waits for the end of what it cancels, in milliseconds.
+const CANCEL_WAITS = 5000;
 // Between two looks at a condition, in milliseconds.
 const POLL = 20;
 
@@ -261,9 +263,13 @@ export class World {
     return client.listTasks(ListTasksRequest.fromJSON(more), options);
   }
 
+  /** Cancels. Only an answer that took as long as a node waits may come before the end, which is waited for then. */
   async cancel(id, { agent, options } = {}) {
     const client = await this.client(agent);
-    return client.cancelTask(CancelTaskRequest.fromJSON({ id }), options);
+    const began = performance.now();
+    const told = await client.cancelTask(CancelTaskRequest.fromJSON({ id }), options);
+    if (TERMINAL.includes(state(told)) || performance.now() - began < CANCEL_WAITS) return told;
+    return this.untilState(id, 'CANCELED', { agent });
   }
 
   /** The task, once it is in one of these states. */

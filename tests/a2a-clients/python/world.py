@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 # The longest any check may take: far more than it needs on a busy machine.
 SECONDS = 120
+# As long as a node waits for the end of what it cancels.
+CANCEL_WAITS = 5
 # Between two looks at a condition.
 POLL = 0.02
 
@@ -236,8 +239,13 @@ class World:
         return await client.list_tasks(document, context=context)
 
     async def cancel(self, task, agent="worker", context=None):
+        """Cancels. Only an answer that took as long as a node waits may come before the end, which is waited for then."""
         client = await self.client(agent)
-        return await client.cancel_task(pb.CancelTaskRequest(id=task), context=context)
+        began = time.monotonic()
+        told = await client.cancel_task(pb.CancelTaskRequest(id=task), context=context)
+        if state(told) in TERMINAL or time.monotonic() - began < CANCEL_WAITS:
+            return told
+        return await self.until_state(task, "CANCELED", agent=agent)
 
     async def until_state(self, task, *states, agent="worker"):
         """The task, once it is in one of these states."""

@@ -38,7 +38,7 @@ impl Target {
     /// A failure that names what to set right: the card, the URL or the variable of the token.
     pub(crate) fn of(agent: &AgentDefinition, lookup: &Lookup) -> Result<Self, Failure> {
         let mut card: AgentCard = agent.card.json.read().map_err(|error| {
-            misconfigured(format!("agent-card.json is no A2A 1.0 card: {error}"))
+            misconfigured(format!("agent-card.json is not an A2A 1.0 card: {error}"))
         })?;
         if let Some(node) = agent.id.node() {
             return of_node(agent, card, node);

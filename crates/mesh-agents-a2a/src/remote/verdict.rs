@@ -92,6 +92,6 @@ fn check(id: &ArtifactId, answer: &str, pieces: &[Piece]) -> Result<(), Failure>
     };
     match serde_json::from_slice::<serde::de::IgnoredAny>(content) {
         Ok(_) => Ok(()),
-        Err(error) => Err(invalid(format!("is no JSON: {error}"))),
+        Err(error) => Err(invalid(format!("is not JSON: {error}"))),
     }
 }

@@ -20,19 +20,18 @@ impl Search<'_> {
     /// The absolute path of `program`.
     ///
     /// # Errors
-    /// `harness_not_found` with where it was looked for and how to get it.
+    /// `harness_not_found` with how to get it. PATH itself is not told: callers see this message too.
     pub(super) fn require(&self, program: &str, install: &str) -> Result<PathBuf, Failure> {
         self.find(program).ok_or_else(|| {
-            let place = if program.contains('/') {
-                "is not an executable file".to_owned()
+            let why = if program.contains('/') {
+                format!("program {program:?} is not an executable file; {install}")
             } else {
-                let path = self.environment.get("PATH").map_or("", String::as_str);
-                format!("is not on PATH (searched {path:?})")
+                format!(
+                    "program {program:?} is not on PATH; {install}. A running engine keeps the PATH it was \
+                     started with: `agents stop` has the next one take yours"
+                )
             };
-            Failure::new(
-                "harness_not_found",
-                format!("program {program:?} {place}; {install}"),
-            )
+            Failure::new("harness_not_found", why)
         })
     }
 

@@ -99,7 +99,7 @@ impl Form {
                     return Err("Nothing was answered".to_owned());
                 };
                 let object: Map<String, Value> = serde_json::from_str(text)
-                    .map_err(|error| format!("That is no JSON object ({error})"))?;
+                    .map_err(|error| format!("That is not a JSON object ({error})"))?;
                 check(fields, &object)?;
                 Ok(Value::Object(object))
             }

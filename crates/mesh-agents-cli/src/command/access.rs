@@ -2,6 +2,8 @@
 //! node asks its friends to allow, `identity rotate` makes another. `forget` and `rotate` need an engine;
 //! one that runs reads the list within a second.
 
+mod offered;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use anyhow::{Context as _, Result};
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_mesh::NodeKey;
 use mesh_agents_mesh::acl::edit::{self, EditError, Edited};
-use mesh_agents_mesh::acl::{Acl, Pattern};
+use mesh_agents_mesh::acl::{Acl, Pattern, Rules};
 use mesh_agents_plugin::mesh_node::ForgetRequest;
 use serde::Serialize;
 
@@ -35,6 +37,20 @@ struct Changed<'a> {
     peer_id: NodeKey,
     file: &'a Path,
     changed: bool,
+    /// Your name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// What it may call now by what is written of it, and what not.
+    allow: Vec<String>,
+    deny: Vec<String>,
+    /// What every node may call, and what none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    everyone_allow: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    everyone_deny: Vec<String>,
+    /// Why some of what it may call cannot be called all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -112,9 +128,9 @@ pub(crate) async fn rotate(
             "the old key {} is kept in {kept}",
             shown.old_peer_id
         ));
-        output.say(&format!(
-            "other nodes see a new node that nobody has let in: ask each owner to run agents peers allow {} <agent>, \
-             and agents peers forget {}",
+        output.hint(&format!(
+            "other nodes see a new node that nobody has let in: ask each owner to run\n  \
+             agents peers allow {} <agent>\n  agents peers forget {}",
             shown.peer_id, shown.old_peer_id
         ));
         if running > 0 {
@@ -144,9 +160,18 @@ pub(crate) fn allow(
         label: also.label.as_deref(),
         approve: also.approve,
     };
-    change(context, output, "peers.allow", key, |text, file, key| {
+    let file = context.settings.layout.acl();
+    let mut done = edited(&file, key, |text, file, key| {
         edit::allow(text, file, key, &patterns, also)
-    })
+    })?;
+    done.notes = offered::notes(context, &patterns);
+    output.answer("peers.allow", &done, |out| done.say(out))?;
+    if !output.is_json() {
+        for note in &done.notes {
+            output.hint(note);
+        }
+    }
+    Ok(Exit::Done)
 }
 
 /// `agents peers deny`.
@@ -157,9 +182,12 @@ pub(crate) fn deny(
     agents: &[String],
 ) -> Result<Exit> {
     let patterns = patterns(agents)?;
-    change(context, output, "peers.deny", key, |text, file, key| {
+    let file = context.settings.layout.acl();
+    let done = edited(&file, key, |text, file, key| {
         edit::deny(text, file, key, &patterns, edit::Also::default())
-    })
+    })?;
+    output.answer("peers.deny", &done, |out| done.say(out))?;
+    Ok(Exit::Done)
 }
 
 /// `agents peers forget`. What is known of the node is with the engine, which is started when none runs.
@@ -183,11 +211,10 @@ pub(crate) async fn forget(context: &Context, output: &mut Output, key: &str) ->
         .known;
     let done = Document { list, known };
     output.answer("peers.forget", &done, |out| {
-        done.list.say(out)?;
-        let did = if known {
-            "is forgotten"
-        } else {
-            "was not known"
+        let did = match (done.list.changed, known) {
+            (_, true) => "is forgotten",
+            (true, false) => "may call nothing any more; it was never heard of",
+            (false, false) => "was not known",
         };
         writeln!(out, "{}: {did}", done.list.peer_id)
     })?;
@@ -200,19 +227,6 @@ fn patterns(agents: &[String]) -> Result<Vec<Pattern>> {
     parsed.map_err(|error: mesh_agents_mesh::acl::PatternError| {
         Refusal::new(Code::InvalidArgument, error.to_string()).into()
     })
-}
-
-fn change(
-    context: &Context,
-    output: &mut Output,
-    verb: &str,
-    key: &str,
-    edit: impl FnOnce(&str, &Path, &NodeKey) -> Result<Edited, EditError>,
-) -> Result<Exit> {
-    let file = context.settings.layout.acl();
-    let done = edited(&file, key, edit)?;
-    output.answer(verb, &done, |out| done.say(out))?;
-    Ok(Exit::Done)
 }
 
 /// Changes the list. Each change is made to what the one before it left, also when many are made at once.
@@ -231,24 +245,55 @@ fn edited<'a>(
     let key = meant(&text, file, key)?;
     let edited = edit(&text, file, &key)
         .map_err(|error| Refusal::new(Code::InvalidArgument, error.to_string()))?;
-    if let Edited::Changed(new) = &edited {
-        replace(dir, file, new).with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let now = match &edited {
+        Edited::Changed(new) => {
+            replace(dir, file, new).with_context(|| format!("cannot write {}", file.display()))?;
+            new
+        }
+        Edited::Unchanged => &text,
+    };
+    let now = Acl::parse(now, file).ok();
+    let peer = now.as_ref().and_then(|acl| acl.peer(&key));
+    let shown = |rules: Option<&Rules>, patterns: fn(&Rules) -> &Vec<Pattern>| {
+        let patterns = rules.map(patterns).into_iter().flatten();
+        patterns.map(ToString::to_string).collect()
+    };
+    let own = peer.map(|peer| &peer.rules);
+    let everyone = now.as_ref().map(Acl::everyone);
     Ok(Changed {
         peer_id: key,
         file,
         changed: edited != Edited::Unchanged,
+        label: peer.and_then(|peer| peer.label.clone()),
+        allow: shown(own, |rules| &rules.allow),
+        deny: shown(own, |rules| &rules.deny),
+        everyone_allow: shown(everyone, |rules| &rules.allow),
+        everyone_deny: shown(everyone, |rules| &rules.deny),
+        notes: Vec::new(),
     })
 }
 
 impl Changed<'_> {
+    /// What is the case now, by what is written of this node.
     fn say(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        let did = if self.changed {
-            "changed"
-        } else {
-            "says so already"
+        let label = self.label.as_ref().map(|label| format!(" ({label})"));
+        let who = format!("{}{}", self.peer_id, label.unwrap_or_default());
+        let allow = match self.allow.as_slice() {
+            [] => "nothing".to_owned(),
+            some => some.join(", "),
         };
-        writeln!(out, "{}: {did}", self.file.display())
+        let besides = |what: &str, patterns: &[String]| match patterns {
+            [] => String::new(),
+            some => format!("; {what}: {}", some.join(", ")),
+        };
+        let deny = [
+            besides("not", &self.deny),
+            besides("as every node", &self.everyone_allow),
+            besides("as every node not", &self.everyone_deny),
+        ]
+        .concat();
+        let already = if self.changed { "" } else { " (as before)" };
+        writeln!(out, "{who} may call: {allow}{deny}{already}")
     }
 }
 
@@ -261,8 +306,12 @@ fn meant(text: &str, file: &Path, key: &str) -> Result<NodeKey> {
     let labelled = Acl::parse(text, file).ok();
     let labelled = labelled.and_then(|acl| acl.labelled(key).copied());
     labelled.ok_or_else(|| {
+        let hint = format!(
+            "Nor has a node in {} that label; `agents peers list` shows keys and labels.",
+            file.display()
+        );
         Refusal::new(Code::InvalidArgument, unknown.to_string())
-            .hint(format!("Nor is it a label in {}.", file.display()))
+            .hint(hint)
             .into()
     })
 }

@@ -62,12 +62,11 @@ pub(crate) async fn demo(context: &Context, output: &mut Output) -> Result<Exit>
     shown?;
     output.say("");
     output.say("Nothing was left behind. Next, an agent with a model, in OpenCode:");
-    output.say("  npm install -g opencode-ai                  # the harness");
-    output.say(
-        "  cp -R examples/pr-review ~/.mesh-llm/agents/  # the agent; `agents validate` checks it",
-    );
-    output.say("  agents serve                                # then add http://127.0.0.1:3131/mcp to your client");
+    output.say("  npm install -g opencode-ai  # the harness");
+    output.say("  agents init pr-review       # the agent");
+    output.say("  agents validate             # says what is missing here, such as a model");
     output.say("  agents send pr-review \"Review the last commit of $PWD\"");
+    output.say("  agents serve                # or: add http://127.0.0.1:3131/mcp to your client");
     Ok(Exit::Done)
 }
 

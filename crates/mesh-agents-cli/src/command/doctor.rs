@@ -53,7 +53,7 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         "engine",
         Ok(match &engine {
             Some(engine) => format!("runs (pid {}, {})", engine.pid, engine.base_url),
-            None => "none runs; the next call starts one".to_owned(),
+            None => "not running; the next command that needs one starts it".to_owned(),
         }),
     );
     check(
@@ -80,10 +80,10 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
     for agent in snapshot.agents.values() {
         let found = match runners.unavailable(agent) {
             None if agent.runtime.kind == RuntimeKind::Remote => Ok(
-                "its card and its token can be used; whether it answers shows with the first task"
+                "its card and token can be used; the first task shows whether it answers"
                     .to_owned(),
             ),
-            None => Ok(format!("{} is there", agent.runtime.kind)),
+            None => Ok(format!("{} is installed", agent.runtime.kind)),
             Some(problem) => Err(problem),
         };
         check(&format!("agent {}", agent.id), found);
@@ -98,11 +98,13 @@ pub(crate) async fn doctor(context: &Context, output: &mut Output) -> Result<Exi
         }
     }
     let ok = checks.iter().all(|check| check.ok);
+    let words = output.words();
     let document = Document { ok, checks };
     output.answer("doctor", &document, |out| {
         for check in &document.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            writeln!(out, "{mark} {}: {}", check.name, check.detail)?;
+            let detail = words.commands(&check.detail);
+            writeln!(out, "{mark} {}: {detail}", check.name)?;
         }
         Ok(())
     })?;
@@ -115,8 +117,8 @@ fn networks(machine: &PlatformConfinement) -> String {
     let said = [Network::Loopback, Network::Deny].map(|network| {
         let value = network.as_str();
         match machine.lacks(network) {
-            None => format!("{value} can be kept"),
-            Some(why) => format!("{value} cannot be kept: {why}"),
+            None => format!("{value} can be enforced"),
+            Some(why) => format!("{value} cannot be enforced: {why}"),
         }
     });
     said.join("; ")

@@ -24,7 +24,10 @@ pub(crate) async fn status(context: &Context, output: &mut Output) -> Result<Exi
     let engine = client::frontend(context)?.running().await;
     let document = Document { engine };
     output.answer("status", &document, |out| match &document.engine {
-        None => writeln!(out, "no engine runs; the next call starts one"),
+        None => writeln!(
+            out,
+            "no engine is running; the next command that needs one starts it"
+        ),
         Some(engine) => {
             let stopping = if engine.stopping { ", stopping" } else { "" };
             writeln!(
@@ -59,14 +62,15 @@ pub(crate) async fn stop(context: &Context, output: &mut Output, now: bool) -> R
     let frontend = client::frontend(context)?;
     let Some(engine) = frontend.running().await else {
         output.answer("stop", &Document { stopped: None }, |out| {
-            writeln!(out, "no engine runs")
+            writeln!(out, "no engine is running")
         })?;
         return Ok(Exit::Done);
     };
     frontend.stop(now).await?;
     if !now && engine.running > 0 && !output.is_json() {
+        let tasks = if engine.running == 1 { "task" } else { "tasks" };
         output.say(&format!(
-            "waiting for {} running tasks (--now ends them)",
+            "waiting for {} running {tasks} (--now ends them)",
             engine.running
         ));
     }
@@ -78,7 +82,7 @@ pub(crate) async fn stop(context: &Context, output: &mut Output, now: bool) -> R
     {
         if now && tokio::time::Instant::now() > deadline {
             bail!(
-                "the engine (pid {}) is still there after {} s; see engine.log",
+                "the engine (pid {}) is still running after {} s; see engine.log in the data directory's a2a/",
                 engine.pid,
                 STOP_PATIENCE.as_secs()
             );

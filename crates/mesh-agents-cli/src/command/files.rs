@@ -10,8 +10,12 @@ use mesh_agents_registry::edit::{self, Edited};
 use mesh_agents_registry::{Problem, Snapshot, load};
 use serde::Serialize;
 
+use crate::client::Client;
 use crate::context::Context;
-use crate::output::{Exit, Output};
+use crate::output::{Exit, Output, first_line, table};
+
+/// Characters of a description in the list; `agents show` has the whole.
+const ABOUT: usize = 60;
 
 /// A problem as JSON documents show it.
 #[derive(Debug, Serialize)]
@@ -93,21 +97,15 @@ pub(crate) fn list(context: &Context, output: &mut Output) -> Result<Exit> {
         problems: snapshot.problems.iter().map(ProblemLine::from).collect(),
     };
     output.answer("list", &document, |out| {
-        let width = document
-            .agents
-            .iter()
-            .map(|agent| agent.agent_id.as_str().len())
-            .max()
-            .unwrap_or(0);
-        for agent in &document.agents {
-            let off = if agent.enabled { "" } else { " (disabled)" };
-            writeln!(
-                out,
-                "{:<width$}  {:<9} {}{off}",
-                agent.agent_id, agent.runtime, agent.name
-            )?;
-        }
-        Ok(())
+        let row = |agent: &AgentLine<'_>| {
+            let off = if agent.enabled { "" } else { "(disabled) " };
+            [
+                agent.agent_id.to_string(),
+                agent.runtime.to_owned(),
+                format!("{off}{}", first_line(agent.description, ABOUT)),
+            ]
+        };
+        table(out, document.agents.iter().map(row))
     })?;
     if !output.is_json() {
         say_problems(&snapshot.problems, output);
@@ -148,7 +146,7 @@ pub(crate) fn show(context: &Context, output: &mut Output, agent: &str) -> Resul
     output.answer("show", &document, |out| show_text(out, definition))?;
     if !output.is_json() {
         for problem in snapshot.problems_of(agent) {
-            output.say(&problem.to_string());
+            output.hint(&problem.to_string());
         }
     }
     Ok(Exit::Done)
@@ -166,16 +164,22 @@ fn show_text(out: &mut dyn Write, agent: &AgentDefinition) -> std::io::Result<()
     )?;
     writeln!(out, "runtime     {}", agent.runtime.kind)?;
     writeln!(out, "at once     {}", agent.runtime.max_concurrent_tasks)?;
-    writeln!(out, "files       {}", agent.policy.filesystem.as_str())?;
+    writeln!(out, "filesystem  {}", agent.policy.filesystem.as_str())?;
     writeln!(out, "network     {}", agent.policy.network.as_str())?;
+    let seen_by = if agent.policy.advertise_on_mesh {
+        "nodes of your mesh (advertise_on_mesh)"
+    } else {
+        "this node only"
+    };
+    writeln!(out, "seen by     {seen_by}")?;
     for skill in &card.skills {
         writeln!(out, "skill       {}: {}", skill.name, skill.description)?;
     }
     Ok(())
 }
 
-/// `agents enable` and `agents disable`.
-pub(crate) fn set_enabled(
+/// `agents enable` and `agents disable`. When it returns, an engine that runs knows of it.
+pub(crate) async fn set_enabled(
     context: &Context,
     output: &mut Output,
     agent: &str,
@@ -198,6 +202,9 @@ pub(crate) fn set_enabled(
         enabled,
         changed: edited == Edited::Changed,
     };
+    // One that is broken is not loaded, whatever it says.
+    let noticed = (enabled && snapshot(context).agent(&id).is_none())
+        || Client::until_seen(context, &id, enabled).await?;
     let (verb, word) = if enabled {
         ("enable", "enabled")
     } else {
@@ -207,6 +214,9 @@ pub(crate) fn set_enabled(
         let already = if document.changed { "" } else { " already" };
         writeln!(out, "{id} is{already} {word}")
     })?;
+    if !noticed {
+        output.hint("the engine that runs has not noticed yet; it looks again every few seconds");
+    }
     Ok(Exit::Done)
 }
 
@@ -219,7 +229,7 @@ fn snapshot(context: &Context) -> Snapshot {
 
 fn say_problems(problems: &[Problem], output: &mut Output) {
     for problem in problems {
-        output.say(&problem.to_string());
+        output.hint(&problem.to_string());
     }
 }
 

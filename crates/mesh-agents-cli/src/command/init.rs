@@ -79,14 +79,13 @@ pub(crate) fn init(context: &Context, output: &mut Output, asked: &args::Init) -
             output.say(line);
         }
         output.say(match (remote, &document.template) {
-            (true, _) => "Then try it:",
-            (_, Some(_)) => "Read instructions.md and runtime.toml, then try it:",
-            _ => "Edit instructions.md, then try it:",
+            (true, _) => "Then check and try it:",
+            (_, Some(_)) => "Read instructions.md and runtime.toml, then check and try it:",
+            _ => "Edit instructions.md, then check and try it:",
         });
-        output.say(&format!(
-            "  agents send {} \"what it should do\"",
-            document.agent_id
-        ));
+        let id = &document.agent_id;
+        output.hint(&format!("  agents validate {id}"));
+        output.hint(&format!("  agents send {id} \"what it should do\""));
     }
     Ok(Exit::Done)
 }
@@ -117,6 +116,9 @@ fn templates(output: &mut Output) -> Result<Exit> {
         }
         Ok(())
     })?;
+    if !output.is_json() {
+        output.hint("take one with: agents init <id> --template <name>");
+    }
     Ok(Exit::Done)
 }
 

@@ -3,19 +3,59 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use mesh_agents_plugin::mesh_node::{Heard, PeerShown, PreferRequest, Rights};
+use mesh_agents_mesh::NodeKey;
+use mesh_agents_mesh::acl::Acl;
+use mesh_agents_plugin::mesh_node::{Heard, NodeLine, PeerShown, PreferRequest, Rights};
+use mesh_agents_plugin::socket::PeersAnswer;
+use serde::Serialize;
 
 use crate::client::Client;
-use crate::output::{Exit, Output};
+use crate::context::Context;
+use crate::output::{Exit, Output, Words};
 
 /// Characters of a host's id that a person needs to tell it; `--json` has all.
 const SHORT: usize = 12;
 
+/// A node that was let in and was never heard: it is on no list but the owner's.
+#[derive(Debug, Serialize)]
+struct Listed {
+    peer_id: NodeKey,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    allow: Vec<String>,
+}
+
+/// Who is written down and not among `nodes`. Empty while the list has mistakes, which the engine tells of.
+fn unheard(context: &Context, nodes: &[NodeLine]) -> Vec<Listed> {
+    let file = context.settings.layout.acl();
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let acl = Acl::parse(&text, &file).unwrap_or_default();
+    acl.peers()
+        .filter(|(key, _)| nodes.iter().all(|node| node.peer_id != **key))
+        .map(|(key, peer)| Listed {
+            peer_id: *key,
+            label: peer.label.clone(),
+            allow: peer.rules.allow.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
 /// `agents peers list`: the hosts on the mesh, each asked whether our engine is there, the nodes behind
-/// them, and who asked in vain.
-pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
+/// them, who is let in and was never heard, and who was refused.
+pub(crate) async fn list(context: &Context, client: &Client, output: &mut Output) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Document {
+        #[serde(flatten)]
+        answer: PeersAnswer,
+        unheard: Vec<Listed>,
+    }
     let answer = client.peers().await?;
-    output.answer("peers.list", &answer, |out| {
+    let nodes = answer.mesh.as_ref().map(|mesh| mesh.nodes.as_slice());
+    let unheard = unheard(context, nodes.unwrap_or_default());
+    let document = Document { answer, unheard };
+    let answer = &document.answer;
+    let words = output.words();
+    output.answer("peers.list", &document, |out| {
         for peer in &answer.peers {
             let id = peer.mesh_peer_id.as_str().get(..SHORT).unwrap_or_default();
             let reached = match (peer.ping_ms, &peer.problem) {
@@ -30,23 +70,51 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
         };
         for node in &mesh.nodes {
             let agents = node.agents.join(", ");
-            writeln!(out, "node {}  {}  {}  {agents}", node.peer_id, node.presence, node.name)?;
+            writeln!(
+                out,
+                "node {}  {}  {}  {agents}",
+                node.peer_id, node.presence, node.name
+            )?;
             for warning in &node.warnings {
                 writeln!(out, "     careful: {warning}")?;
             }
         }
+        for listed in &document.unheard {
+            let label = listed.label.as_deref().unwrap_or_default();
+            let may = match listed.allow.as_slice() {
+                [] => "nothing".to_owned(),
+                some => some.join(", "),
+            };
+            writeln!(
+                out,
+                "node {}  never seen  {label}  may call: {may}",
+                listed.peer_id
+            )?;
+        }
         for owner in &mesh.owners {
-            let why = if owner.chosen { "you prefer it" } else { "first used there" };
-            writeln!(out, "agent {} means the one of {} ({why})", owner.agent_id, owner.peer_id)?;
+            let why = if owner.chosen {
+                "you prefer it"
+            } else {
+                "first used there"
+            };
+            writeln!(
+                out,
+                "agent {} means the one on {} ({why})",
+                owner.agent_id, owner.peer_id
+            )?;
         }
         for agent in &mesh.withheld {
             writeln!(out, "not offered: {}: {}", agent.agent_id, agent.reason)?;
         }
         for knock in &mesh.knocks {
+            let allow = words.commands(&format!(
+                "agents peers allow {} {}",
+                knock.peer_id, knock.agent_id
+            ));
             writeln!(
                 out,
-                "asked in vain: {} for {}, {} times, last {}; to let it in: agents peers allow {} {}",
-                knock.peer_id, knock.agent_id, knock.count, knock.last, knock.peer_id, knock.agent_id,
+                "refused: {} asked for {}, {} times, last {}; to let it in: {allow}",
+                knock.peer_id, knock.agent_id, knock.count, knock.last,
             )?;
         }
         writeln!(out, "this node: {}", mesh.peer_id)
@@ -56,10 +124,11 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
     }
     if !output.is_json() {
         if !answer.linked {
-            output
-                .say("no mesh-llm host is connected to the engine; it needs one with this plugin");
+            output.say(
+                "not on a mesh: no mesh-llm host runs this plugin for this data directory; other nodes are reached through one",
+            );
         } else if answer.peers.is_empty() {
-            output.say("no other host is on the mesh");
+            output.say("on a mesh, where no other host is at the moment");
         }
     }
     Ok(Exit::Done)
@@ -68,6 +137,7 @@ pub(crate) async fn list(client: &Client, output: &mut Output) -> Result<Exit> {
 /// `agents peers show`.
 pub(crate) async fn show(client: &Client, output: &mut Output, peer: &str) -> Result<Exit> {
     let shown = client.peer(peer).await?;
+    let words = output.words();
     output.answer("peers.show", &shown, |out| {
         writeln!(out, "key        {}", shown.peer_id)?;
         if let Some(name) = &shown.name {
@@ -75,10 +145,10 @@ pub(crate) async fn show(client: &Client, output: &mut Output, peer: &str) -> Re
         }
         match &shown.heard {
             Some(heard) => told(out, heard)?,
-            None => writeln!(out, "presence   never heard")?,
+            None => writeln!(out, "presence   never seen")?,
         }
         may(out, &shown.rights)?;
-        rest(out, &shown)
+        rest(out, &shown, words)
     })?;
     Ok(Exit::Done)
 }
@@ -145,7 +215,7 @@ fn may(out: &mut dyn Write, rights: &Rights) -> io::Result<()> {
     )
 }
 
-fn rest(out: &mut dyn Write, shown: &PeerShown) -> io::Result<()> {
+fn rest(out: &mut dyn Write, shown: &PeerShown, words: Words) -> io::Result<()> {
     for owner in &shown.means {
         let why = if owner.chosen {
             "you prefer it"
@@ -155,10 +225,14 @@ fn rest(out: &mut dyn Write, shown: &PeerShown) -> io::Result<()> {
         writeln!(out, "means      {} ({why})", owner.agent_id)?;
     }
     for knock in &shown.knocks {
+        let allow = words.commands(&format!(
+            "agents peers allow {} {}",
+            shown.peer_id, knock.agent_id
+        ));
         writeln!(
             out,
-            "asked for  {} in vain, {} times, last {}; to let it in: agents peers allow {} {}",
-            knock.agent_id, knock.count, knock.last, shown.peer_id, knock.agent_id
+            "refused    {}, {} times, last {}; to let it in: {allow}",
+            knock.agent_id, knock.count, knock.last
         )?;
     }
     for warning in &shown.warnings {
@@ -184,10 +258,10 @@ pub(crate) async fn prefer(
         match (&done.peer_id, done.changed) {
             (Some(key), _) => {
                 let name = done.name.as_deref().unwrap_or("no label");
-                writeln!(out, "agent {agent} means the one of {key} ({name})")
+                writeln!(out, "agent {agent} now means the one on {key} ({name})")
             }
-            (None, true) => writeln!(out, "agent {agent}: the next use finds its node anew"),
-            (None, false) => writeln!(out, "agent {agent}: nothing was chosen"),
+            (None, true) => writeln!(out, "agent {agent}: no node is preferred any more"),
+            (None, false) => writeln!(out, "agent {agent}: no node was preferred"),
         }
     })?;
     Ok(Exit::Done)

@@ -3,6 +3,8 @@
 use mesh_agents_core::run::{QuestionKind, QuestionOption};
 use serde::Deserialize;
 
+use crate::output::Words;
+
 /// The data of a waiting task's status message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
@@ -15,7 +17,7 @@ pub(super) struct Question {
 
 impl Question {
     /// The options with their numbers, and how to answer. The question itself is the task's status.
-    pub(super) fn how_to_answer(&self, agent: &str, task: &str) -> Vec<String> {
+    pub(super) fn how_to_answer(&self, agent: &str, task: &str, words: Words) -> Vec<String> {
         let options = (1_usize..).zip(&self.options);
         let mut lines: Vec<String> = options
             .map(|(number, option)| format!("  {number}. {} ({})", option.name, option.id))
@@ -24,7 +26,7 @@ impl Question {
             lines.push("the owner of the agent's node answers this".to_owned());
             return lines;
         }
-        let command = format!("agents send {agent} --task {task}");
+        let command = words.commands(&format!("agents send {agent} --task {task}"));
         match self.options.as_slice() {
             [] => {}
             [only] => {
@@ -37,7 +39,8 @@ impl Question {
         match (self.kind, self.options.is_empty()) {
             (QuestionKind::Permission | QuestionKind::OwnerPermission, true) => {
                 lines.push(format!(
-                    "it offers no answer; agents cancel {task} ends the task"
+                    "it offers no answer; {} ends the task",
+                    words.commands(&format!("agents cancel {task}"))
                 ));
             }
             (QuestionKind::Auth, false) => {

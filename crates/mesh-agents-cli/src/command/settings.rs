@@ -29,7 +29,7 @@ pub(crate) fn settings(context: &Context, common: &Common, output: &mut Output) 
         writeln!(out, "# {}", file.display())?;
         writeln!(
             out,
-            "# A running engine keeps what it read at its start; after a change: agents stop"
+            "# An engine reads this file when it starts; after a change, run: agents stop"
         )?;
         // Tables come last: what stands after the head of one would belong to it.
         let (tables, plain): (Vec<_>, Vec<_>) = settings
@@ -43,9 +43,31 @@ pub(crate) fn settings(context: &Context, common: &Common, output: &mut Output) 
     Ok(Exit::Done)
 }
 
+/// A text in lines that fit a terminal behind `# `.
+fn wrapped(text: &str) -> Vec<String> {
+    /// Characters of a line.
+    const WIDTH: usize = 77;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(word.to_owned());
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines
+}
+
 /// A setting as a piece of TOML: what nobody set, and what the file cannot say, is a comment.
 fn print(out: &mut dyn Write, setting: &Shown, file: &Path) -> io::Result<()> {
-    writeln!(out, "\n# {}", setting.meaning)?;
+    writeln!(out)?;
+    for line in wrapped(setting.meaning) {
+        writeln!(out, "# {line}")?;
+    }
     match &setting.source {
         Source::Flag(flag) => writeln!(out, "# from {flag}")?,
         Source::Environment(variable) => writeln!(out, "# from {variable}")?,
@@ -85,6 +107,17 @@ mod tests {
             meaning: "It is so.",
             in_file: true,
         }
+    }
+
+    #[test]
+    fn a_long_meaning_fits_a_terminal_and_loses_no_word() {
+        let meaning = "one word of a setting after the other ".repeat(9);
+        let lines = wrapped(&meaning);
+        assert!(
+            lines.len() > 1 && lines.iter().all(|line| line.len() <= 77),
+            "{lines:?}"
+        );
+        assert_eq!(lines.join(" "), meaning.trim_end());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The verbs that go through the engine: send, tasks, task, cancel, artifacts, logs.
 
+mod list;
+mod log;
 mod send;
 
 use std::time::Duration;
@@ -9,11 +11,14 @@ use mesh_agents_core::json::JsonText;
 use mesh_agents_core::refusal::{Code, Refusal};
 use mesh_agents_core::task::TaskState;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::care::size;
 use super::question::Question;
 use crate::client::Client;
-use crate::output::{Exit, Output};
+use crate::output::{Exit, Output, table};
+pub(crate) use list::{Filter, tasks};
+pub(crate) use log::logs;
 pub(crate) use send::send;
 
 /// What the verbs read of a task tool's result; the rest passes through to `--json`.
@@ -71,11 +76,11 @@ impl Shown {
     /// What a person should know besides its state.
     fn remarks(&self) -> Vec<String> {
         let away = self.unreachable_since.as_ref().map(|since| {
-            format!("its node cannot be reached since {since}; the task may go on there")
+            format!("its node is out of reach since {since}; the task may go on there")
         });
         let cancel = self.cancel_requested.then(|| {
             self.note.as_ref().map_or_else(
-                || "its end is asked for and has not come yet".to_owned(),
+                || "cancel requested; it has not ended yet".to_owned(),
                 |note| format!("not canceled yet: {note}"),
             )
         });
@@ -130,7 +135,8 @@ async fn wait(client: &Client, task: &str, limit: Option<u64>) -> Result<JsonTex
     }
 }
 
-/// Prints a task that was waited for, and turns its end into an exit code.
+/// Prints a task, and turns its state into the exit code of having waited for it: what failed, and what waits for
+/// an answer or is not over, is not done, and what comes after it in a script must not begin.
 fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
     let shown: Shown = answer
         .read()
@@ -161,7 +167,7 @@ fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
             output.say(&remark);
         }
         if let Some(question) = shown.question() {
-            for line in question.how_to_answer(&shown.agent_id, &shown.task_id) {
+            for line in question.how_to_answer(&shown.agent_id, &shown.task_id, output.words()) {
                 output.say(&line);
             }
         }
@@ -172,101 +178,16 @@ fn report(output: &mut Output, verb: &str, answer: &JsonText) -> Result<Exit> {
             .map(|a| a.artifact_id.as_str())
             .collect();
         if !ids.is_empty() {
-            output.say(&format!(
-                "artifacts: {} (agents artifacts {} <id>)",
-                ids.join(", "),
-                shown.task_id
-            ));
+            let read = output
+                .words()
+                .commands(&format!("agents artifacts {} <id>", shown.task_id));
+            output.say(&format!("artifacts: {} ({read})", ids.join(", ")));
+        } else if shown.state == TaskState::Failed {
+            output.hint(&format!("what happened: agents logs {}", shown.task_id));
         }
     }
-    let failed = matches!(
-        shown.state,
-        TaskState::Failed | TaskState::Rejected | TaskState::Canceled
-    );
-    Ok(if failed { Exit::Failed } else { Exit::Done })
-}
-
-/// Which tasks `agents tasks` shows.
-#[derive(Debug, Default)]
-pub(crate) struct Filter {
-    pub(crate) agent: Option<String>,
-    pub(crate) state: Option<String>,
-    pub(crate) context: Option<String>,
-    pub(crate) limit: u32,
-    pub(crate) cursor: Option<String>,
-}
-
-/// `agents tasks`.
-pub(crate) async fn tasks(client: &Client, output: &mut Output, filter: Filter) -> Result<Exit> {
-    #[derive(Deserialize)]
-    struct Page {
-        tasks: Vec<Line>,
-        next_cursor: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Line {
-        task_id: String,
-        agent_id: String,
-        state: TaskState,
-        updated_at: String,
-        summary: String,
-        unreachable_since: Option<String>,
-        #[serde(default)]
-        cancel_requested: bool,
-    }
-    impl Line {
-        /// What is to be known besides the state, before the summary.
-        fn marks(&self) -> String {
-            let away = self.unreachable_since.as_ref();
-            let away = away.map(|since| format!("[node unreachable since {since}] "));
-            let cancel = self.cancel_requested.then_some("[cancel asked for] ");
-            format!("{}{}", away.unwrap_or_default(), cancel.unwrap_or_default())
-        }
-    }
-    let mut args = Map::new();
-    args.insert("limit".into(), filter.limit.into());
-    let filters = [
-        ("agent_id", filter.agent),
-        ("state", filter.state),
-        ("context_id", filter.context),
-        ("cursor", filter.cursor),
-    ];
-    for (name, value) in filters {
-        if let Some(value) = value {
-            args.insert(name.into(), value.into());
-        }
-    }
-    let answer = client.tool("list_tasks", &Value::Object(args)).await?;
-    let page: Page = answer
-        .read()
-        .context("the engine's answer has another shape")?;
-    output.answer("tasks", &answer, |out| {
-        let width = page
-            .tasks
-            .iter()
-            .map(|task| task.agent_id.len())
-            .max()
-            .unwrap_or(0);
-        for task in &page.tasks {
-            writeln!(
-                out,
-                "{}  {:<14} {:<width$}  {}  {}{}",
-                task.task_id,
-                task.state.as_str(),
-                task.agent_id,
-                task.updated_at,
-                task.marks(),
-                task.summary
-            )?;
-        }
-        Ok(())
-    })?;
-    if !output.is_json()
-        && let Some(cursor) = page.next_cursor
-    {
-        output.say(&format!("more: agents tasks --cursor {cursor}"));
-    }
-    Ok(Exit::Done)
+    let done = shown.state == TaskState::Completed;
+    Ok(if done { Exit::Done } else { Exit::Failed })
 }
 
 /// `agents task`.
@@ -276,11 +197,12 @@ pub(crate) async fn task(
     task: &str,
     wait_seconds: Option<u64>,
 ) -> Result<Exit> {
-    let answer = match wait_seconds {
-        Some(limit) => wait(client, task, Some(limit)).await?,
-        None => client.tool("get_task", &json!({ "task_id": task })).await?,
+    let Some(limit) = wait_seconds else {
+        let answer = client.tool("get_task", &json!({ "task_id": task })).await?;
+        return report(output, "task", &answer).map(|_| Exit::Done);
     };
-    report(output, "task", &answer).map(|_| Exit::Done)
+    let answer = wait(client, task, Some(limit)).await?;
+    report(output, "task", &answer)
 }
 
 /// `agents cancel`.
@@ -343,114 +265,25 @@ async fn artifact_list(client: &Client, output: &mut Output, task: &str) -> Resu
     let artifacts = client.artifacts(task).await?;
     let document = json!({ "task_id": task, "artifacts": artifacts });
     output.answer("artifacts", &document, |out| {
-        for artifact in &artifacts {
-            let partial = if artifact.partial { "  (partial)" } else { "" };
+        let rows = artifacts.iter().map(|artifact| {
+            let partial = if artifact.partial { "(partial)" } else { "" };
             let there = match artifact.remote {
-                Some(_) => "  (with its node; fetched when you read it)",
+                Some(_) => "(on its node; fetched when you read it)",
                 None => "",
             };
-            writeln!(
-                out,
-                "{}  {}  {} bytes{partial}{there}",
-                artifact.id, artifact.media_type, artifact.bytes
-            )?;
-        }
-        Ok(())
+            [
+                artifact.id.to_string(),
+                artifact.media_type.clone(),
+                size(artifact.bytes),
+                format!("{partial}{there}"),
+            ]
+        });
+        table(out, rows)
     })?;
+    if artifacts.is_empty() && !output.is_json() {
+        output.hint(&format!(
+            "it has left nothing; agents task {task} shows how it stands"
+        ));
+    }
     Ok(Exit::Done)
-}
-
-/// `agents logs`.
-pub(crate) async fn logs(
-    client: &Client,
-    output: &mut Output,
-    task: &str,
-    follow: bool,
-) -> Result<Exit> {
-    let mut after = 0;
-    loop {
-        let events = client.events(task, after).await?;
-        for event in &events {
-            after = event.seq;
-            if output.is_json() {
-                output.answer("logs", event, |_| Ok(()))?;
-            } else {
-                writeln!(output.raw(), "{}", log_line(event))?;
-            }
-        }
-        if !events.is_empty() {
-            continue;
-        }
-        if !follow {
-            return Ok(Exit::Done);
-        }
-        let answer = client
-            .tool("get_task", &json!({ "task_id": task, "wait_seconds": 1 }))
-            .await?;
-        let shown: Shown = answer
-            .read()
-            .context("the engine's answer has another shape")?;
-        if shown.state.is_terminal() && client.events(task, after).await?.is_empty() {
-            return Ok(Exit::Done);
-        }
-    }
-}
-
-fn log_line(event: &crate::client::LoggedEvent) -> String {
-    use mesh_agents_core::event::TaskEvent as E;
-    let what = match &event.event {
-        E::Message { message } => format!(
-            "message from {:?}: {}",
-            message.role,
-            first_line(&message.joined_text())
-        ),
-        E::State { state, message, .. } => {
-            let why = message
-                .as_ref()
-                .map(mesh_agents_core::task::Message::joined_text)
-                .unwrap_or_default();
-            format!("state {state} {why}")
-        }
-        E::Attempt {
-            attempt,
-            run_id,
-            resumed,
-        } => {
-            let again = if *resumed { ", in its session" } else { "" };
-            format!("start {attempt}{again} ({run_id})")
-        }
-        E::Session { session_id, .. } => format!("session {session_id}"),
-        E::Text { text } => format!("text {}", first_line(text)),
-        E::ToolCall { call } => format!(
-            "tool {} {}",
-            call.title
-                .as_deref()
-                .or(call.tool.as_deref())
-                .unwrap_or(&call.id),
-            call.status.as_deref().unwrap_or("")
-        ),
-        E::Plan { entries } => format!("plan of {} steps", entries.len()),
-        E::Usage { used, size } => format!("usage {used} of {size} tokens"),
-        E::Artifact { artifact } => format!("artifact {} ({} bytes)", artifact.id, artifact.bytes),
-        E::Question { text, .. } => format!("question {}", first_line(text)),
-        E::QuestionGone { chosen, .. } => {
-            format!("answered {}", chosen.as_deref().unwrap_or("(void)"))
-        }
-        E::Note { code, text, .. } => format!("note {code}: {text}"),
-        E::CancelRequested => "its end was asked for".to_owned(),
-        E::Reach { away: Some(why) } => format!("its node is out of reach: {why}"),
-        E::Reach { away: None } => "its node is in reach again".to_owned(),
-        E::Waits { until } => format!("waits for its node, until {until}"),
-    };
-    format!("{:>6} {}  {}", event.seq, event.at, what.trim_end())
-}
-
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let cut: String = line.chars().take(160).collect();
-    if cut.len() < text.len() {
-        format!("{cut} …")
-    } else {
-        cut
-    }
 }

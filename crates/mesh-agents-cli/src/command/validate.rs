@@ -165,10 +165,11 @@ pub(crate) async fn validate(
         checked: checked.into_iter().collect(),
         problems: problems.iter().map(Finding::from).collect(),
     };
+    let words = output.words();
     output.answer("validate", &document, |out| {
         let mut texts = Texts::default();
         for problem in &problems {
-            show::problem(out, problem, &mut texts)?;
+            show::problem(out, problem, &mut texts, words)?;
         }
         for agent in &document.checked {
             show::verdict(out, agent, &problems)?;

@@ -89,6 +89,15 @@ fn a_task_is_sent_waited_for_read_and_its_engine_stopped() {
         json!([])
     );
 
+    let rows = world.run(&["tasks"]).out;
+    assert!(
+        rows.starts_with(&format!("{task}  completed  tester  ")),
+        "{rows}"
+    );
+    let none = world.run(&["tasks", "--state", "failed"]);
+    assert_eq!((none.code, none.out.as_str()), (0, ""));
+    assert!(none.err.contains("agents tasks lists all"), "{none}");
+
     let artifacts = world.json(&["artifacts", task]);
     has(&artifacts, "artifacts", &["task_id", "artifacts"]);
     let ids: Vec<_> = artifacts["artifacts"]
@@ -168,6 +177,27 @@ fn the_same_key_is_the_same_task_and_another_body_an_error() {
     assert_eq!((other.code, other.out.as_str()), (1, ""), "{other}");
     assert!(other.err.contains("message_id"), "{other}");
     assert_eq!(world.json(&["tasks"])["tasks"].as_array().unwrap().len(), 1);
+}
+
+/// What `send` prints when it is interrupted leads here, and a script goes on from here.
+#[test]
+fn whoever_waits_for_a_task_has_the_exit_code_of_sending_it() {
+    let world = World::with_tester();
+    let good = world.send("tester", "script: text done");
+    let waited = world.run(&["task", &good, "--wait"]);
+    assert_eq!(
+        (waited.code, waited.out.as_str()),
+        (0, "done\n"),
+        "{waited}"
+    );
+    let long = world.send("tester", "script: sleep 60000");
+    world.until_state(&long, "working");
+    assert_eq!(world.run(&["task", &long, "--wait", "0"]).code, 1);
+    assert_eq!(world.run(&["task", &long]).code, 0);
+    world.json(&["cancel", &long]);
+    let waited = world.run(&["task", &long, "--wait"]);
+    assert_eq!(waited.code, 1, "{waited}");
+    assert!(waited.err.contains("canceled"), "{waited}");
 }
 
 #[test]

@@ -78,6 +78,27 @@ fn a_broken_edit_is_a_problem_and_the_last_good_one_serves() {
     });
 }
 
+/// A person who disables an agent and is told so does not expect it to take the next message.
+#[test]
+fn what_is_said_of_an_agent_is_true_of_the_very_next_message() {
+    let world = World::with_tester();
+    let mut mcp = Mcp::start(&world);
+    assert_eq!(ids(&mut mcp), ["tester"]);
+    for _ in 0..3 {
+        assert_eq!(
+            world.run(&["disable", "tester"]).out,
+            "tester is disabled\n"
+        );
+        let refused = world.run(&["send", "tester", "script: text no", "--json"]);
+        let error = &refused.document()["error"];
+        assert_eq!(error["code"], "agent_disabled", "{refused}");
+        assert_eq!(world.run(&["enable", "tester"]).out, "tester is enabled\n");
+        // The tool itself, which does not wait for an agent to come.
+        let sent = json!({ "agent_id": "tester", "message": "script: text yes" });
+        mcp.call("send_message", &sent).unwrap();
+    }
+}
+
 #[test]
 fn disabled_and_removed_agents_leave_the_list() {
     let world = World::with_tester();

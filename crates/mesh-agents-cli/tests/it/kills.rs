@@ -155,7 +155,7 @@ fn a_cancel_asked_for_before_the_engine_died_is_kept() {
         let canceling = scope.spawn(|| world.canceled(&run.task));
         until("the cancel is stored", || {
             let logs = world.run(&["logs", &run.task]);
-            logs.out.contains("its end was asked for").then_some(())
+            logs.out.contains("cancel requested").then_some(())
         });
         kill(engine);
         signal(run.guard, Signal::CONT);

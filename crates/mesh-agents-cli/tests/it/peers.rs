@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{World, until};
 
@@ -88,29 +88,82 @@ fn while_tasks_are_not_over_a_new_key_needs_force_and_what_runs_ends_first() {
     assert_eq!(world.json(&["task", &task])["state"], "canceled");
 }
 
+/// The owner is told what is the case now, and what still keeps the node from what it was allowed.
+#[test]
+fn who_lets_a_node_in_is_told_what_it_may_and_what_is_missing_for_it() {
+    let friend = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+    let world = World::with_tester();
+    let allow = |agent: &str| world.run(&["peers", "allow", friend, agent, "--label", "ada"]);
+    let said = allow("tester");
+    assert_eq!(said.out, format!("{friend} (ada) may call: tester\n"));
+    assert!(said.err.contains("advertise_on_mesh = true"), "{said}");
+    let said = allow("tester");
+    assert_eq!(
+        said.out,
+        format!("{friend} (ada) may call: tester (as before)\n")
+    );
+    let said = allow("nobody");
+    assert_eq!(
+        said.out,
+        format!("{friend} (ada) may call: tester, nobody\n")
+    );
+    assert!(said.err.contains("there is no agent nobody in "), "{said}");
+    // The list is what these words mean alone, as with `agents tasks`.
+    let alone = world.json(&["peers"]);
+    assert_eq!(alone["unheard"][0]["peer_id"], friend, "{alone}");
+    assert_eq!(
+        world.run(&["identity"]).out,
+        world.run(&["identity", "show"]).out
+    );
+    let document = world.json(&["peers", "allow", "ada", "*"]);
+    assert_eq!(document["allow"], json!(["tester", "nobody", "*"]));
+    assert!(
+        document["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("no agent is advertised"),
+        "{document}"
+    );
+
+    let file = world.path("agents/tester/runtime.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let policy =
+        "[policy]\nadvertise_on_mesh = true\nfilesystem = \"workspace\"\nnetwork = \"deny\"\n";
+    assert!(!text.contains("[policy]"), "{text}");
+    fs::write(&file, format!("{text}\n{policy}")).unwrap();
+    let document = world.json(&["peers", "allow", "ada", "tester"]);
+    assert!(document.get("notes").is_none(), "{document}");
+    let said = world.run(&["peers", "deny", "ada", "tester"]);
+    assert!(
+        said.out.starts_with(&format!("{friend} (ada) may call: ")),
+        "{said}"
+    );
+    assert!(said.out.ends_with("; not: tester\n"), "{said}");
+}
+
 #[test]
 fn verbs_about_nodes_name_what_is_wrong_with_their_arguments() {
     let world = World::with_tester();
     let ours = key(&world);
     let ours = ours.as_str().unwrap();
     for (args, says) in [
+        (&["peers", "show", "bob"][..], "no node is known by \"bob\""),
         (
-            &["peers", "show", "bob"][..],
-            "argument peer: no node is known by \"bob\"",
+            &["peers", "show", "did:key:z6Mkbob"],
+            "no node is known by ",
         ),
-        (&["peers", "show", "did:key:z6Mkbob"], "argument peer: "),
         (
             &["peers", "prefer", "x", "bob"],
-            "argument peer: no node is known by \"bob\"",
+            "no node is known by \"bob\"",
         ),
-        (&["peers", "prefer", "../x", ours], "argument agent: "),
+        (&["peers", "prefer", "../x", ours], "agent id \"../x\""),
         (
             &["peers", "prefer", "tester", ours],
-            "argument agent: this node has an agent \"tester\" itself",
+            "this node has an agent \"tester\" itself",
         ),
         (
             &["send", "tester", "hi", "--peer", "bob"],
-            "argument peer_id: no node is known by \"bob\"",
+            "--peer: no node is known by \"bob\"",
         ),
     ] {
         let said = world.run(&[args, &["--json"]].concat());
@@ -145,6 +198,17 @@ fn verbs_about_nodes_name_what_is_wrong_with_their_arguments() {
     assert!(shown.get("heard").is_none(), "{shown}");
     let said = world.run(&["peers", "show", "ada"]);
     assert_eq!(said.code, 0, "{said}");
+    // It is on no mesh and is listed all the same: who may call is what an owner looks for there.
+    let listed = world.json(&["peers", "list"]);
+    let unheard = json!([{ "peer_id": friend, "label": "ada", "allow": ["tester"] }]);
+    assert_eq!(listed["unheard"], unheard, "{listed}");
+    let said = world.run(&["peers", "list"]);
+    assert!(
+        said.out.contains(&format!(
+            "node {friend}  never seen  ada  may call: tester\n"
+        )),
+        "{said}"
+    );
     let gone = world.json(&["peers", "forget", "ada"]);
     assert_eq!(
         (&gone["changed"], &gone["known"]),

@@ -70,7 +70,7 @@ impl PushTargets {
             } else if is_name(entry) {
                 targets.names.push(plain(entry));
             } else {
-                return Err(bad("is no address, range or host name".to_owned()));
+                return Err(bad("is not an address, range or host name".to_owned()));
             }
         }
         Ok(targets)
@@ -102,7 +102,7 @@ impl Range {
             Some((base, prefix)) => (base, Some(prefix)),
             None => (entry, None),
         };
-        let base: IpAddr = base.parse().map_err(|_| "is no address".to_owned())?;
+        let base: IpAddr = base.parse().map_err(|_| "is not an address".to_owned())?;
         let (bits, widest) = match base {
             IpAddr::V4(_) => (32, WIDEST_V4),
             IpAddr::V6(_) => (128, WIDEST_V6),

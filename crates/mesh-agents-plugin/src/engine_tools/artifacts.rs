@@ -107,7 +107,7 @@ fn text(task: &TaskId, artifact: &ArtifactId, content: Vec<u8>) -> Result<String
             ),
         )
         .hint(format!(
-            "`mesh-llm agents artifacts {task} --output DIR` saves it to a file."
+            "`mesh-llm agents artifacts {task} {artifact} --output FILE` saves it to a file."
         ))
     })
 }

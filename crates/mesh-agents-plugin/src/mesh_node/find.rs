@@ -26,9 +26,11 @@ impl State {
         own: &NodeKey,
         now: Moment,
     ) -> Result<NodeKey, Refusal> {
-        let invalid = match text.parse() {
+        let invalid = match text.parse::<NodeKey>() {
             Ok(key) => return Ok(key),
-            Err(error) => error,
+            // Only of what was meant as a key.
+            Err(error) if text.starts_with(DID_KEY) => format!(": {error}"),
+            Err(_) => String::new(),
         };
         let acl = self.acl.acl();
         if let Some(key) = acl.labelled(text) {
@@ -58,7 +60,7 @@ impl State {
             [] => Err(Refusal::new(
                 Code::InvalidArgument,
                 format!(
-                    "argument {argument}: no node is known by {:?}: {invalid}",
+                    "argument {argument}: no node is known by {:?}{invalid}",
                     short(text)
                 ),
             )

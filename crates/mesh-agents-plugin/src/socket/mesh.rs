@@ -141,7 +141,7 @@ async fn forget(
 
 fn on_mesh(node: Option<MeshNode>) -> Result<MeshNode, Refused> {
     node.ok_or_else(|| {
-        let refusal = Refusal::new(Code::EngineUnavailable, "this engine is part of no mesh");
+        let refusal = Refusal::new(Code::EngineUnavailable, "this node is not on a mesh");
         Refused(refusal)
     })
 }

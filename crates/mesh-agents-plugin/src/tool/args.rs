@@ -90,7 +90,8 @@ fn explain<T: Arguments>(
     let cause = said.split(" at line ").next().unwrap_or(&said);
     let cause = cause
         .replace("expected u64", WHOLE)
-        .replace("expected u32", WHOLE);
+        .replace("expected u32", WHOLE)
+        .replace("unknown variant", "unknown value");
     invalid(format!("argument {} of {tool}: {cause}", error.path()))
 }
 
@@ -133,7 +134,7 @@ pub struct GetAgents {
     pub query: Option<String>,
     /// Only agents with all of these skill tags
     pub tags: Option<Vec<String>>,
-    /// Only agents there
+    /// Only agents of this node (local) or of others (remote)
     #[schemars(with = "Option<String>", extend("enum" = ["local", "remote"]))]
     pub location: Option<Location>,
     /// Default 20
@@ -157,7 +158,7 @@ pub struct GetAgent {
     /// From get_agents
     #[schemars(with = "String")]
     pub agent_id: AgentId,
-    /// The node it is on, from get_agents
+    /// Its node, from get_agents, when it is not on this one
     #[serde(default)]
     pub peer_id: Option<String>,
 }
@@ -175,15 +176,15 @@ pub struct SendMessage {
     pub agent_id: AgentId,
     /// What to do, with all the agent needs to know
     pub message: String,
-    /// Goes on in this conversation
+    /// Go on in this conversation, from an earlier task
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub context_id: Option<ContextId>,
-    /// Answers this task's question; message is an option's id, name or number, or free text
+    /// Answer this task's question; message is an option's id, name or number, or free text
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub task_id: Option<TaskId>,
-    /// Your own key: a repeat with it is the same task
+    /// Your own key for this message: sent again with it, it is the same task
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub message_id: Option<MessageId>,
@@ -194,10 +195,10 @@ pub struct SendMessage {
     #[serde(default)]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub metadata: Option<JsonText>,
-    /// The node it is on, from get_agents
+    /// Its node, from get_agents, when it is not on this one
     #[serde(default)]
     pub peer_id: Option<String>,
-    /// Keep it for a node that is away, up to 72 h
+    /// If the node is away, keep the message for it, up to 72 h
     #[serde(default)]
     pub queue_if_offline: Option<bool>,
 }
@@ -221,7 +222,7 @@ pub struct GetTask {
     /// From send_message
     #[schemars(with = "String")]
     pub task_id: TaskId,
-    /// Checked against the task's
+    /// Optional: refused if the task is another agent's
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub agent_id: Option<AgentId>,
@@ -241,13 +242,13 @@ impl Arguments for GetTask {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListTasks {
-    /// Only this agent's
+    /// Only tasks of this agent
     #[schemars(with = "Option<String>")]
     pub agent_id: Option<AgentId>,
-    /// Only this conversation's
+    /// Only tasks of this conversation
     #[schemars(with = "Option<String>")]
     pub context_id: Option<ContextId>,
-    /// Only those in this state
+    /// Only tasks in this state
     #[schemars(with = "Option<String>", extend("enum" = ["submitted", "working", "input_required", "auth_required", "completed", "failed", "canceled", "rejected"]))]
     pub state: Option<TaskState>,
     /// Default 20
@@ -271,7 +272,7 @@ pub struct CancelTask {
     /// From send_message
     #[schemars(with = "String")]
     pub task_id: TaskId,
-    /// Checked against the task's
+    /// Optional: refused if the task is another agent's
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub agent_id: Option<AgentId>,
@@ -291,14 +292,14 @@ pub struct ViewTextArtifact {
     /// From get_task, such as summary.md
     #[schemars(with = "String")]
     pub artifact_id: ArtifactId,
-    /// Checked against the task's
+    /// Optional: refused if the task is another agent's
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub agent_id: Option<AgentId>,
     /// Characters to skip: next_offset of the page before
     #[serde(default)]
     pub offset: Option<u64>,
-    /// Default 16000; fewer when they do not fit
+    /// Default 16000; fewer if they do not fit
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub max_chars: Option<u64>,
@@ -324,7 +325,7 @@ pub struct ViewDataArtifact {
     /// From get_task, such as findings.json
     #[schemars(with = "String")]
     pub artifact_id: ArtifactId,
-    /// Checked against the task's
+    /// Optional: refused if the task is another agent's
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub agent_id: Option<AgentId>,

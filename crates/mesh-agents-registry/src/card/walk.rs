@@ -370,14 +370,14 @@ impl<'t> Walk<'_, 't, '_> {
                 ),
                 (_, Some(near)) => (
                     format!(
-                        "is no field of an A2A 1.0 {}; its readers pass over it",
+                        "is not a field of an A2A 1.0 {}; readers ignore it",
                         shape.name
                     ),
                     format!("did you mean {near:?}?"),
                 ),
                 _ => (
                     format!(
-                        "is no field of an A2A 1.0 {}; its readers pass over it",
+                        "is not a field of an A2A 1.0 {}; readers ignore it",
                         shape.name
                     ),
                     "remove it".to_owned(),

@@ -47,11 +47,12 @@ fn check_id(id: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let shown: String = id.chars().take(ID_BYTES).collect();
-    Err(
-        wrong(format!("push id {shown:?} is no id of a configuration")).hint(format!(
-            "Use 1 to {ID_BYTES} of A-Z a-z 0-9 . _ : -, or leave it out to have one minted."
-        )),
-    )
+    Err(wrong(format!(
+        "push id {shown:?} is not the id of a configuration"
+    ))
+    .hint(format!(
+        "Use 1 to {ID_BYTES} of A-Z a-z 0-9 . _ : -, or leave it out to have one minted."
+    )))
 }
 
 /// Host and port of a url that may be sent to. A host that is an address is screened here; a name
@@ -62,7 +63,7 @@ fn receiver(inner: &Inner, text: &str) -> Result<String, Refusal> {
         return Err(wrong(format!("push url is longer than {URL_BYTES} bytes")).hint(NEXT));
     }
     let url = Url::parse(text)
-        .map_err(|error| wrong(format!("push url {text:?} is no url: {error}")).hint(NEXT))?;
+        .map_err(|error| wrong(format!("push url {text:?} is not a URL: {error}")).hint(NEXT))?;
     if !matches!(url.scheme(), "http" | "https") {
         let scheme = url.scheme();
         return Err(wrong(format!("push url {text:?} has the scheme {scheme:?}")).hint(NEXT));
@@ -100,7 +101,7 @@ fn check_authentication(authentication: &PushAuthentication) -> Result<(), Refus
     if scheme.is_empty() || scheme.len() > 64 || !scheme.bytes().all(allowed) {
         let shown: String = scheme.chars().take(80).collect();
         return Err(wrong(format!(
-            "push authentication scheme {shown:?} is no HTTP scheme"
+            "push authentication scheme {shown:?} is not an HTTP scheme"
         ))
         .hint("Name one, such as \"Bearer\" or \"Basic\", and put the rest into credentials."));
     }

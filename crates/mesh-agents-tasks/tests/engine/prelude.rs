@@ -22,3 +22,10 @@ pub(crate) use super::fake::{Bench, PATIENCE, agents, killed, submit, unique};
 pub(crate) fn local() -> Caller {
     Caller::local()
 }
+
+/// Has the clock of runs under way show so many seconds more, whatever the machine does meanwhile.
+pub(crate) async fn jump(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}

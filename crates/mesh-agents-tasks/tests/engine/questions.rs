@@ -34,13 +34,6 @@ async fn answer(bench: &Bench, caller: &Caller, submit: Submit) -> Result<Task, 
     bench.engine.submit(caller, submit).await
 }
 
-/// Has the clock of runs under way show so many seconds more, whatever the machine does meanwhile.
-async fn jump(seconds: u64) {
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(seconds)).await;
-    tokio::time::resume();
-}
-
 /// The question a task shows.
 fn shown(task: &Task) -> String {
     let message = task.status_message.as_ref().unwrap();

@@ -16,7 +16,7 @@ use crate::process::{self, Process};
 use crate::{AgentFiles, PLUGIN, agents_bin, eventually};
 
 /// Limit for the last process of a home to be gone. Two seconds are promised; the machine may be busy.
-const GONE_LIMIT: Duration = Duration::from_secs(20);
+const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Passes over the processes of a home when all of them are killed: a fork may run ahead of one pass.
 const KILL_PASSES: usize = 20;
@@ -229,6 +229,9 @@ impl Home {
                     .skip(1)
                     .any(|word| word == "engine")
         });
+        // What an engine starts is a copy of it until it executes its own program.
+        let pids: Vec<i32> = engines.iter().map(Process::pid).collect();
+        engines.retain(|engine| engine.parent().is_none_or(|parent| !pids.contains(&parent)));
         ensure!(
             engines.len() <= 1,
             "two engines on one data directory: {engines:?}"

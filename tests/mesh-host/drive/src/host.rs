@@ -14,11 +14,12 @@ use crate::{Client, Home, PLUGIN, Process, agents_bin, eventually, host_bin};
 /// Limit for a host to answer. It takes half a second alone; an unoptimised one on a busy machine, longer.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Limit for a plugin to be there again. The host allows 10 s to connect and 30 s to initialise.
-const PLUGIN_LIMIT: Duration = Duration::from_secs(45);
+/// Limit for a plugin to be there again. The host allows 10 s to connect and 30 s to initialise, and looks for one
+/// that is gone every 15 s.
+const PLUGIN_LIMIT: Duration = Duration::from_secs(90);
 
-/// Limit for a host to leave after SIGTERM, which takes it up to 2 s.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// Limit for a host to leave after SIGTERM, which takes it up to 2 s alone.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Tries with other ports, when somebody took one between our asking for it and the host's binding it.
 const PORT_TRIES: usize = 3;

@@ -115,6 +115,12 @@ impl Process {
         line.trim().trim_end_matches("kB").trim().parse().ok()
     }
 
+    /// The pid of its parent, if it is there.
+    #[must_use]
+    pub fn parent(&self) -> Option<i32> {
+        parent(self.pid)
+    }
+
     /// Its direct children that are alive.
     #[must_use]
     pub fn children(&self) -> Vec<Self> {

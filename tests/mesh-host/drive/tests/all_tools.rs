@@ -206,7 +206,7 @@ async fn a_running_task_is_canceled(home: &Home, mcp: &Client) -> Result<()> {
     // A new directory is an agent as soon as the engine has seen it.
     let sent: Value = eventually(
         "the new agent to be known",
-        Duration::from_secs(10),
+        Duration::from_secs(60),
         async || {
             Ok(mcp
                 .call(

@@ -120,7 +120,7 @@ async fn at_work(pair: &Pair<'_>, gate: &Gate) -> Result<String> {
 /// Waits until the caller is told that contact is lost; says after how many seconds.
 async fn lost(pair: &Pair<'_>, task: &str) -> Result<f64> {
     let cut = Instant::now();
-    eventually("the caller to say so", CUT, async || {
+    eventually("the caller to say so", SEEN_LIMIT, async || {
         let logs = pair.caller_home.agents(&["logs", task])?;
         let logs = String::from_utf8_lossy(&logs.stdout).into_owned();
         Ok(logs.contains("remote_unreachable").then_some(()))

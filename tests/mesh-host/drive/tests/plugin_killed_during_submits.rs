@@ -194,7 +194,7 @@ async fn submit(client: &Client, text: String) -> Result<String> {
 async fn send(client: &Client, message: Value) -> Result<String> {
     let sent = eventually(
         "the tool to be known again",
-        Duration::from_secs(20),
+        Duration::from_secs(60),
         async || match client.call("send_message", message.clone()).await {
             Ok(sent) => Ok(Some(sent)),
             Err(CallError::UnknownTool { .. }) => Ok(None),

@@ -36,7 +36,7 @@ pub(super) fn state(name: &str) -> Result<Option<TaskState>, String> {
         other => {
             let other: String = other.chars().take(80).collect();
             return Err(format!(
-                "{other:?} is no task state; they are TASK_STATE_SUBMITTED, _WORKING, _COMPLETED, _FAILED, _CANCELED, _INPUT_REQUIRED, _REJECTED and _AUTH_REQUIRED"
+                "{other:?} is not a task state; those are TASK_STATE_SUBMITTED, _WORKING, _COMPLETED, _FAILED, _CANCELED, _INPUT_REQUIRED, _REJECTED and _AUTH_REQUIRED"
             ));
         }
     }))

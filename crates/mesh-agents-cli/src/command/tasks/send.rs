@@ -56,8 +56,11 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
         return Ok(Exit::Done);
     }
     if !output.is_json() {
+        let wait = output
+            .words()
+            .commands(&format!("agents task {} --wait", shown.task_id));
         output.say(&format!(
-            "{} (Ctrl-C leaves it running; agents task {0} --wait)",
+            "{} (Ctrl-C leaves it running; {wait})",
             shown.task_id
         ));
         if let Some(message) = &shown.task.status.message {
@@ -66,16 +69,7 @@ pub(crate) async fn send(client: &Client, output: &mut Output, send: Send) -> Re
     }
     let ended = wait(client, &shown.task_id, None).await?;
     let ended = with_route(&sent, &ended)?;
-    let exit = report(output, "send", &ended)?;
-    let shown: Shown = ended
-        .read()
-        .context("the engine's answer has another shape")?;
-    // What waits for an answer is not done, and what comes after it in a script must not begin.
-    Ok(if shown.state.is_interrupted() {
-        Exit::Failed
-    } else {
-        exit
-    })
+    report(output, "send", &ended)
 }
 
 /// The task as it ended, with what only the answer to the message says of the node it went to.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use mesh_agents_core::position::{byte_of, excerpt_of};
 use mesh_agents_registry::{Action, Problem, Severity};
 
+use crate::output::Words;
+
 /// Lines of a fix that are shown; a longer one is in the JSON document whole.
 const FIX_LINES: usize = 8;
 
@@ -25,7 +27,12 @@ impl Texts {
 }
 
 /// One problem.
-pub(super) fn problem(out: &mut dyn Write, problem: &Problem, texts: &mut Texts) -> io::Result<()> {
+pub(super) fn problem(
+    out: &mut dyn Write,
+    problem: &Problem,
+    texts: &mut Texts,
+    words: Words,
+) -> io::Result<()> {
     write!(out, "{}:", problem.file.display())?;
     if let (Some(line), Some(column)) = (problem.line, problem.column) {
         write!(out, "{line}:{column}:")?;
@@ -38,7 +45,7 @@ pub(super) fn problem(out: &mut dyn Write, problem: &Problem, texts: &mut Texts)
     if let Some(key) = &problem.key {
         write!(out, " {key}:")?;
     }
-    writeln!(out, " {}", problem.reason)?;
+    writeln!(out, " {}", words.commands(&problem.reason))?;
     if let (Some(line), Some(column)) = (problem.line, problem.column)
         && let Some(text) = texts.of(&problem.file)
     {
@@ -51,7 +58,7 @@ pub(super) fn problem(out: &mut dyn Write, problem: &Problem, texts: &mut Texts)
         }
     }
     if let Some(fix) = &problem.fix {
-        writeln!(out, "  fix: {fix}")?;
+        writeln!(out, "  fix: {}", words.commands(fix))?;
     }
     for action in &problem.actions {
         show_action(out, action, &problem.file, texts)?;
