@@ -371,7 +371,11 @@ mod tests {
             "{text}"
         );
         assert_eq!(filled(&form, "{\"a\": \"me\"}"), Ok(json!({ "a": "me" })));
-        assert!(filled(&form, "me").unwrap_err().contains("no JSON object"));
+        assert!(
+            filled(&form, "me")
+                .unwrap_err()
+                .contains("not a JSON object")
+        );
         assert!(
             filled(&form, "{\"b\": 1}")
                 .unwrap_err()
