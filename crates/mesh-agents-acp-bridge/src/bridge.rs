@@ -6,11 +6,15 @@ use std::sync::{Arc, OnceLock};
 use mesh_agents_core::agent::{AgentDefinition, Network, RuntimeKind};
 use mesh_agents_core::confinement::PlatformConfinement;
 use mesh_agents_core::ids::{QuestionId, RunId};
-use mesh_agents_core::run::{Answer, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner};
+use mesh_agents_core::layout::RunDirs;
+use mesh_agents_core::run::{
+    Answer, LeftFile, ProcessRef, Run, RunControl, RunEvent, RunSpec, Runner,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::artifacts;
 use crate::config::BridgeConfig;
 use crate::confinement::{self, platform_confinement};
 use crate::job::Job;
@@ -106,6 +110,17 @@ impl Runner for AcpBridge {
         }
         let budget = self.config.timeouts.sweep;
         platform::sweep(None, run.as_str(), budget).left
+    }
+
+    fn left(&self, _agent: &AgentDefinition, dirs: &RunDirs) -> Vec<LeftFile> {
+        let found = artifacts::scan(&dirs.artifacts()).found.into_iter();
+        found
+            .map(|file| LeftFile {
+                media_type: artifacts::media_type(&file.id).to_owned(),
+                id: file.id,
+                path: file.path,
+            })
+            .collect()
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {

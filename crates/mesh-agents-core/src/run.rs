@@ -35,6 +35,12 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// group. Blocks, for at most a few seconds.
     fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32;
 
+    /// The results that an earlier run of this machine had written when it was killed, so that what a failed
+    /// task left can be read. Called once nothing of the run is left. Blocks while it looks at the disk.
+    fn left(&self, _agent: &AgentDefinition, _dirs: &RunDirs) -> Vec<LeftFile> {
+        Vec::new()
+    }
+
     /// What stands in the way of running this agent here and now, such as a harness not on PATH.
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String>;
 
@@ -54,6 +60,17 @@ pub trait Runner: Send + Sync + fmt::Debug {
     fn stand_in(&self, _agent: &AgentId) -> Option<AgentDefinition> {
         None
     }
+}
+
+/// A result that a run had written when it was killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftFile {
+    /// Its path relative to the run's artifacts directory.
+    pub id: ArtifactId,
+    /// Its media type.
+    pub media_type: String,
+    /// Its absolute path.
+    pub path: PathBuf,
 }
 
 /// A node that cannot be called at the moment.

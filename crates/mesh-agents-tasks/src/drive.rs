@@ -134,7 +134,9 @@ async fn clear(inner: &Arc<Inner>, task: &Task, run: RunId) -> u32 {
     let (id, number) = (task.id.clone(), task.attempt);
     let found = inner.store.read(move |db| store::attempt(db, &id, number));
     let guard = found.await.ok().flatten().and_then(|attempt| attempt.guard);
-    recover::reap(inner, task, run, guard).await
+    let undead = recover::reap(inner, task, run, guard).await;
+    recover::keep_files(inner, task).await;
+    undead
 }
 
 /// The slot of a task and its entry among the live; given back however the driver ends.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mesh_agents_core::ids::{ArtifactId, RunId};
 use mesh_agents_core::limits::ARTIFACT_BYTES;
-use mesh_agents_core::run::{ArtifactSource, ProcessRef};
-use mesh_agents_core::task::Task;
+use mesh_agents_core::run::{ArtifactSource, LeftFile, ProcessRef};
+use mesh_agents_core::task::{ArtifactInfo, Task};
 use mesh_agents_core::transition::Standing;
 
 use crate::drive::{LAST_TRIES, RETRY, Slot, response_info};
@@ -71,6 +71,7 @@ async fn clear(slot: Slot, task: Task) {
         None => 0,
     };
     keep_response(inner, &task).await;
+    keep_files(inner, &task).await;
     let why = if task.agent_id.is_local() {
         "the engine that ran this task ended without stopping it (it was killed, or the machine went down), \
          and its run ended with it"
@@ -145,6 +146,51 @@ async fn keep_response(inner: &Arc<Inner>, task: &Task) {
     if let Err(error) = kept.await {
         tracing::warn!(task = %task.id, %error, "the text of an interrupted run was not kept");
     }
+}
+
+/// Keeps what a killed run had written so far, as its own end would have: unfinished.
+pub(crate) async fn keep_files(inner: &Arc<Inner>, task: &Task) {
+    // Of an agent whose definition cannot be read nobody knows what is a result.
+    let Some(agent) = inner.agents().ready.get(&task.agent_id).cloned() else {
+        return;
+    };
+    let dirs = inner.layout.run(&task.agent_id, &task.id);
+    let runner = Arc::clone(&inner.runner);
+    // A look that breaks off found nothing: what becomes of the task does not wait for it.
+    let left = tokio::task::spawn_blocking(move || runner.left(&agent, &dirs)).await;
+    for file in left.unwrap_or_default() {
+        let name = file.id.clone();
+        if let Err(why) = keep_file(inner, task, file).await {
+            tracing::warn!(task = %task.id, artifact = %name, %why, "a result of an interrupted run was not kept");
+        }
+    }
+}
+
+async fn keep_file(inner: &Arc<Inner>, task: &Task, file: LeftFile) -> Result<(), String> {
+    let source = ArtifactSource::File(file.path);
+    // Held until its row is stored: nobody removes it meanwhile.
+    let blob = inner.blobs.put(source).await.map_err(|e| e.to_string())?;
+    let info = ArtifactInfo {
+        id: file.id,
+        media_type: file.media_type,
+        bytes: blob.bytes,
+        sha256: blob.sha256.clone(),
+        partial: true,
+        remote: None,
+    };
+    let (id, number, now) = (task.id.clone(), task.attempt, inner.now());
+    let write = move |db: &_| {
+        // Cut off once more before anything changed.
+        if store::artifact(db, &id, &info.id)?.as_ref() == Some(&info) {
+            return Ok(None);
+        }
+        store::store_artifact(db, now, &id, number, &info).map(Some)
+    };
+    let stored = inner.store.write(write).await;
+    if let Some(task) = stored.map_err(|e| e.to_string())? {
+        inner.wakes.tell(&task);
+    }
+    Ok(())
 }
 
 /// Stores what becomes of a task whose run is gone, and does what follows. Tried until it is

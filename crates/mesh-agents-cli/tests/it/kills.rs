@@ -64,6 +64,9 @@ fn an_engine_killed_takes_its_runs_along_and_the_next_goes_on() {
             why.contains("interrupted") && why.contains("engine"),
             "{why}"
         );
+        // What it had written so far can be read.
+        let left = world.json(&["artifacts", &run.task]);
+        assert_eq!(left["artifacts"][0]["id"], "pids", "{left}");
         world.until_state(&queued, "completed");
     }
     println!("engine killed -9, to all dead:  {}", figures(spans));

@@ -12,10 +12,10 @@ use mesh_agents_core::agent::{AgentDefinition, elsewhere};
 use mesh_agents_core::clock::{Clock, UnixMillis};
 use mesh_agents_core::content::{ContentFault, ContentSpec, ContentStream};
 use mesh_agents_core::ids::{AgentId, QuestionId, RunId, TaskId};
-use mesh_agents_core::layout::Layout;
+use mesh_agents_core::layout::{Layout, RunDirs};
 use mesh_agents_core::policy::Caller;
 use mesh_agents_core::run::{
-    Answer, Away, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run,
+    Answer, Away, LeftFile, MeshEndpoints, Outcome, ProcessRef, QuestionKind, QuestionOption, Run,
     RunControl, RunEvent, RunSpec, Runner,
 };
 use mesh_agents_core::task::{Message, Role, Task, TaskState};
@@ -189,6 +189,16 @@ impl Runner for FakeRunner {
             .unwrap()
             .push((run.clone(), guard.copied()));
         self.undead.load(Ordering::SeqCst)
+    }
+
+    fn left(&self, _agent: &AgentDefinition, dirs: &RunDirs) -> Vec<LeftFile> {
+        let path = dirs.artifacts().join("findings.json");
+        let there = path.is_file().then(|| LeftFile {
+            id: "findings.json".parse().unwrap(),
+            media_type: "application/json".into(),
+            path,
+        });
+        there.into_iter().collect()
     }
 
     fn unavailable(&self, _agent: &AgentDefinition) -> Option<String> {

@@ -16,6 +16,9 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
             pid: 4711,
             birth: 1,
         }));
+        let artifacts = run.spec.dirs.artifacts();
+        std::fs::create_dir_all(&artifacts).unwrap();
+        std::fs::write(artifacts.join("findings.json"), "{}").unwrap();
         run.say(RunEvent::Text("before the kill".into()));
         let events = async |bench: &Bench| {
             bench
@@ -47,6 +50,14 @@ fn after_a_kill_the_queued_go_on_and_the_interrupted_fail_with_the_cause() {
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "interrupted");
         assert!(failure.message.contains("engine"), "{}", failure.message);
+        // Its words tell to read what it left.
+        let view = bench.engine.view(&local(), &working).await.unwrap();
+        let left: Vec<_> = view
+            .artifacts
+            .iter()
+            .map(|one| (one.id.as_str(), one.bytes, one.partial))
+            .collect();
+        assert_eq!(left, [("findings.json", 2, true), ("response", 15, true)]);
         run.complete("ok");
         bench.until(&queued, TaskState::Completed).await;
         bench.engine.shutdown(false).await;

@@ -7,7 +7,8 @@ use mesh_agents_acp_bridge::AcpBridge;
 use mesh_agents_core::agent::{AgentDefinition, RuntimeKind};
 use mesh_agents_core::content::{ContentSpec, ContentStream};
 use mesh_agents_core::ids::{AgentId, RunId};
-use mesh_agents_core::run::{Away, ProcessRef, Run, RunSpec, Runner};
+use mesh_agents_core::layout::RunDirs;
+use mesh_agents_core::run::{Away, LeftFile, ProcessRef, Run, RunSpec, Runner};
 
 use crate::settings::Environment;
 
@@ -57,6 +58,11 @@ impl Runner for Runners {
 
     fn reap(&self, run: &RunId, guard: Option<&ProcessRef>) -> u32 {
         self.bridge.reap(run, guard)
+    }
+
+    /// What a remote run keeps in that directory is no result yet.
+    fn left(&self, agent: &AgentDefinition, dirs: &RunDirs) -> Vec<LeftFile> {
+        self.of(agent).left(agent, dirs)
     }
 
     fn unavailable(&self, agent: &AgentDefinition) -> Option<String> {
